@@ -1,0 +1,33 @@
+# What you can do here. Start with `make demo`.
+.DEFAULT_GOAL := help
+.PHONY: help setup demo up test check fmt bench clean
+.NOTPARALLEL:
+
+help: ## say what there is
+	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-8s %s\n", $$1, $$2}'
+
+setup: ## make .venv with everything that is needed (once)
+	@scripts/setup
+
+demo: setup ## see it work: a whole TaskHub in an empty folder, for half a minute
+	@.venv/bin/taskhub demo
+
+up: setup ## run it here, data under ./data, until Ctrl-C
+	@.venv/bin/taskhub dev
+
+test: setup ## run the tests, on each Python that is here
+	@scripts/test
+
+check: setup ## format, lint, types, layers
+	@scripts/check
+
+fmt: setup ## format, and mend what the linter can mend itself
+	@.venv/bin/ruff format
+	@.venv/bin/ruff check --fix
+
+bench: setup ## measure speed on this machine: a table, and JSON
+	@.venv/bin/python -m benchmarks
+
+clean: ## take away what was made here, ./data excepted
+	@rm -rf .venv .venvs .pytest_cache .hypothesis .mypy_cache .ruff_cache .import_linter_cache build dist
+	@find . -name __pycache__ -type d -prune -exec rm -rf {} +

@@ -1,0 +1,1 @@
+"""TaskHub: a durable task server; this package is what user code imports."""
