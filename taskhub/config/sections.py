@@ -1,0 +1,189 @@
+"""The shape of the configuration: frozen sections, their defaults and limits; no reading, no merging."""
+
+from __future__ import annotations
+
+from typing import Annotated, Literal
+
+import msgspec
+from msgspec import Meta
+
+Seconds = Annotated[float, Meta(gt=0, le=86_400 * 366)]
+Port = Annotated[int, Meta(ge=0, le=65_535)]
+Count = Annotated[int, Meta(ge=1, le=100_000)]
+
+
+class Secret(str):
+    """A text that never shows itself: its repr is masked; take the value with `reveal()`."""
+
+    __slots__ = ()
+
+    def __repr__(self) -> str:
+        return "'***'" if str.__len__(self) else "''"
+
+    def __str__(self) -> str:
+        return "***" if str.__len__(self) else ""
+
+    def reveal(self) -> str:
+        """The value itself, for the one place that needs it."""
+        return str.__str__(self)
+
+
+class Section(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """Base of the sections: frozen, and an unknown key is an error."""
+
+
+class SupervisorSection(Section, frozen=True, kw_only=True):
+    """`[supervisor]`: restart intensity of every supervisor, and how long a stop may take."""
+
+    intensity: Count = 5
+    period: Seconds = 30.0
+    grace: Seconds = 25.0
+    runtime_directory: str = ""
+    """Where supervision sockets and incarnation locks live; empty: chosen from the environment."""
+
+
+class HttpSection(Section, frozen=True, kw_only=True):
+    """`[http]`: where the API listens and what it takes."""
+
+    host: str = "127.0.0.1"
+    port: Port = 8080
+    max_body: Annotated[int, Meta(ge=1_024, le=64 * 1024 * 1024)] = 1_048_576
+    header_timeout: Seconds = 10.0
+    body_timeout: Seconds = 10.0
+    metrics_allow: tuple[str, ...] = ("127.0.0.0/8", "::1/128")
+    """Networks that may read /metrics."""
+
+
+class JwtSection(Section, frozen=True, kw_only=True):
+    """`[jwt]`: who may issue tokens."""
+
+    authority: str = ""
+    audience: str = ""
+    issuer_signing_key: Secret = Secret("")
+    """An HMAC secret of at least 32 bytes, or a public key in PEM."""
+    metadata_address: str = ""
+    leeway: Annotated[float, Meta(ge=0, le=300)] = 5.0
+
+
+class StoreSection(Section, frozen=True, kw_only=True):
+    """`[store]`: where tasks live: `sqlite:///path`."""
+
+    url: str = "sqlite:///data/taskhub.db"
+    lock_timeout: Seconds = 5.0
+    """How long a write waits for a database that another program holds."""
+
+
+class EventsSection(Section, frozen=True, kw_only=True):
+    """`[events]`: `embedded`, `local` or `redis://host:port/db` (also `unix:///path`)."""
+
+    url: str = "embedded"
+    channel: Annotated[str, Meta(min_length=1, max_length=100)] = "taskhub:events"
+
+
+class RedisSection(Section, frozen=True, kw_only=True):
+    """`[redis]`: the name and the password for the event server."""
+
+    username: str = ""
+    password: Secret = Secret("")
+
+
+class WorkSection(Section, frozen=True, kw_only=True):
+    """`[work]`: which handlers run here, how many at once, and how leases are kept."""
+
+    handlers: tuple[str, ...] = ()
+    concurrency: Annotated[int, Meta(ge=1, le=10_000)] = 64
+    lease: Annotated[float, Meta(ge=1, le=3_600)] = 15.0
+    queues: tuple[str, ...] = ()
+    """Queues served here; empty: all."""
+
+
+class HeartbeatSection(Section, frozen=True, kw_only=True):
+    """`[heartbeat]`: how often each process leaves its mark in the audit log."""
+
+    every: Seconds = 10.0
+
+
+class MetricsSection(Section, frozen=True, kw_only=True):
+    """`[metrics]`: where the metrics of the whole tree are served."""
+
+    host: str = "127.0.0.1"
+    port: Port = 9464
+
+
+class LogsSection(Section, frozen=True, kw_only=True):
+    """`[logs]`: a directory for daily files; empty: the terminal or the journal."""
+
+    directory: str = ""
+    level: Literal["debug", "info", "warning", "error"] = "info"
+    format: Literal["auto", "console", "clef"] = "auto"
+    keep_days: Annotated[int, Meta(ge=1, le=3_650)] = 31
+
+
+class CorsSection(Section, frozen=True, kw_only=True):
+    """`[cors]`: exact origins of browser applications that may call the API."""
+
+    origins: tuple[str, ...] = ()
+
+
+class LimitsSection(Section, frozen=True, kw_only=True):
+    """`[limits]`: how much work may wait inside one process before the answer is 503."""
+
+    mailbox: Count = 4_096
+
+
+class RetentionSection(Section, frozen=True, kw_only=True):
+    """`[retention]`: after how many days ended tasks, events and audit rows are deleted."""
+
+    tasks_days: Annotated[float, Meta(gt=0, le=36_500)] = 30.0
+    events_days: Annotated[float, Meta(gt=0, le=36_500)] = 7.0
+    audit_days: Annotated[float, Meta(gt=0, le=36_500)] = 90.0
+
+
+_WORK = ("scheduler", "reaper", "pruner")
+
+UNITS: dict[str, tuple[str, ...]] = {
+    "tree": (
+        "store",
+        "events-server",
+        "publisher",
+        "heartbeat",
+        "metrics",
+        "unit:worker",
+        "unit:api",
+    ),
+    "api": ("store", "publisher", "subscriber", "heartbeat", "api"),
+    "worker": ("store", "publisher", "heartbeat", *_WORK, "pool", "subscriber"),
+    "scheduler": ("store", "publisher", "heartbeat", *_WORK),
+    "metrics": ("metrics",),
+    "all": (
+        "store",
+        "events-server",
+        "publisher",
+        "metrics",
+        "heartbeat",
+        *_WORK,
+        "pool",
+        "subscriber",
+        "api",
+    ),
+}
+"""What `taskhub run --unit NAME` runs, in the order of start."""
+
+
+class Config(Section, frozen=True, kw_only=True):
+    """The whole configuration, checked."""
+
+    units: dict[str, tuple[str, ...]] = msgspec.field(default_factory=lambda: dict(UNITS))
+    supervisor: SupervisorSection = SupervisorSection()
+    http: HttpSection = HttpSection()
+    jwt: JwtSection = JwtSection()
+    store: StoreSection = StoreSection()
+    events: EventsSection = EventsSection()
+    redis: RedisSection = RedisSection()
+    work: WorkSection = WorkSection()
+    heartbeat: HeartbeatSection = HeartbeatSection()
+    metrics: MetricsSection = MetricsSection()
+    logs: LogsSection = LogsSection()
+    cors: CorsSection = CorsSection()
+    limits: LimitsSection = LimitsSection()
+    retention: RetentionSection = RetentionSection()

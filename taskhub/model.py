@@ -1,0 +1,182 @@
+"""What a task is: its fields, its states and the legal moves between them; no input, no output, no clock."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+from enum import StrEnum
+from typing import Any, NewType
+
+import msgspec
+
+TaskId = NewType("TaskId", str)
+"""A UUIDv7 in its 36 character text form: sorts by the time of creation."""
+
+Owner = NewType("Owner", str)
+"""Text form of an incarnation (see `Incarnation`): who holds a lease."""
+
+TITLE_LIMIT = 200
+NAME_PATTERN = r"^[A-Za-z0-9][A-Za-z0-9_.:-]{0,99}$"
+"""What the names of types, queues and actors look like."""
+
+
+class Status(StrEnum):
+    """The five states of a task."""
+
+    PENDING = "Pending"
+    PROCESSING = "Processing"
+    DONE = "Done"
+    FAILED = "Failed"
+    CANCELLED = "Cancelled"
+
+    @property
+    def is_final(self) -> bool:
+        """Whether only an explicit retry by an operator leaves this state."""
+        return self in FINAL
+
+
+FINAL = frozenset({Status.DONE, Status.FAILED, Status.CANCELLED})
+
+TRANSITIONS: dict[Status, frozenset[Status]] = {
+    Status.PENDING: frozenset({Status.PROCESSING, Status.CANCELLED}),
+    Status.PROCESSING: frozenset(
+        {Status.DONE, Status.FAILED, Status.CANCELLED, Status.PENDING}
+    ),
+    Status.DONE: frozenset(),
+    Status.FAILED: frozenset({Status.PENDING}),
+    Status.CANCELLED: frozenset({Status.PENDING}),
+}
+"""Every legal move; each is one conditional UPDATE in a store."""
+
+
+class TaskItem(msgspec.Struct, frozen=True, kw_only=True, rename="camel"):
+    """A task as clients, handlers and the console see it; all times are UTC."""
+
+    id: TaskId
+    title: str
+    type: str
+    queue: str
+    priority: int
+    status: Status
+    payload: msgspec.Raw
+    result: msgspec.Raw | None
+    error: str | None
+    progress: msgspec.Raw | None
+    attempts: int
+    max_attempts: int
+    timeout_seconds: float
+    cancel_requested: bool
+    created_at: datetime
+    updated_at: datetime
+    run_at: datetime
+    started_at: datetime | None
+    finished_at: datetime | None
+    created_by: str
+
+
+class Lease(msgspec.Struct, frozen=True, kw_only=True):
+    """A claimed task with the fence that its outcome must carry."""
+
+    item: TaskItem
+    fence: int
+    suspect: bool = False
+    trace_parent: str | None = None
+
+
+class Incarnation(msgspec.Struct, frozen=True):
+    """One life of one process: `host` is the kernel's boot id, so a reboot is another host."""
+
+    host: str
+    unit: str
+    nonce: str
+
+    @property
+    def owner(self) -> Owner:
+        """The text kept in `Tasks.LeaseOwner`."""
+        return Owner(f"{self.host}/{self.unit}/{self.nonce}")
+
+    @classmethod
+    def parse(cls, owner: Owner) -> Incarnation:
+        """Read the text form back; raises ValueError when it is not one."""
+        host, unit, nonce = owner.split("/")
+        return cls(host, unit, nonce)
+
+
+class EventType(StrEnum):
+    """What can happen to a task, as told to the outside."""
+
+    CREATED = "TaskCreated"
+    STARTED = "TaskStarted"
+    PROGRESS = "TaskProgress"
+    DONE = "TaskDone"
+    RETRYING = "TaskRetrying"
+    FAILED = "TaskFailed"
+    CANCELLED = "TaskCancelled"
+
+
+class Event(msgspec.Struct, frozen=True):
+    """One thing that happened to a task: a row of `Events` and a message on the channel."""
+
+    type: EventType
+    id: TaskId
+    title: str
+    at: datetime
+
+
+class TypeInfo(msgspec.Struct, frozen=True):
+    """A kind of task that some worker knows; `schema` is the JSON Schema of its payload."""
+
+    name: str
+    schema: dict[str, Any] = msgspec.field(default_factory=dict)
+    registered_by: str = ""
+
+
+class Done(msgspec.Struct, frozen=True):
+    """The handler has succeeded; `result` is kept on the task."""
+
+    result: Any = None
+
+
+class Retry(Exception):  # noqa: N818 - an outcome that may be raised, not an error
+    """Try again, at the cost of this attempt, `in_seconds` from now (None: by the retry policy)."""
+
+    def __init__(self, reason: str = "", *, in_seconds: float | None = None) -> None:
+        super().__init__(reason)
+        self.reason, self.in_seconds = reason, in_seconds
+
+
+class Snooze(Exception):  # noqa: N818 - an outcome that may be raised, not an error
+    """Not now: come back in `in_seconds`; costs no attempt."""
+
+    def __init__(self, in_seconds: float, reason: str = "") -> None:
+        super().__init__(reason)
+        self.in_seconds, self.reason = in_seconds, reason
+
+
+class Cancel(Exception):  # noqa: N818 - an outcome that may be raised, not an error
+    """There is nothing to do: end as Cancelled."""
+
+    def __init__(self, reason: str = "") -> None:
+        super().__init__(reason)
+        self.reason = reason
+
+
+class Fail(Exception):  # noqa: N818 - an outcome that may be raised, not an error
+    """It will never work: end as Failed at once, whatever attempts are left."""
+
+    def __init__(self, reason: str = "") -> None:
+        super().__init__(reason)
+        self.reason = reason
+
+
+Outcome = Done | Retry | Snooze | Cancel | Fail
+"""Everything that one attempt can end in; a match over it ends with `assert_never`."""
+
+
+def utc_from_micros(micros: int) -> datetime:
+    """The UTC time of a number of microseconds since 1970."""
+    return datetime.fromtimestamp(micros / 1_000_000, UTC)
+
+
+def micros_from_utc(moment: datetime) -> int:
+    """Whole microseconds since 1970 of an aware time, exactly."""
+    return int(moment.timestamp()) * 1_000_000 + moment.microsecond

@@ -1,0 +1,376 @@
+"""The two seams: what a store and an event bus must do, in words of the domain; no SQL, no Redis."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Sequence
+from datetime import datetime
+from typing import Protocol
+
+import msgspec
+
+from taskhub.model import Event, Lease, Owner, Status, TaskId, TaskItem, TypeInfo
+
+# ---- writes: each is one conditional change; `Store.commit` takes many at once -------------------
+
+
+class IdempotencyKey(msgspec.Struct, frozen=True, kw_only=True):
+    """An `Idempotency-Key` of one principal, with the answer to keep (stored with the task)."""
+
+    principal: str
+    key: str
+    request_hash: str
+    answer: bytes
+    expires_at: datetime
+
+
+class Create(msgspec.Struct, frozen=True, kw_only=True, tag=True):
+    """Store a new Pending task. Result: Created | Replayed | KeyReused."""
+
+    item: TaskItem
+    trace_parent: str | None = None
+    key: IdempotencyKey | None = None
+
+
+class Claim(msgspec.Struct, frozen=True, kw_only=True, tag=True):
+    """Hand up to `limit` due tasks to `owner` for `lease` seconds. Result: Claimed.
+
+    Most urgent first (priority, run_at, id). Attempts and fence grow by one here. `queues` empty
+    means all. Suspects come only when `suspects` says so, then at most one, and nothing else does.
+    """
+
+    owner: Owner
+    limit: int
+    lease: float
+    types: Sequence[str]
+    queues: Sequence[str] = ()
+    suspects: bool = False
+
+
+class Renew(msgspec.Struct, frozen=True, kw_only=True, tag=True):
+    """Extend the leases held by (id, fence) to `lease` seconds from now. Result: Renewed."""
+
+    held: Sequence[tuple[TaskId, int]]
+    lease: float
+
+
+class Finish(msgspec.Struct, frozen=True, kw_only=True, tag=True):
+    """Write the outcome of one attempt, guarded by the fence. Result: Finished | Stale.
+
+    `status` is Done, Failed, Cancelled, or Pending (retry or snooze at `run_at`). A task whose
+    cancel was requested ends as Cancelled where Pending or Failed is asked for. `refund` gives the
+    attempt back. `suspect` is what the row's mark becomes.
+    """
+
+    id: TaskId
+    fence: int
+    status: Status
+    result: bytes | None = None
+    error: str | None = None
+    run_at: datetime | None = None
+    refund: bool = False
+    suspect: bool = False
+
+
+class Progress(msgspec.Struct, frozen=True, kw_only=True, tag=True):
+    """Keep a handler's progress (JSON), guarded by the fence. Result: Finished | Stale."""
+
+    id: TaskId
+    fence: int
+    data: bytes
+
+
+class Release(msgspec.Struct, frozen=True, kw_only=True, tag=True):
+    """Give claimed tasks back unharmed (Pending, attempts - 1), guarded by fences. Result: Touched."""
+
+    held: Sequence[tuple[TaskId, int]]
+
+
+class Takeover(msgspec.Struct, frozen=True, kw_only=True, tag=True):
+    """A dead owner's leases are free at once. Result: Swept.
+
+    `started` None: not known (no ledger), every task counts as started. Those not started go back
+    with attempts - 1; those started become Suspect and go back, or end as Failed when attempts are
+    used up, or as Cancelled when that was asked for.
+    """
+
+    owner: Owner
+    started: Sequence[TaskId] | None = None
+
+
+class Sweep(msgspec.Struct, frozen=True, kw_only=True, tag=True):
+    """Free expired leases. Result: Swept.
+
+    Rows of `owner` (ourselves) only when not in `held` (the handler has ended, an answer was lost);
+    rows of `living` owners only after four leases; all others as soon as they have expired.
+    The answer also lists which of `owner`'s tasks have a cancel requested.
+    """
+
+    owner: Owner
+    held: Sequence[TaskId]
+    living: Sequence[Owner]
+    lease: float
+
+
+class Cancel(msgspec.Struct, frozen=True, kw_only=True, tag=True):
+    """Cancel a Pending task, flag a Processing one. Result: Changed | Unchanged | Missing."""
+
+    id: TaskId
+
+
+class Requeue(msgspec.Struct, frozen=True, kw_only=True, tag=True):
+    """An operator's retry: Failed or Cancelled -> Pending, attempts 0. Result: Changed | Unchanged | Missing."""
+
+    id: TaskId
+
+
+class Audit(msgspec.Struct, frozen=True, kw_only=True, tag=True):
+    """Append to the audit log (heartbeats have the message `heartbeat`). Result: Touched."""
+
+    message: str
+    actor: str
+    task_id: TaskId | None = None
+
+
+class Register(msgspec.Struct, frozen=True, kw_only=True, tag=True):
+    """Make the types that a worker knows known to all. Result: Touched."""
+
+    types: Sequence[TypeInfo]
+
+
+class Prune(msgspec.Struct, frozen=True, kw_only=True, tag=True):
+    """Delete up to `limit` rows of each kind that are older than the given times. Result: Touched."""
+
+    tasks_before: datetime
+    events_before: datetime
+    audit_before: datetime
+    limit: int = 1000
+
+
+Write = (
+    Create
+    | Claim
+    | Renew
+    | Finish
+    | Progress
+    | Release
+    | Takeover
+    | Sweep
+    | Cancel
+    | Requeue
+    | Audit
+    | Register
+    | Prune
+)
+
+# ---- results, one per write -----------------------------------------------------------------------
+
+
+class Created(msgspec.Struct, frozen=True):
+    """The task is on disk."""
+
+    item: TaskItem
+
+
+class Replayed(msgspec.Struct, frozen=True):
+    """The key was used before with the same request: here is the kept answer."""
+
+    answer: bytes
+
+
+class KeyReused(msgspec.Struct, frozen=True):
+    """The key was used before with another request."""
+
+
+class Claimed(msgspec.Struct, frozen=True):
+    """The leases handed out, most urgent first."""
+
+    leases: Sequence[Lease]
+
+
+class Renewed(msgspec.Struct, frozen=True):
+    """`lost`: the fence no longer holds; `cancel`: a cancel was requested."""
+
+    lost: Sequence[TaskId] = ()
+    cancel: Sequence[TaskId] = ()
+
+
+class Finished(msgspec.Struct, frozen=True):
+    """The outcome is stored; `status` is what the row says now."""
+
+    status: Status
+
+
+class Stale(msgspec.Struct, frozen=True):
+    """Somebody else holds the task, or it has ended: nothing was changed."""
+
+
+class Touched(msgspec.Struct, frozen=True):
+    """How many rows were changed."""
+
+    count: int
+
+
+class Swept(msgspec.Struct, frozen=True):
+    """What a sweep or a takeover has moved, and whose cancel is asked for."""
+
+    requeued: Sequence[TaskId] = ()
+    failed: Sequence[TaskId] = ()
+    cancelled: Sequence[TaskId] = ()
+    cancel: Sequence[TaskId] = ()
+
+
+class Changed(msgspec.Struct, frozen=True):
+    """The row was changed; `item` is how it is now."""
+
+    item: TaskItem
+
+
+class Unchanged(msgspec.Struct, frozen=True):
+    """The row's state does not allow it; `item` is how it is."""
+
+    item: TaskItem
+
+
+class Missing(msgspec.Struct, frozen=True):
+    """There is no such task."""
+
+
+class Refused(msgspec.Struct, frozen=True):
+    """This write alone cannot be stored (a poisonous row); its neighbours were."""
+
+    reason: str
+
+
+Result = (
+    Created
+    | Replayed
+    | KeyReused
+    | Claimed
+    | Renewed
+    | Finished
+    | Stale
+    | Touched
+    | Swept
+    | Changed
+    | Unchanged
+    | Missing
+    | Refused
+)
+
+
+class Committed(msgspec.Struct, frozen=True):
+    """One transaction's answers in the order of its writes, and the events it appended."""
+
+    results: Sequence[Result]
+    events: Sequence[Event]
+
+
+# ---- reads ----------------------------------------------------------------------------------------
+
+
+class TaskQuery(msgspec.Struct, frozen=True, kw_only=True):
+    """A page of tasks, newest first; `cursor` is the id of the last task of the page before."""
+
+    status: Status | None = None
+    type: str | None = None
+    queue: str | None = None
+    created_from: datetime | None = None
+    created_to: datetime | None = None
+    cursor: TaskId | None = None
+    limit: int = 50
+
+
+class Page(msgspec.Struct, frozen=True):
+    """Tasks, and the cursor of the next page (None: this was the last)."""
+
+    items: Sequence[TaskItem]
+    next: TaskId | None
+
+
+class QueueCount(msgspec.Struct, frozen=True):
+    """How many tasks of a queue are in a state; `oldest` is the age in seconds of the one due longest."""
+
+    queue: str
+    status: Status
+    count: int
+    oldest: float = 0.0
+
+
+class SchemaState(msgspec.Struct, frozen=True):
+    """Revision found (None: empty database), the newest this version knows, and what is missing between."""
+
+    found: str | None
+    newest: str
+    missing: Sequence[str]
+
+
+# ---- the ports ------------------------------------------------------------------------------------
+
+
+class Store(Protocol):
+    """Where tasks live. Raises the `Trouble` errors when the database is not well, never loses a commit."""
+
+    async def open(self) -> None:
+        """Connect; raises SchemaNewer | SchemaOlder when the schema does not fit."""
+
+    async def close(self) -> None:
+        """Give every connection and thread back; may be called twice."""
+
+    async def commit(self, writes: Sequence[Write]) -> Committed:
+        """All in one durable transaction; a write that cannot be stored is `Refused` alone."""
+
+    def renew(self, write: Renew) -> Renewed:
+        """As `commit` of one Renew, blocking and thread-safe: for the thread that keeps leases alive."""
+
+    async def get(self, ids: Sequence[TaskId]) -> list[TaskItem]:
+        """The tasks that exist, in the order asked."""
+
+    async def find(self, query: TaskQuery) -> Page:
+        """One page, by keyset: as fast on the last page as on the first."""
+
+    async def counts(self) -> list[QueueCount]:
+        """Depths of the live states (Pending, Processing) by queue."""
+
+    async def owners(self) -> list[Owner]:
+        """Who holds leases now."""
+
+    async def types(self) -> list[TypeInfo]:
+        """Every type that a worker has registered."""
+
+    async def next_due(self) -> float | None:
+        """Seconds until the next delayed Pending task is due (0: one is due now; None: none waits)."""
+
+    async def schema(self) -> SchemaState:
+        """Where the schema stands; works on an empty database too."""
+
+    async def migrate(self) -> list[str]:
+        """Bring the schema to the newest revision, one migrator at a time; returns the steps taken."""
+
+
+class BellKind(msgspec.Struct, frozen=True):
+    """What rang: any of `work` (something may be claimed), `ended` (a task ended), `cancel`."""
+
+    kinds: frozenset[str]
+
+
+class Subscribed(msgspec.Struct, frozen=True):
+    """The line is up (again): whatever rang before may have been missed, so look once."""
+
+
+Signal = Subscribed | BellKind
+
+
+class EventBus(Protocol):
+    """Hints between processes. Losing all of them costs latency, never a task."""
+
+    async def open(self) -> None:
+        """Make ready; does not need the server to be there."""
+
+    async def close(self) -> None:
+        """Give every connection back; may be called twice."""
+
+    async def publish(self, events: Sequence[Event], kinds: frozenset[str]) -> None:
+        """One pipeline: a message per event and one bell. Raises BusAway | BusRefused, soon."""
+
+    def subscribe(self) -> AsyncIterator[Signal]:
+        """Hear the bell; the first signal is Subscribed. Raises BusAway | BusRefused when the line is cut."""
