@@ -46,7 +46,6 @@ class TaskStarted(Telemetry, frozen=True, kw_only=True):
     """A handler begins. Histogram `taskhub_queue_wait_seconds` (from due to start)."""
 
     message: ClassVar[str] = "TaskStarted"
-    level: ClassVar[Level] = Level.DEBUG
     task_id: str
     type: str
     queue: str

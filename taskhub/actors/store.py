@@ -1,0 +1,137 @@
+"""The `store` actor: the only writer of its process; commits what its mailbox holds, then answers."""
+
+from __future__ import annotations
+
+import time
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from taskhub.errors import SchemaNewer, SchemaOlder, Trouble
+from taskhub.kernel.mailbox import ActorFailed, Mailbox, MailboxClosed, MailboxFull, answering
+from taskhub.messages import Publish, Put
+from taskhub.model import EventType, Status
+from taskhub.obs.telemetry import Committed, Emit, EventsDropped, StateChanged
+from taskhub.ports import Cancel, Changed
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from taskhub.kernel.actor import Context
+    from taskhub.ports import Committed as Commit
+    from taskhub.ports import Store, Write
+
+BATCH = 512
+"""Messages taken into one transaction; the batch grows by itself while the last commit runs."""
+
+PASSING = (Trouble, MailboxFull, MailboxClosed, ActorFailed)
+"""What an ask of the store may end in that is not its sender's bug: try again later."""
+
+_KINDS = {
+    EventType.CREATED: "work",
+    EventType.RETRYING: "work",
+    EventType.DONE: "ended",
+    EventType.FAILED: "ended",
+    EventType.CANCELLED: "ended",
+}
+
+
+@dataclass(slots=True)
+class StoreHealth:
+    """How the store is doing, for `/ready`; written by the store actor alone."""
+
+    state: str = "ok"
+    detail: str = ""
+
+
+class StoreActor:
+    """Group commit without a timer: an idle system adds no delay, a busy one batches by itself."""
+
+    def __init__(
+        self,
+        inbox: Mailbox[Put],
+        store: Store,
+        outbox: Mailbox[Publish] | None,
+        health: StoreHealth,
+        emit: Emit,
+    ) -> None:
+        """Commit what comes to `inbox` to `store`, and tell `outbox` what has happened."""
+        self._inbox, self._store, self._outbox = inbox, store, outbox
+        self._health, self._emit = health, emit
+
+    async def run(self, ctx: Context) -> None:
+        """Open, serve until the mailbox is closed and drained, close."""
+        try:
+            await self._open(ctx)
+            ctx.ready()
+            while puts := await self._inbox.take(BATCH):
+                with answering(puts):
+                    await self._commit(puts)
+        finally:
+            await self._store.close()
+
+    async def _open(self, ctx: Context) -> None:
+        pause = 0.1
+        while not ctx.stopping.is_set():
+            try:
+                await self._store.open()
+            except (SchemaNewer, SchemaOlder):
+                raise
+            except Trouble as error:
+                self._note(error)
+                await ctx.pause(pause)
+                pause = min(2.0, pause * 2)
+            else:
+                self._note(None)
+                return
+
+    async def _commit(self, puts: Sequence[Put]) -> None:
+        writes: list[Write] = []
+        for put in puts:
+            writes.extend(put.writes)
+        began = time.perf_counter()
+        try:
+            done = await self._store.commit(writes)
+        except Trouble as error:
+            self._note(error)
+            for put in puts:
+                put.fail(error)
+            return
+        self._note(None)
+        self._answer(puts, done)
+        self._emit(Committed(writes=len(writes), seconds=time.perf_counter() - began))
+        self._tell(writes, done)
+
+    @staticmethod
+    def _answer(puts: Sequence[Put], done: Commit) -> None:
+        start, results = 0, done.results
+        for put in puts:
+            end = start + len(put.writes)
+            put.answer(results[start:end])
+            start = end
+
+    def _tell(self, writes: Sequence[Write], done: Commit) -> None:
+        kinds = {_KINDS[event.type] for event in done.events if event.type in _KINDS}
+        if _asks_for_cancel(writes, done):
+            kinds.add("cancel")
+        if self._outbox is None or not (kinds or done.events):
+            return
+        try:
+            self._outbox.post(Publish(done.events, frozenset(kinds)))
+        except (MailboxFull, MailboxClosed):
+            self._emit(EventsDropped(count=len(done.events), reason="full"))
+
+    def _note(self, error: Trouble | None) -> None:
+        state, detail = ("failed", error.detail) if error else ("ok", "")
+        if (state, detail) == (self._health.state, self._health.detail):
+            return
+        self._health.state, self._health.detail = state, detail
+        self._emit(StateChanged(part="store", state=state, detail=detail))
+
+
+def _asks_for_cancel(writes: Sequence[Write], done: Commit) -> bool:
+    return any(
+        isinstance(write, Cancel)
+        and isinstance(result, Changed)
+        and result.item.status is Status.PROCESSING
+        for write, result in zip(writes, done.results, strict=True)
+    )
