@@ -1,0 +1,1 @@
+"""Actors in general: mailboxes, supervisors, child processes, signals; knows nothing of tasks."""
