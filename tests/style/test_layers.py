@@ -8,6 +8,8 @@ import sys
 
 from tests.style.tree import ROOT, files
 
+ROLES = {"api", "store", "publisher", "subscriber", "pool", "scheduler", "reaper", "pruner"}
+ROLES |= {"heartbeat", "metrics"}
 VAGUE = re.compile(r"(utils?|helpers?|common|base|manager|misc)$")
 
 
@@ -22,6 +24,18 @@ def test_the_kernel_needs_the_standard_library_alone() -> None:
 
     assert {pair for pair in imported if pair[0] not in allowed} == set()
     assert ("asyncio", "taskhub/kernel/mailbox.py") in imported
+
+
+def test_no_actor_imports_another() -> None:
+    """They meet in mailboxes: what two of them need stands in `messages` or below."""
+    known = [
+        f"{path.stem} -> {name}"
+        for path in files("taskhub/actors/*.py")
+        for name in imports(path.read_text(encoding="utf-8"))
+        if name.startswith("taskhub.actors.") and name.split(".")[2] in ROLES
+    ]
+
+    assert known == []
 
 
 def test_no_file_has_a_name_that_says_nothing() -> None:
