@@ -15,11 +15,9 @@ PIN = re.compile(r"[A-Za-z0-9._-]+==[A-Za-z0-9.+!]+$")
 
 
 def configured_hosts() -> set[str]:
-    """The hosts that pip and apt of this machine are told to use."""
+    """The hosts that pip of this machine is told to use."""
     pip = [sys.executable, "-m", "pip", "config", "list"]
     said = subprocess.run(pip, check=True, capture_output=True, text=True).stdout
-    for path in [Path("/etc/apt/sources.list"), *Path("/etc/apt/sources.list.d").glob("*")]:
-        said += path.read_text(errors="replace") if path.is_file() else ""
     return set(re.findall(r"https?://(?:[^/@\s'\"]+@)?([^/:\s'\"]+)", said))
 
 
