@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncGenerator, Sequence
 from datetime import datetime
 from typing import Protocol
 
@@ -372,5 +372,8 @@ class EventBus(Protocol):
     async def publish(self, events: Sequence[Event], kinds: frozenset[str]) -> None:
         """One pipeline: a message per event and one bell. Raises BusAway | BusRefused, soon."""
 
-    def subscribe(self) -> AsyncIterator[Signal]:
-        """Hear the bell; the first signal is Subscribed. Raises BusAway | BusRefused when the line is cut."""
+    def subscribe(self) -> AsyncGenerator[Signal, None]:
+        """Hear the bell; the first signal is Subscribed. Raises BusAway | BusRefused when the line is cut.
+
+        Its line is given back by `aclose()`: use it in `contextlib.aclosing`.
+        """
