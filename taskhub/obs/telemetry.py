@@ -1,4 +1,4 @@
-"""Everything worth telling, as typed events: logs and metrics are two listeners, nothing else speaks to them."""
+"""Everything worth telling, as typed events; logs and metrics are two listeners to them."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ class Telemetry(msgspec.Struct, frozen=True, kw_only=True):
 Emit = Callable[[Telemetry], None]
 """What actors are given to tell what happened: cheap, never blocks, never raises."""
 
-# ---- the life of a task (names and properties are fixed) -------------------------------------------
+# ---- the life of a task (names and properties are fixed) ---------------------------------------
 
 
 class TaskCreated(Telemetry, frozen=True, kw_only=True):
@@ -40,6 +40,7 @@ class TaskCreated(Telemetry, frozen=True, kw_only=True):
     type: str
     queue: str
     request_id: str = ""
+    trace_id: str = ""
 
 
 class TaskStarted(Telemetry, frozen=True, kw_only=True):
@@ -51,6 +52,7 @@ class TaskStarted(Telemetry, frozen=True, kw_only=True):
     queue: str
     attempt: int
     waited: float
+    trace_id: str = ""
 
 
 class TaskProcessed(Telemetry, frozen=True, kw_only=True):
@@ -67,6 +69,7 @@ class TaskProcessed(Telemetry, frozen=True, kw_only=True):
     attempt: int
     duration: float
     result: str
+    trace_id: str = ""
 
 
 class TaskRetrying(Telemetry, frozen=True, kw_only=True):
@@ -79,6 +82,7 @@ class TaskRetrying(Telemetry, frozen=True, kw_only=True):
     attempt: int
     in_seconds: float
     error: str
+    trace_id: str = ""
 
 
 class TaskFailed(Telemetry, frozen=True, kw_only=True):
@@ -90,6 +94,7 @@ class TaskFailed(Telemetry, frozen=True, kw_only=True):
     type: str
     attempt: int
     error: str
+    trace_id: str = ""
 
 
 class TaskCancelled(Telemetry, frozen=True, kw_only=True):
@@ -144,7 +149,7 @@ class HandlerStubborn(Telemetry, frozen=True, kw_only=True):
     reason: str
 
 
-# ---- actors and processes --------------------------------------------------------------------------
+# ---- actors and processes ----------------------------------------------------------------------
 
 
 class ActorChanged(Telemetry, frozen=True, kw_only=True):
@@ -157,7 +162,10 @@ class ActorChanged(Telemetry, frozen=True, kw_only=True):
 
 
 class ActorRestarting(Telemetry, frozen=True, kw_only=True):
-    """An actor died and comes back after `pause` seconds. Counter `taskhub_actor_restarts_total{actor}`."""
+    """An actor died and comes back after `pause` seconds.
+
+    Counter `taskhub_actor_restarts_total{actor}`.
+    """
 
     message: ClassVar[str] = "ActorRestarting"
     level: ClassVar[Level] = Level.ERROR
@@ -186,13 +194,33 @@ class ActorUnstopped(Telemetry, frozen=True, kw_only=True):
 
 
 class ProcessChanged(Telemetry, frozen=True, kw_only=True):
-    """A child process was spawned, became ready, exited or was killed (`what`); `detail` says why."""
+    """A child process was spawned, got ready, exited or was killed (`what`); `detail`: why."""
 
     message: ClassVar[str] = "ProcessChanged"
     actor: str
     pid: int
     what: str
     detail: str = ""
+
+
+class HookFailed(Telemetry, frozen=True, kw_only=True):
+    """A hook of a child process raised or took too long; the child's life goes on."""
+
+    message: ClassVar[str] = "HookFailed"
+    level: ClassVar[Level] = Level.ERROR
+    actor: str
+    hook: str
+    error: str
+    trace: str = ""
+
+
+class SignalReceived(Telemetry, frozen=True, kw_only=True):
+    """The process got a signal; `action` is what it does about it (drain, stop, reload...)."""
+
+    message: ClassVar[str] = "SignalReceived"
+    actor: str
+    signal: str
+    action: str
 
 
 class LoopBlocked(Telemetry, frozen=True, kw_only=True):
@@ -232,6 +260,18 @@ class Complained(Telemetry, frozen=True, kw_only=True):
     text: str
 
 
+class HandlerRaised(Telemetry, frozen=True, kw_only=True):
+    """A handler ended in an exception; `trace` is for its author, the task keeps the short text."""
+
+    message: ClassVar[str] = "HandlerRaised"
+    level: ClassVar[Level] = Level.WARNING
+    task_id: str
+    type: str
+    attempt: int
+    error: str
+    trace: str
+
+
 class HandlerSaid(Telemetry, frozen=True, kw_only=True):
     """A line from a handler through `job.log`; `fields` are its own properties."""
 
@@ -241,9 +281,10 @@ class HandlerSaid(Telemetry, frozen=True, kw_only=True):
     severity: str
     text: str
     fields: dict[str, str]
+    trace_id: str = ""
 
 
-# ---- the world around ------------------------------------------------------------------------------
+# ---- the world around --------------------------------------------------------------------------
 
 
 class Committed(Telemetry, frozen=True, kw_only=True):
@@ -265,7 +306,7 @@ class StateChanged(Telemetry, frozen=True, kw_only=True):
 
 
 class EventsDropped(Telemetry, frozen=True, kw_only=True):
-    """Events were not published (`reason`: full | away); the rows are there. Counter; not logged."""
+    """Events were not published (`reason`: full | away); rows are there. Counter; not logged."""
 
     message: ClassVar[str] = ""
     count: int
@@ -277,6 +318,14 @@ class EventsPublished(Telemetry, frozen=True, kw_only=True):
 
     message: ClassVar[str] = ""
     count: int
+
+
+class ServerSaid(Telemetry, frozen=True, kw_only=True):
+    """A line of the embedded event server's own log."""
+
+    message: ClassVar[str] = "ServerSaid"
+    level: ClassVar[Level] = Level.DEBUG
+    text: str
 
 
 class Depths(Telemetry, frozen=True, kw_only=True):
@@ -304,7 +353,10 @@ class ReloadRefused(Telemetry, frozen=True, kw_only=True):
 
 
 class RequestServed(Telemetry, frozen=True, kw_only=True):
-    """An HTTP answer was sent. Histogram `taskhub_http_request_duration_seconds`; logged at debug."""
+    """An HTTP answer was sent; logged at debug.
+
+    Histogram `taskhub_http_request_duration_seconds`.
+    """
 
     message: ClassVar[str] = "RequestServed"
     level: ClassVar[Level] = Level.DEBUG
@@ -313,6 +365,7 @@ class RequestServed(Telemetry, frozen=True, kw_only=True):
     status: int
     seconds: float
     request_id: str
+    trace_id: str = ""
 
 
 class RequestCrashed(Telemetry, frozen=True, kw_only=True):
@@ -324,6 +377,7 @@ class RequestCrashed(Telemetry, frozen=True, kw_only=True):
     route: str
     request_id: str
     trace: str
+    trace_id: str = ""
 
 
 class ActAudited(Telemetry, frozen=True, kw_only=True):

@@ -1,0 +1,179 @@
+"""The listener that writes telemetry to the log, and the way of foreign log records into it."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from datetime import datetime
+from typing import Any, Protocol
+
+import structlog
+
+from taskhub.obs.clef import Render, clef, utc_now
+from taskhub.obs.console import Look, console
+from taskhub.obs.lines import LINES, SEVERITIES, plain_line
+from taskhub.obs.telemetry import Level, Telemetry
+
+Write = Callable[[Any], None]
+
+LEVELS = tuple(Level)
+"""From the quietest to the loudest."""
+
+
+class Sink(Protocol):
+    """Where lines go. `write` never blocks and never raises; lines come without a newline."""
+
+    def write(self, line: bytes) -> None:
+        """Take one line, from any thread."""
+
+
+class _Logger(structlog.BoundLoggerBase):
+    """A bound logger that says a sentence; which level it has is bound."""
+
+    def say(self, sentence: str, properties: dict[str, Any]) -> None:
+        """Write one line."""
+        self._proxy_to_logger("write", sentence, **properties)
+
+
+def _nothing(_event: Any) -> None:
+    """Write nothing: the event is not for the log, or below the level."""
+
+
+class LogListener:
+    """Called with an event it writes its line, if the level lets it through.
+
+    `app` is taskhub-api | taskhub-worker | taskhub, `unit` the process (`worker-1`). It does not
+    block, does not raise, and may be called from any thread.
+    """
+
+    def __init__(
+        self,
+        app: str,
+        unit: str,
+        sink: Sink,
+        level: str = "info",
+        format: Look = "clef",  # noqa: A002 - the word of the configuration
+        *,
+        clock: Callable[[], datetime] = utc_now,
+    ) -> None:
+        """Write to `sink` what is at least as loud as `level` (a word of the configuration)."""
+        self._app, self._unit = app, unit
+        self._log = _logger(sink, _render(format, clock))
+        self._writes: dict[type[Telemetry], Write] = {}
+        self._level = SEVERITIES[level]
+
+    @property
+    def level(self) -> Level:
+        """The least loud level that is written."""
+        return self._level
+
+    def __call__(self, event: Telemetry) -> None:
+        """Write the event's line."""
+        write = self._writes.get(type(event))
+        if write is None:
+            write = self._learn(type(event))
+        write(event)
+
+    def set_level(self, level: str) -> None:
+        """Change the level from now on (`debug`, `info`, `warning`, `error`)."""
+        self._level = SEVERITIES[level]
+        self._writes = {}  # each event is learnt anew; a dict replaced whole needs no lock
+
+    def foreign(self, record: logging.LogRecord) -> None:
+        """Write a record of the standard library's `logging`, with its traceback in `@x`."""
+        level = SEVERITIES.get(record.levelname.lower(), Level.INFO)
+        if not self._lets(level):
+            return
+        properties = {"Logger": record.name, "Thread": record.threadName}
+        if record.exc_info and record.exc_info[0] is not None:
+            properties["@x"] = logging.Formatter().formatException(record.exc_info)
+        self._bound("LogRecord", level, "").say(_sentence(record), properties)
+
+    def _lets(self, level: Level) -> bool:
+        return LEVELS.index(level) >= LEVELS.index(self._level)
+
+    def _learn(self, kind: type[Telemetry]) -> Write:
+        line = LINES.get(kind) or plain_line(kind)
+        if not kind.message:
+            write: Write = _nothing
+        elif line.level is not None:
+            write = self._by_level(kind, line.level)
+        else:
+            write = self._at(kind, kind.level)
+        self._writes[kind] = write
+        return write
+
+    def _at(self, kind: type[Telemetry], level: Level) -> Write:
+        """How events of this kind are written at this level."""
+        if not self._lets(level):
+            return _nothing
+        line = LINES.get(kind) or plain_line(kind)
+        say, log = line.say, self._bound(kind.__name__, level, line.role)
+
+        def write(event: Telemetry) -> None:
+            log.say(*say(event))
+
+        return write
+
+    def _by_level(self, kind: type[Telemetry], level_of: Callable[[Any], Level]) -> Write:
+        writes = {level: self._at(kind, level) for level in LEVELS}
+
+        def write(event: Telemetry) -> None:
+            writes[level_of(event)](event)
+
+        return write
+
+    def _bound(self, name: str, level: Level, role: str) -> _Logger:
+        """A logger with all that is the same on each line of a kind, in the order of the line."""
+        fixed = {"@t": None, "@m": None, "@i": name, "@l": level.value, "lvl": level.value}
+        actor = {"ActorId": f"{self._unit}/{role}"} if role else {}
+        logger: _Logger = self._log.bind(**fixed, app=self._app, unit=self._unit, **actor)
+        return logger
+
+
+def _logger(sink: Sink, render: Render) -> Any:
+    return structlog.wrap_logger(
+        sink,
+        processors=[render],
+        wrapper_class=_Logger,
+        context_class=dict,
+        cache_logger_on_first_use=True,
+    )
+
+
+def _render(look: Look, clock: Callable[[], datetime]) -> Render:
+    return clef(clock) if look == "clef" else console(colour=look == "colour", clock=clock)
+
+
+def _sentence(record: logging.LogRecord) -> str:
+    try:
+        return record.getMessage()
+    except (TypeError, ValueError):  # its arguments do not fit its text: say what there is
+        return f"{record.msg} {record.args!r}"
+
+
+class _Handler(logging.Handler):
+    def __init__(self, listener: LogListener) -> None:
+        super().__init__()
+        self._listener = listener
+
+    def emit(self, record: logging.LogRecord) -> None:
+        """Hand the record on."""
+        self._listener.foreign(record)
+
+
+@contextmanager
+def foreign_logs(listener: LogListener) -> Iterator[None]:
+    """While it is open, `logging` (asyncio's and libraries' too) and warnings go to `listener`."""
+    root, handler = logging.getLogger(), _Handler(listener)
+    before, level = list(root.handlers), root.level
+    root.handlers[:] = [handler]
+    root.setLevel(logging.INFO)
+    logging.captureWarnings(capture=True)
+    try:
+        yield
+    finally:
+        logging.captureWarnings(capture=False)
+        root.handlers[:] = before
+        root.setLevel(level)
