@@ -120,6 +120,14 @@ class SignalReceived:
     action: str
 
 
+@dataclass(frozen=True, slots=True)
+class StacksDumped:
+    """What every task and thread does, asked for by SIGUSR1."""
+
+    name: str
+    text: str
+
+
 KernelEvent = (
     ActorStarted
     | ActorReady
@@ -133,6 +141,7 @@ KernelEvent = (
     | HookFailed
     | LoopBlocked
     | SignalReceived
+    | StacksDumped
 )
 Emit = Callable[[KernelEvent], None]
 
