@@ -1,0 +1,267 @@
+"""What each telemetry event counts, in three groups: tasks, actors, the world around."""
+
+from __future__ import annotations
+
+import time
+from collections import deque
+from collections.abc import Callable
+from typing import Any
+
+from taskhub.obs import telemetry as t
+from taskhub.obs.meters import (
+    COMMIT_SECONDS,
+    COMMIT_WRITES,
+    LIMIT,
+    OTHER,
+    REQUEST_SECONDS,
+    TASK_SECONDS,
+    Family,
+    Number,
+    counter,
+    gauge,
+    histogram,
+    only,
+)
+from taskhub.obs.telemetry import Telemetry
+
+Hears = dict[type[Telemetry], Callable[[Any], None]]
+Cells = dict[tuple[str, ...] | str, Number]
+
+ROUTE_LIMIT = 400
+"""Combinations of method, route template and status."""
+LAG_SAMPLES = 20
+"""The lag gauge is the worst of so many last measurements, or a scrape would miss most peaks."""
+STATES = ("ok", "degraded", "failed")
+
+
+class Counted:
+    """Base of the groups: families are attributes, `hears` says which event goes where."""
+
+    hears: Hears
+
+    def families(self) -> list[Family[Any]]:
+        """Every metric of this group."""
+        return [value for value in vars(self).values() if isinstance(value, Family)]
+
+
+class Tasks(Counted):
+    """The life of tasks, from the API to their end, and the leases on the way."""
+
+    def __init__(self) -> None:
+        self.created = counter("taskhub_api_tasks_created", "Tasks accepted and on disk.")
+        self.processed = counter(
+            "taskhub_worker_tasks_processed", "Attempts that have ended, by result."
+        ).by("result")
+        self.duration = histogram(
+            "taskhub_worker_task_duration_seconds", "Run time of an attempt.", TASK_SECONDS
+        ).by("type")
+        self.waited = histogram(
+            "taskhub_queue_wait_seconds", "From due to the start of the handler.", TASK_SECONDS
+        ).by("queue")
+        self.retried = counter("taskhub_worker_task_retries", "Failed attempts to be repeated.")
+        self.failed = counter("taskhub_worker_tasks_failed", "Tasks that have ended as Failed.")
+        self.cancelled = counter("taskhub_tasks_cancelled", "Tasks that have ended as Cancelled.")
+        self.released = counter("taskhub_worker_tasks_released", "Claimed tasks given back.")
+        self.stale = counter("taskhub_stale_finishes", "Outcomes under an old fence, dropped.")
+        self.lost = counter("taskhub_leases_lost", "Leases that could not be renewed.")
+        self.taken = counter(
+            "taskhub_lease_expiries", "Leases of dead owners and expired ones that were freed."
+        ).by("outcome")
+        self.stubborn = counter("taskhub_handlers_stubborn", "Handlers that would not stop.")
+        self._start_at_zero()
+        self.hears = self._hears()
+
+    def _start_at_zero(self) -> None:
+        """A series that is born at 1 hides its first event from rate()."""
+        for family in self.families():
+            if family.kind == "counter" and not family.labels:
+                only(family)
+        for result in ("success", "failed"):
+            self.processed[result].inc(0)
+        for outcome in ("requeued", "failed", "cancelled"):
+            self.taken[outcome].inc(0)
+
+    def _hears(self) -> Hears:
+        return {
+            t.TaskCreated: counts(self.created),
+            t.TaskStarted: self._started,
+            t.TaskProcessed: self._processed,
+            t.TaskRetrying: counts(self.retried),
+            t.TaskFailed: counts(self.failed),
+            t.TaskCancelled: counts(self.cancelled),
+            t.TaskReleased: counts(self.released),
+            t.StaleFinish: counts(self.stale),
+            t.LeaseLost: counts(self.lost),
+            t.LeasesTaken: self._leases_taken,
+            t.HandlerStubborn: counts(self.stubborn),
+        }
+
+    def _started(self, event: t.TaskStarted) -> None:
+        self.waited[event.queue].observe(event.waited)
+
+    def _processed(self, event: t.TaskProcessed) -> None:
+        self.processed[event.result].value += 1
+        self.duration[event.type].observe(event.duration)
+
+    def _leases_taken(self, event: t.LeasesTaken) -> None:
+        self.taken["requeued"].inc(event.requeued)
+        self.taken["failed"].inc(event.failed)
+        self.taken["cancelled"].inc(event.cancelled)
+
+
+class Actors(Counted):
+    """Actors, child processes and the event loop."""
+
+    def __init__(self, unit: str) -> None:
+        self._prefix = f"{unit}/"
+        self.restarts = counter("taskhub_actor_restarts", "Times an actor died and came back.")
+        self.restarts.by("actor")
+        self.gave_up = counter("taskhub_actor_give_ups", "Actors that died too often.")
+        self.unstopped = counter("taskhub_actor_unstopped", "Actors that did not stop in time.")
+        self.exits = counter("taskhub_process_exits", "Child processes that were reaped.")
+        self.exits.by("actor")
+        self.blocks = counter("taskhub_loop_blocks", "Times the event loop stood still.")
+        self.lag = gauge("taskhub_loop_lag_seconds", "The worst recent lateness of a timer.")
+        self.hooks = counter("taskhub_hook_failures", "Hooks of child processes that failed.")
+        self._lags: deque[float] = deque(maxlen=LAG_SAMPLES)
+        for family in (self.gave_up, self.unstopped, self.blocks, self.hooks):
+            only(family)
+        self.hears = {
+            t.ActorChanged: self._changed,
+            t.ActorRestarting: self._restarting,
+            t.ActorGaveUp: counts(self.gave_up),
+            t.ActorUnstopped: counts(self.unstopped),
+            t.ProcessChanged: self._process_changed,
+            t.HookFailed: counts(self.hooks),
+            t.LoopBlocked: counts(self.blocks),
+            t.LoopLag: self._lagged,
+        }
+
+    def short(self, actor: str) -> str:
+        """An actor's name beside the `unit` label: `worker-1/pool` is `pool`."""
+        return actor.removeprefix(self._prefix)
+
+    def _changed(self, event: t.ActorChanged) -> None:
+        self.restarts[self.short(event.actor)].inc(0)
+
+    def _restarting(self, event: t.ActorRestarting) -> None:
+        self.restarts[self.short(event.actor)].inc()
+
+    def _process_changed(self, event: t.ProcessChanged) -> None:
+        self.exits[self.short(event.actor)].inc(event.what == "exited")
+
+    def _lagged(self, event: t.LoopLag) -> None:
+        self._lags.append(event.seconds)
+        only(self.lag).value = max(self._lags)
+
+
+class World(Counted):
+    """The store, the event bus, HTTP, the configuration, and the heartbeat."""
+
+    def __init__(self) -> None:
+        self.requests = histogram(
+            "taskhub_http_request_duration_seconds", "Time to answer.", REQUEST_SECONDS
+        ).by("method", "route", "status", limit=ROUTE_LIMIT)
+        self.crashes = counter("taskhub_http_request_crashes", "Requests that ended in a bug.")
+        self.commits = histogram(
+            "taskhub_store_commit_duration_seconds", "Time of a durable commit.", COMMIT_SECONDS
+        )
+        self.writes = histogram(
+            "taskhub_store_commit_writes", "Writes that share a commit.", COMMIT_WRITES
+        )
+        self.published = counter("taskhub_events_published", "Events that went out.")
+        self.dropped = counter("taskhub_events_dropped", "Events that were not published.")
+        self.dropped.by("reason")
+        self.parts = gauge("taskhub_part_state", "1 for the state that a part is in.")
+        self.parts.by("part", "state")
+        self.depth = gauge("taskhub_queue_depth", "Tasks by queue and status.")
+        self.oldest = gauge("taskhub_queue_oldest_age_seconds", "Age of the task due longest.")
+        self.heartbeats = counter("taskhub_heartbeats", "Heartbeat rows on disk.")
+        self.beat_age = gauge("taskhub_heartbeat_age_seconds", "Time since the last heartbeat.")
+        self.reloads = counter("taskhub_config_reloads", "Reloads of the configuration.")
+        self.reloads.by("result")
+        self.acts = counter("taskhub_audited_acts", "Acts of operators.")
+        self._beat: float | None = None
+        self._start_at_zero()
+        self.hears = self._hears()
+
+    def _start_at_zero(self) -> None:
+        self.depth.by("queue", "status")
+        self.oldest.by("queue", "status")
+        for family in (self.crashes, self.published, self.heartbeats, self.acts):
+            only(family)
+        for reason in ("full", "away"):
+            self.dropped[reason].inc(0)
+        for result in ("applied", "refused"):
+            self.reloads[result].inc(0)
+
+    def _hears(self) -> Hears:
+        return {
+            t.RequestServed: self._served,
+            t.RequestCrashed: counts(self.crashes),
+            t.Committed: self._committed,
+            t.EventsPublished: self._published,
+            t.EventsDropped: self._dropped,
+            t.StateChanged: self._state_changed,
+            t.Depths: self._depths,
+            t.Heartbeat: self._heartbeat,
+            t.Reloaded: lambda _: self.reloads["applied"].inc(),
+            t.ReloadRefused: lambda _: self.reloads["refused"].inc(),
+            t.ActAudited: counts(self.acts),
+        }
+
+    def _served(self, event: t.RequestServed) -> None:
+        self.requests[event.method, event.route, str(event.status)].observe(event.seconds)
+
+    def _committed(self, event: t.Committed) -> None:
+        only(self.commits).observe(event.seconds)
+        only(self.writes).observe(event.writes)
+
+    def _published(self, event: t.EventsPublished) -> None:
+        only(self.published).inc(event.count)
+
+    def _dropped(self, event: t.EventsDropped) -> None:
+        self.dropped[event.reason].inc(event.count)
+
+    def _state_changed(self, event: t.StateChanged) -> None:
+        for state in STATES:
+            self.parts[event.part, state].value = state == event.state
+
+    def _depths(self, event: t.Depths) -> None:
+        """Replace all: a queue that has become empty is not told any more."""
+        depth: Cells = {}
+        oldest: Cells = {}
+        for queue, status, count, age in event.queues:
+            known = len(depth) < LIMIT or (queue, status) in depth
+            key = (queue if known else OTHER, status)
+            depth.setdefault(key, Number()).inc(count)
+            cell = oldest.setdefault(key, Number())
+            cell.value = max(cell.value, age)
+        replace(self.depth, depth)
+        replace(self.oldest, oldest)
+
+    def _heartbeat(self, _event: t.Heartbeat) -> None:
+        only(self.heartbeats).inc()
+        self._beat = time.monotonic()
+
+    def refresh(self) -> None:
+        """Bring what depends on the time up to date."""
+        if self._beat is not None:
+            only(self.beat_age).value = time.monotonic() - self._beat
+
+
+def counts(family: Family[Number]) -> Callable[[Telemetry], None]:
+    """What counts each event in the one cell of `family`."""
+    cell = only(family)
+
+    def count(_event: Telemetry) -> None:
+        cell.value += 1
+
+    return count
+
+
+def replace(family: Family[Number], cells: Cells) -> None:
+    """Put these cells in the place of all."""
+    for key in [key for key in family if key not in cells]:
+        del family[key]
+    family.update(cells)

@@ -1,0 +1,142 @@
+"""The listener that counts telemetry, and the registry that a scrape reads; it serves nothing."""
+
+from __future__ import annotations
+
+import asyncio
+import platform
+from collections.abc import Callable, Iterable, Iterator
+from importlib.metadata import PackageNotFoundError, version
+from typing import TYPE_CHECKING, Any
+
+from prometheus_client import CollectorRegistry, Metric, generate_latest
+from prometheus_client.openmetrics.exposition import generate_latest as generate_openmetrics
+from prometheus_client.registry import Collector
+
+from taskhub.obs.counted import Actors, Tasks, World
+from taskhub.obs.meters import Family
+from taskhub.obs.process import process_metrics
+from taskhub.obs.telemetry import Telemetry
+
+if TYPE_CHECKING:
+    from taskhub.kernel.child import ActorState
+
+_ACTOR_METRICS: tuple[tuple[str, str, str, Callable[[ActorState], float]], ...] = (
+    ("taskhub_actor_up", "1 when the actor can serve.", "gauge", lambda a: a.state == "ready"),
+    ("taskhub_actor_uptime_seconds", "Age of the present run.", "gauge", lambda a: a.uptime),
+    (
+        "taskhub_actor_mailbox_depth",
+        "Messages that wait.",
+        "gauge",
+        lambda a: a.mailbox_depth,
+    ),
+    (
+        "taskhub_actor_mailbox_limit",
+        "Messages that may wait.",
+        "gauge",
+        lambda a: a.mailbox_limit,
+    ),
+    ("taskhub_actor_messages", "Messages taken in.", "counter", lambda a: a.mailbox_posted),
+    (
+        "taskhub_actor_messages_refused",
+        "Messages refused: the mailbox was full or closed.",
+        "counter",
+        lambda a: a.mailbox_refused,
+    ),
+)
+
+
+class MetricsListener(Collector):
+    """Called with an event it counts it; one for each process, with its own registry.
+
+    Every series carries `unit` (`worker-1`). Count in the loop's thread, render in any other.
+    """
+
+    def __init__(self, unit: str) -> None:
+        """Count for the process called `unit`."""
+        self.unit = unit
+        self.tasks, self.actors, self.world = Tasks(), Actors(unit), World()
+        self._groups = (self.tasks, self.actors, self.world)
+        self._hears = self.tasks.hears | self.actors.hears | self.world.hears
+        self._more: list[Family[Any]] = []
+        self._tree: Callable[[], Iterable[ActorState]] = tuple
+        self._dropped_lines: Callable[[], int] = int
+        self._states: tuple[ActorState, ...] = ()
+        self.registry = CollectorRegistry()
+        self.registry.register(self)
+
+    def __call__(self, event: Telemetry) -> None:
+        """Count the event, if it counts for anything."""
+        hear = self._hears.get(type(event))
+        if hear is not None:
+            hear(event)
+
+    def add(self, family: Family[Any]) -> None:
+        """Show one more family, counted by whoever made it."""
+        self._more.append(family)
+
+    def watch_actors(self, tree: Callable[[], Iterable[ActorState]]) -> None:
+        """Show the actors and mailboxes of `tree` (asked by `sample`, in the loop's thread)."""
+        self._tree = tree
+
+    def watch_log(self, dropped: Callable[[], int]) -> None:
+        """Show how many log lines were dropped so far."""
+        self._dropped_lines = dropped
+
+    def sample(self) -> None:
+        """Look at what only the loop's thread may look at; call it there before a render."""
+        self._states = tuple(self._tree())
+        self.world.refresh()
+
+    def collect(self) -> Iterator[Metric]:
+        """Every metric of this process, for the registry."""
+        yield self._build_info()
+        yield self._one("taskhub_log_lines_dropped", "Log lines lost.", self._dropped_lines())
+        yield from process_metrics(self.unit)
+        if self._states:
+            yield from self._actor_metrics()
+        for group in self._groups:
+            for family in group.families():
+                yield family.collect(self.unit)
+        for family in self._more:
+            yield family.collect(self.unit)
+
+    def _actor_metrics(self) -> Iterator[Metric]:
+        for name, text, kind, read in _ACTOR_METRICS:
+            metric = Metric(name, text, kind)
+            for state in self._states:
+                labels = {"unit": self.unit, "actor": self.actors.short(state.name)}
+                suffix = "_total" if kind == "counter" else ""
+                metric.add_sample(name + suffix, labels, float(read(state)))
+            yield metric
+
+    def _one(self, name: str, text: str, value: float) -> Metric:
+        metric = Metric(name, text, "counter")
+        metric.add_sample(f"{name}_total", {"unit": self.unit}, value)
+        return metric
+
+    def _build_info(self) -> Metric:
+        metric = Metric("taskhub_build_info", "What runs here; the value is 1.", "gauge")
+        labels = {"version": _version(), "python": platform.python_version()}
+        metric.add_sample("taskhub_build_info", {"unit": self.unit, **labels}, 1)
+        return metric
+
+
+def _version() -> str:
+    try:
+        return version("taskhub")
+    except PackageNotFoundError:  # run from a source tree that was never installed
+        return "unknown"
+
+
+def render(registry: CollectorRegistry, *, openmetrics: bool = False) -> bytes:
+    """The exposition of one process: classic text, or OpenMetrics 1.0. Call it off the loop."""
+    if openmetrics:
+        text: bytes = generate_openmetrics(registry)  # type: ignore[no-untyped-call]
+        return text
+    return generate_latest(registry)
+
+
+async def snapshot(listener: MetricsListener) -> bytes:
+    """The classic exposition of this process: sampled here, rendered in a thread."""
+    listener.sample()
+    return await asyncio.to_thread(render, listener.registry)
