@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import asyncio
-import itertools
 import os
 import re
 import threading
+import uuid
 from collections.abc import AsyncIterator, Callable, Iterator, Mapping
 
 import pytest
@@ -20,7 +20,6 @@ OURS = re.compile(
     r"NO_COLOR|FORCE_COLOR|CLICOLOR",
     re.IGNORECASE,
 )
-_numbers = itertools.count()
 
 
 def pytest_configure(config: pytest.Config) -> None:
@@ -51,7 +50,7 @@ async def virtual_loop() -> VirtualLoop:
 @pytest.fixture(autouse=True)
 def no_leaked_threads_or_processes(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     """What a test starts must have ended with it: the next one would be blamed."""
-    token = f"{os.getpid()}-{next(_numbers)}"
+    token = uuid.uuid4().hex
     monkeypatch.setenv(leaks.TOKEN, token)
     threads, children = set(threading.enumerate()), leaks.processes(token)
     yield
