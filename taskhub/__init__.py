@@ -1,1 +1,52 @@
 """TaskHub: a durable task server; this package is what user code imports."""
+
+from __future__ import annotations
+
+from importlib import import_module
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from taskhub.model import Cancel as Cancel
+    from taskhub.model import Done as Done
+    from taskhub.model import Fail as Fail
+    from taskhub.model import Retry as Retry
+    from taskhub.model import Snooze as Snooze
+    from taskhub.model import TaskItem as TaskItem
+    from taskhub.policy import Backoff as Backoff
+    from taskhub.work.job import Job as Job
+    from taskhub.work.registry import handler as handler
+
+_HOMES = {
+    "Backoff": "taskhub.policy",
+    "Cancel": "taskhub.model",
+    "Done": "taskhub.model",
+    "Fail": "taskhub.model",
+    "Job": "taskhub.work.job",
+    "Retry": "taskhub.model",
+    "Snooze": "taskhub.model",
+    "TaskItem": "taskhub.model",
+    "handler": "taskhub.work.registry",
+}
+
+__all__ = [
+    "Backoff",
+    "Cancel",
+    "Done",
+    "Fail",
+    "Job",
+    "Retry",
+    "Snooze",
+    "TaskItem",
+    "handler",
+]
+
+
+def __getattr__(name: str) -> object:
+    """Import a public name when it is first used: the command line starts quickly without them."""
+    if name not in _HOMES:
+        raise AttributeError(f"module 'taskhub' has no attribute {name!r}")
+    return getattr(import_module(_HOMES[name]), name)
+
+
+def __dir__() -> list[str]:
+    return __all__

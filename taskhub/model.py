@@ -122,12 +122,29 @@ class Event(msgspec.Struct, frozen=True):
     at: datetime
 
 
+class TypeDefaults(msgspec.Struct, frozen=True, kw_only=True, rename="camel"):
+    """What a new task of a type gets where its creator says nothing."""
+
+    queue: str = "default"
+    timeout_seconds: float = 60.0
+    max_attempts: int = 5
+
+
+DEFAULTS_KEY = "x-taskhub"
+"""The member of a type's JSON Schema that holds its TypeDefaults; validators ignore it."""
+
+
 class TypeInfo(msgspec.Struct, frozen=True):
     """A kind of task that some worker knows; `schema` is the JSON Schema of its payload."""
 
     name: str
     schema: dict[str, Any] = msgspec.field(default_factory=dict)
     registered_by: str = ""
+
+    @property
+    def defaults(self) -> TypeDefaults:
+        """The type's own defaults, kept in its schema; the general ones where it names none."""
+        return msgspec.convert(self.schema.get(DEFAULTS_KEY, {}), TypeDefaults)
 
 
 class Done(msgspec.Struct, frozen=True):

@@ -1,0 +1,107 @@
+"""What follows from an attempt's outcome: pure functions of values; no clock, no store."""
+
+from __future__ import annotations
+
+import math
+from datetime import datetime, timedelta
+from random import Random
+from typing import assert_never
+
+import msgspec
+
+from taskhub.model import Cancel, Done, Fail, Outcome, Retry, Snooze, Status
+
+LONGEST_PAUSE = 366 * 86_400.0
+"""Seconds; whatever a handler asks for, a task comes back within a year."""
+
+SHORTEST_SNOOZE = 0.1
+"""Seconds; a snooze costs no attempt, so a task that always snoozes must not become a busy loop."""
+
+
+class Backoff(msgspec.Struct, frozen=True):
+    """How long to wait before the next attempt: `base` seconds, each time `factor` times more.
+
+    No pause is longer than `cap`; each is cut by up to `jitter` (0..1) of itself at random, so
+    that tasks that failed together do not all come back together.
+    """
+
+    base: float = 1.0
+    factor: float = 2.0
+    cap: float = 300.0
+    jitter: float = 0.2
+
+    def __post_init__(self) -> None:
+        """Refuse what makes no sense; raises ValueError."""
+        if not all(map(math.isfinite, msgspec.structs.astuple(self))):
+            raise ValueError("backoff: every number must be finite")
+        if self.base < 0 or self.factor < 1 or self.cap < 0 or not 0 <= self.jitter <= 1:
+            raise ValueError("backoff: base >= 0, factor >= 1, cap >= 0 and jitter from 0 to 1")
+
+    def pause(self, attempt: int, rng: Random) -> float:
+        """Seconds to wait after `attempt` (the first is 1) has failed."""
+        return self._whole(attempt) * (1.0 - self.jitter * rng.random())
+
+    def _whole(self, attempt: int) -> float:
+        try:
+            return min(self.cap, self.base * self.factor ** max(0, attempt - 1))
+        except OverflowError:
+            return self.cap
+
+
+class Tries(msgspec.Struct, frozen=True):
+    """Where a task stands: this is attempt number `attempt` of at most `limit`."""
+
+    attempt: int
+    limit: int
+    backoff: Backoff = Backoff()
+
+    @property
+    def is_last(self) -> bool:
+        """Whether no attempt is left after this one."""
+        return self.attempt >= self.limit
+
+
+class Settled(msgspec.Struct, frozen=True):
+    """What to write about an attempt: the fields of `ports.Finish` that policy decides."""
+
+    status: Status
+    error: str | None = None
+    run_at: datetime | None = None
+    refund: bool = False
+
+
+def settle(outcome: Outcome, tries: Tries, now: datetime, rng: Random) -> Settled:
+    """The task's next state after an attempt that ended in `outcome` at the time `now` (UTC)."""
+    match outcome:
+        case Done():
+            return Settled(Status.DONE)
+        case Retry():
+            return _retried(outcome, tries, now, rng)
+        case Snooze():
+            pause = max(SHORTEST_SNOOZE, _bounded(outcome.in_seconds))
+            return Settled(Status.PENDING, outcome.reason or None, _later(now, pause), refund=True)
+        case Cancel():
+            return Settled(Status.CANCELLED, outcome.reason or None)
+        case Fail():
+            return Settled(Status.FAILED, outcome.reason or "failed")
+        case _:
+            assert_never(outcome)
+
+
+def _retried(outcome: Retry, tries: Tries, now: datetime, rng: Random) -> Settled:
+    error = outcome.reason or "asked for another attempt"
+    if tries.is_last:
+        return Settled(Status.FAILED, error)
+    pause = outcome.in_seconds
+    if pause is None:
+        pause = tries.backoff.pause(tries.attempt, rng)
+    return Settled(Status.PENDING, error, _later(now, _bounded(pause)))
+
+
+def _later(now: datetime, seconds: float) -> datetime:
+    return now + timedelta(seconds=seconds)
+
+
+def _bounded(seconds: float) -> float:
+    """A handler may hand us anything: not a number counts as 0, for ever as a year."""
+    return min(LONGEST_PAUSE, seconds) if seconds > 0 else 0.0

@@ -1,0 +1,90 @@
+"""What a handler returned or raised, as one of the five outcomes, ready to be stored."""
+
+from __future__ import annotations
+
+import inspect
+import traceback
+from typing import Any
+
+import msgspec
+
+from taskhub.model import Cancel, Done, Fail, Outcome, Retry, Snooze
+
+RESULT_LIMIT = 1_048_576
+"""Bytes of JSON that a result may have."""
+
+ERROR_LIMIT = 4_000
+TRACE_LIMIT = 8_000
+_FRAMES = 20
+_CAUSES = 5
+_OUTCOMES = (Retry, Snooze, Cancel, Fail)
+_NOTHING = Done()
+_KEPT = {"\n", "\t"}
+
+_encoder = msgspec.json.Encoder()
+
+
+def outcome_of_value(value: Any) -> Outcome:
+    """The outcome of a handler that returned `value`; a `Done` holds its result as JSON bytes."""
+    if value is None:
+        return _NOTHING
+    if isinstance(value, _OUTCOMES):
+        return value
+    if isinstance(value, Done):
+        value = value.result
+    return _encoded(value)
+
+
+def outcome_of_error(error: BaseException) -> Outcome:
+    """The outcome of a handler that raised `error`: one of the outcomes itself, else a retry."""
+    if isinstance(error, _OUTCOMES):
+        return error
+    return Retry(error_text(error))
+
+
+def error_text(error: BaseException) -> str:
+    """`TypeName: message` for people: no control characters, at most 4,000 characters."""
+    parts = [_one_line(error)]
+    if isinstance(error, BaseExceptionGroup):
+        parts += [_one_line(inner) for inner in error.exceptions[:_CAUSES]]
+    return cleaned("; ".join(parts))
+
+
+def trace_text(error: BaseException) -> str:
+    """The traceback for the handler's author: the last 20 frames, at most 8,000 characters."""
+    lines = traceback.format_exception(type(error), error, error.__traceback__, limit=-_FRAMES)
+    return cleaned("".join(lines)[-TRACE_LIMIT:], TRACE_LIMIT)
+
+
+def cleaned(text: str, limit: int = ERROR_LIMIT) -> str:
+    """A text that every store and terminal takes: printable, valid UTF-8, at most `limit` long."""
+    text = text[: limit + 1]
+    if not text.isprintable():
+        text = "".join(
+            c if c.isprintable() or c in _KEPT else "\N{REPLACEMENT CHARACTER}" for c in text
+        )
+    return text if len(text) <= limit else text[: limit - 1] + "…"
+
+
+def _encoded(value: Any) -> Outcome:
+    try:
+        result = _encoder.encode(value)
+    except Exception as error:  # noqa: BLE001 - a user's value may do anything while it is encoded
+        if inspect.iscoroutine(value):
+            value.close()
+            return Fail("a `def` handler returned a coroutine: make it an `async def`")
+        return Fail(f"the result cannot be written as JSON: {error_text(error)}")
+    if len(result) > RESULT_LIMIT:
+        return Fail(
+            f"the result has {len(result):,} bytes of JSON, at most {RESULT_LIMIT:,} are kept"
+        )
+    return Done(result)
+
+
+def _one_line(error: BaseException) -> str:
+    try:
+        message = str(error)
+    except Exception:  # noqa: BLE001 - a user's exception may fail to say what it is
+        message = "(its text cannot be had)"
+    name = type(error).__name__
+    return f"{name}: {message}" if message else name

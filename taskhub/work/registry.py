@@ -1,0 +1,212 @@
+"""Which handlers there are: the `@handler` mark, how marked functions are found, and the table."""
+
+from __future__ import annotations
+
+import importlib
+import importlib.metadata
+import inspect
+import math
+import re
+import sys
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+from types import ModuleType
+from typing import Any, TypeVar
+
+import msgspec
+
+from taskhub.errors import ConfigError, ConfigProblem
+from taskhub.model import DEFAULTS_KEY, NAME_PATTERN, TypeDefaults, TypeInfo
+from taskhub.policy import Backoff
+from taskhub.work.signature import Function, Signature, read_signature
+
+MARK = "__taskhub__"
+GROUP = "taskhub.handlers"
+"""Entry points of this group name a module, or one handler, of an installed package."""
+KEY = "work.handlers"
+
+_DEFAULT_BACKOFF = Backoff()
+F = TypeVar("F", bound=Callable[..., Any])
+
+
+@dataclass(frozen=True, slots=True)
+class Mark:
+    """What `@handler` says about a function."""
+
+    name: str
+    queue: str
+    timeout: float
+    attempts: int
+    backoff: Backoff
+
+
+@dataclass(frozen=True, slots=True)
+class HandlerSpec:
+    """One type of task and the function that does it."""
+
+    name: str
+    mark: Mark
+    function: Function
+    is_async: bool
+    signature: Signature
+
+    @property
+    def info(self) -> TypeInfo:
+        """How the type is made known: its payload's schema, with its defaults under `x-taskhub`."""
+        defaults = TypeDefaults(
+            queue=self.mark.queue,
+            timeout_seconds=self.mark.timeout,
+            max_attempts=self.mark.attempts,
+        )
+        schema = {**self.signature.schema, DEFAULTS_KEY: msgspec.to_builtins(defaults)}
+        return TypeInfo(self.name, schema)
+
+
+class Registry(Mapping[str, HandlerSpec]):
+    """Handlers by the name of their type; never changes once made."""
+
+    __slots__ = ("_specs",)
+
+    def __init__(self, specs: Iterable[HandlerSpec] = ()) -> None:
+        self._specs = {spec.name: spec for spec in specs}
+
+    @classmethod
+    def of(cls, *functions: Function) -> Registry:
+        """A registry of just these marked functions; raises ConfigError as `discover` does."""
+        return _registry([(KEY, function) for function in functions], [])
+
+    def __getitem__(self, name: str) -> HandlerSpec:
+        return self._specs[name]
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._specs)
+
+    def __len__(self) -> int:
+        return len(self._specs)
+
+    def types(self) -> list[TypeInfo]:
+        """Every type with its schema and defaults, by name."""
+        return [self._specs[name].info for name in sorted(self._specs)]
+
+
+def handler(
+    name: str,
+    *,
+    queue: str = "default",
+    timeout: float = 60.0,
+    attempts: int = 5,
+    backoff: Backoff = _DEFAULT_BACKOFF,
+) -> Callable[[F], F]:
+    """Mark a function as the handler of the type `name`; `timeout` is in seconds.
+
+    `queue`, `timeout` and `attempts` are what a task gets whose creator says nothing else;
+    `backoff` is how long to wait between attempts. An `async def` runs in the event loop, a `def`
+    in a thread. Raises ConfigProblem when a value makes no sense.
+    """
+    mark = Mark(name, queue, timeout, attempts, backoff)
+    _check(mark)
+
+    def marked(function: F) -> F:
+        if MARK in vars(function):
+            raise ConfigProblem(f"@handler({name!r})", "a function that has no other name yet")
+        setattr(function, MARK, mark)
+        return function
+
+    return marked
+
+
+def discover(
+    modules: Sequence[str], *, folder: Path | None = None, built_in: bool = True
+) -> Registry:
+    """Import `modules` and the entry points, and collect what `@handler` has marked.
+
+    `folder` is where modules are looked for first (a user's own, beside the configuration).
+    Raises ConfigError with every problem: a module that is missing, fails or marks nothing, an
+    annotation that cannot be served, a name used twice.
+    """
+    if folder is not None and str(folder) not in sys.path:
+        sys.path.insert(0, str(folder))
+    problems: list[ConfigProblem] = []
+    found: list[tuple[str, Function]] = []
+    sources = [("taskhub.work.builtins", "taskhub.work.builtins")] if built_in else []
+    for place, module in sources + [(f"{KEY} ({name})", name) for name in modules]:
+        _gather(place, partial(importlib.import_module, module), found, problems)
+    for point in importlib.metadata.entry_points(group=GROUP):
+        _gather(f"entry point {GROUP} ({point.name})", point.load, found, problems)
+    return _registry(found, problems)
+
+
+def _check(mark: Mark) -> None:
+    place = f"@handler({mark.name!r})"
+    for what, text in (("name", mark.name), ("queue", mark.queue)):
+        if re.fullmatch(NAME_PATTERN, text) is None:
+            raise ConfigProblem(place, f"a {what} of letters, digits and _ . : - (at most 100)")
+    if not (math.isfinite(mark.timeout) and mark.timeout > 0):
+        raise ConfigProblem(place, "a timeout of more than 0 seconds")
+    if mark.attempts < 1:
+        raise ConfigProblem(place, "at least 1 attempt")
+
+
+def _gather(
+    place: str,
+    load: Callable[[], object],
+    found: list[tuple[str, Function]],
+    problems: list[ConfigProblem],
+) -> None:
+    try:
+        functions = _marked(load())
+    except (Exception, SystemExit) as error:  # noqa: BLE001 - a user's module may do anything
+        problems.append(ConfigProblem(place, _why_not(error)))
+        return
+    if not functions:
+        problems.append(ConfigProblem(place, "at least one function marked with @handler"))
+    found += [(place, function) for function in functions]
+
+
+def _marked(source: object) -> list[Function]:
+    """The marked functions of a module (those it imported too), or the one given."""
+    values: Iterable[Any] = vars(source).values() if isinstance(source, ModuleType) else [source]
+    return [value for value in values if isinstance(getattr(value, MARK, None), Mark)]
+
+
+def _why_not(error: BaseException) -> str:
+    if isinstance(error, ConfigProblem):
+        return error.detail
+    if isinstance(error, ModuleNotFoundError):
+        return f"a module that can be imported: {error}"
+    return f"a module that can be imported: {type(error).__name__}: {error}"
+
+
+def _registry(found: list[tuple[str, Function]], problems: list[ConfigProblem]) -> Registry:
+    specs: dict[str, HandlerSpec] = {}
+    for place, function in found:
+        try:
+            spec = _spec(function, place)
+        except ConfigProblem as problem:
+            problems.append(problem)
+            continue
+        known = specs.setdefault(spec.name, spec)
+        if known.function is not function:
+            problems.append(ConfigProblem(place, _used_twice(known, spec)))
+    if problems:
+        raise ConfigError(problems)
+    return Registry(specs.values())
+
+
+def _used_twice(known: HandlerSpec, spec: HandlerSpec) -> str:
+    return f"one handler for each name: `{spec.name}` is {_home(known)} and {_home(spec)}"
+
+
+def _home(spec: HandlerSpec) -> str:
+    return f"{spec.function.__module__}.{spec.function.__qualname__}"
+
+
+def _spec(function: Function, place: str) -> HandlerSpec:
+    mark: Mark = getattr(function, MARK)
+    place = f"{place}: @handler({mark.name!r})"
+    if inspect.isgeneratorfunction(function) or inspect.isasyncgenfunction(function):
+        raise ConfigProblem(place, "a function that returns its result (no generator)")
+    is_async = inspect.iscoroutinefunction(function)
+    return HandlerSpec(mark.name, mark, function, is_async, read_signature(function, place))
