@@ -1,0 +1,98 @@
+"""The `publisher` actor: tells the outside what was committed; nobody waits for it."""
+
+from __future__ import annotations
+
+import asyncio
+from typing import TYPE_CHECKING
+
+from taskhub.actors.bus_health import KINDS, STEADY, BusHealth, reconnect_pause
+from taskhub.errors import BusAway, BusRefused
+from taskhub.obs.telemetry import Emit, EventsDropped, EventsPublished
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from taskhub.kernel.actor import Context
+    from taskhub.kernel.mailbox import Mailbox
+    from taskhub.messages import Publish
+    from taskhub.model import Event
+    from taskhub.ports import EventBus
+
+BATCH = 512  # messages taken at once; each holds the events of one commit
+PIPELINE = 1_000  # events sent at once: some 150 kB, far below what a server buffers
+DRAIN = 2.0  # seconds that a stop may spend on what is still queued
+
+
+class Publisher:
+    """While the server is away, events are dropped (the rows are there) and the queue stays short.
+
+    After it has come back one bell with all kinds rings, for whatever was missed.
+    """
+
+    def __init__(
+        self, inbox: Mailbox[Publish], bus: EventBus, emit: Emit, health: BusHealth
+    ) -> None:
+        self._inbox, self._bus, self._emit, self._health = inbox, bus, emit, health
+        self._away = asyncio.Event()
+
+    async def run(self, ctx: Context) -> None:
+        """Publish what comes until the mailbox is closed and drained; trouble never ends it."""
+        ctx.ready()
+        await self._knock()
+        async with asyncio.TaskGroup() as group:
+            mending = group.create_task(self._mend())
+            await self._relay(ctx)
+            mending.cancel()
+
+    async def _relay(self, ctx: Context) -> None:
+        late = float("inf")
+        now = asyncio.get_running_loop().time
+        while batch := await self._inbox.take(BATCH):
+            if ctx.stopping.is_set():
+                late = min(late, now() + DRAIN)
+            events = [event for message in batch for event in message.events]
+            if self._away.is_set() or now() > late:
+                self._drop(len(events))
+            else:
+                await self._send(events, frozenset[str]().union(*(m.kinds for m in batch)))
+
+    async def _send(self, events: Sequence[Event], kinds: frozenset[str]) -> None:
+        for start in range(0, max(1, len(events)), PIPELINE):
+            part = events[start : start + PIPELINE]
+            try:
+                await self._bus.publish(part, kinds if start == 0 else frozenset())
+            except (BusAway, BusRefused) as error:
+                self._lose(error)
+                self._drop(len(events) - start)
+                return
+            if part:
+                self._emit(EventsPublished(count=len(part)))
+
+    async def _mend(self) -> None:
+        """Whenever the server is away, knock until it answers."""
+        now = asyncio.get_running_loop().time
+        tries, knocked = 0, now()
+        while await self._away.wait():
+            tries = 0 if now() - knocked > STEADY else tries + 1
+            if tries:
+                await asyncio.sleep(reconnect_pause(tries))
+            await self._knock()
+            knocked = now()
+
+    async def _knock(self) -> None:
+        """One try; the bell that it rings is for whatever was missed."""
+        try:
+            await self._bus.publish((), KINDS)
+        except (BusAway, BusRefused) as error:
+            self._lose(error)
+        else:
+            self._health.is_well(self._emit)
+            self._away.clear()
+
+    def _lose(self, error: BusAway | BusRefused) -> None:
+        self._away.set()
+        self._health.is_ill(error, self._emit)
+
+    def _drop(self, events: int) -> None:
+        if events:
+            self._emit(EventsDropped(count=events, reason="away"))
