@@ -1,1 +1,1 @@
-"""The configuration: `sections` is its shape; `load` reads file, environment and command line into it."""
+"""The configuration: `sections` is its shape; `load` fills it from file and environment."""

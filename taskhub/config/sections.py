@@ -1,8 +1,8 @@
-"""The shape of the configuration: frozen sections, their defaults and limits; no reading, no merging."""
+"""The shape of the configuration: frozen sections, defaults and limits; no reading, no merging."""
 
 from __future__ import annotations
 
-from typing import Annotated, Literal
+from typing import Annotated, Literal, Self
 
 import msgspec
 from msgspec import Meta
@@ -17,11 +17,18 @@ class Secret(str):
 
     __slots__ = ()
 
+    def __new__(cls, value: str = "") -> Self:
+        """A secret made of a secret is the same, not its mask."""
+        return value if isinstance(value, cls) else super().__new__(cls, value)
+
     def __repr__(self) -> str:
         return "'***'" if str.__len__(self) else "''"
 
     def __str__(self) -> str:
         return "***" if str.__len__(self) else ""
+
+    def __format__(self, spec: str) -> str:
+        return format(str(self), spec)
 
     def reveal(self) -> str:
         """The value itself, for the one place that needs it."""

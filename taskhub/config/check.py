@@ -1,0 +1,264 @@
+"""Rules that concern more than one value: each wrong key with what was expected; pure functions."""
+
+from __future__ import annotations
+
+import difflib
+import ipaddress
+import re
+from collections.abc import Iterable, Iterator
+from urllib.parse import SplitResult, urlsplit
+
+from taskhub.config.sections import Config
+from taskhub.config.units import (
+    ACTORS,
+    UNIT_NAME,
+    UnitEntry,
+    actors,
+    children,
+    parse_entry,
+)
+
+Wrong = tuple[str, str]
+"""The key, and what was expected."""
+
+KEY_BYTES = 32  # RFC 7518, section 3.2: as long as the hash of HS256
+LATER_STORES = ("mssql", "postgresql", "postgres")
+LATER_EVENTS = ("redis+streams", "servicebus")
+STAND_ALONE_EVENTS = "redis://HOST:PORT/DB or unix:///PATH"
+_MODULE = re.compile(r"[A-Za-z_]\w*(\.[A-Za-z_]\w*)*")
+_NEEDS_STORE = frozenset(ACTORS) - {"store", "events-server", "metrics"}
+_ON_THE_BUS = frozenset({"publisher", "subscriber"})
+
+
+def rules(config: Config) -> Iterator[Wrong]:
+    """What is wrong whichever unit runs."""
+    yield from _units(config)
+    yield from _store(config.store.url)
+    yield from _events(config.events.url)
+    yield from _channel(config.events.channel)
+    yield from _key(config.jwt.issuer_signing_key.reveal())
+    yield from _networks(config.http.metrics_allow)
+    yield from _origins(config.cors.origins)
+    yield from _handlers(config.work.handlers)
+    yield from _ports(config)
+
+
+def rules_for(config: Config, unit: str) -> Iterator[Wrong]:
+    """What is wrong when this unit runs here; the rest of the configuration has passed `rules`."""
+    if unit not in config.units:
+        yield "units", f"there is no unit {unit!r}{_near(unit, config.units)}"
+        return
+    yield from _events_for(config, unit)
+    if "api" in actors(config.units, unit):
+        yield from _tokens(config)
+
+
+# ---- units
+
+
+def _units(config: Config) -> Iterator[Wrong]:
+    for name, texts in config.units.items():
+        key = f"units.{name}"
+        if not UNIT_NAME.fullmatch(name):
+            yield key, "expected a name of small letters, digits and hyphens, at most 32"
+        if not texts:
+            yield key, "expected at least one actor"
+        yield from ((key, text) for text in _entries(config, texts))
+        if _is_circular(config, name, ()):
+            yield key, "this unit would start itself"
+
+
+def _entries(config: Config, texts: tuple[str, ...]) -> Iterator[str]:
+    seen: set[str] = set()
+    for text in texts:
+        name = text.partition("*")[0]
+        if name in seen:
+            yield f"{name} stands here twice{'' if name in ACTORS else ': use unit:NAME*COPIES'}"
+        if name in _NEEDS_STORE and "store" not in seen:
+            yield f"store must stand before {name}"
+        seen.add(name)
+        yield from _entry(config, text)
+
+
+def _entry(config: Config, text: str) -> Iterator[str]:
+    try:
+        entry = parse_entry(text)
+    except ValueError as error:
+        yield f"{text!r}: {error}{_near(text, ACTORS)}"
+        return
+    if isinstance(entry, UnitEntry) and entry.name not in config.units:
+        yield f"there is no unit {entry.name!r}{_near(entry.name, config.units)}"
+
+
+def _is_circular(config: Config, name: str, above: tuple[str, ...]) -> bool:
+    if name in above:
+        return name == above[0]
+    try:
+        below = children(config.units, name)
+    except (KeyError, ValueError):  # said already
+        return False
+    return any(_is_circular(config, entry.name, (*above, name)) for entry in below)
+
+
+def _near(text: str, known: Iterable[str]) -> str:
+    near = difflib.get_close_matches(text, list(known), n=1)
+    return f"; did you mean {near[0]}?" if near else ""
+
+
+# ---- store and events
+
+
+def _store(url: str) -> Iterator[Wrong]:
+    scheme = url.partition(":")[0]
+    if scheme.partition("+")[0] in LATER_STORES:
+        yield "store.url", f"{scheme} is not in this version: expected sqlite:///PATH"
+    elif not url.startswith("sqlite:///") or url in {"sqlite:///", "sqlite:////"}:
+        yield "store.url", "expected sqlite:///PATH (four slashes for an absolute path)"
+    elif ":memory:" in url:
+        yield "store.url", "expected a file: memory outlives no process"
+    elif re.search(r"[?#\x00-\x1f]", url):
+        yield "store.url", "expected a path without ?, # and control characters"
+
+
+def _events(url: str) -> Iterator[Wrong]:
+    if url not in {"embedded", "local"} and (wrong := _wrong_events(_split(url))):
+        yield "events.url", wrong
+
+
+def _wrong_events(parts: SplitResult | None) -> str:
+    if parts is None or not parts.scheme:
+        return f"expected embedded, local, {STAND_ALONE_EVENTS}"
+    if parts.scheme in LATER_EVENTS:
+        return f"{parts.scheme} is not in this version: expected {STAND_ALONE_EVENTS}"
+    if parts.username is not None or parts.password is not None:
+        return "expected no name and no password here: they go into [redis]"
+    if parts.query or parts.fragment:
+        return "expected a URL without ? and #"
+    fits = _is_redis(parts) or _is_socket(parts)
+    return "" if fits else f"expected embedded, local, {STAND_ALONE_EVENTS}"
+
+
+def _split(url: str) -> SplitResult | None:
+    try:
+        parts = urlsplit(url)
+        _ = parts.port
+    except ValueError:
+        return None
+    return parts
+
+
+def _is_redis(parts: SplitResult) -> bool:
+    database = parts.path.removeprefix("/")
+    fits = not database or (database.isascii() and database.isdigit())
+    return parts.scheme in {"redis", "rediss"} and bool(parts.hostname) and fits
+
+
+def _is_socket(parts: SplitResult) -> bool:
+    return parts.scheme == "unix" and not parts.netloc and len(parts.path) > 1
+
+
+def _channel(channel: str) -> Iterator[Wrong]:
+    if not channel.isprintable() or " " in channel:
+        yield "events.channel", "expected a name without blanks and control characters"
+
+
+def _events_for(config: Config, unit: str) -> Iterator[Wrong]:
+    if not actors(config.units, unit) & _ON_THE_BUS:
+        return
+    own, url = config.units[unit], config.events.url
+    is_alone = {"api", "pool"} <= set(own) and not children(config.units, unit)
+    if url == "embedded" and "events-server" not in own:
+        wrong = f"embedded is for a unit with events-server; {unit} stands alone: expected "
+        yield "events.url", wrong + STAND_ALONE_EVENTS
+    if url == "local" and not is_alone:
+        wrong = "local is for a unit with api and pool in one process (all), not for"
+        yield "events.url", f"{wrong} {unit}"
+
+
+# ---- http
+
+
+def _tokens(config: Config) -> Iterator[Wrong]:
+    """Who serves the API must know whose tokens to believe."""
+    if not config.jwt.issuer_signing_key:
+        later = " (metadata_address is not in this version)" if config.jwt.metadata_address else ""
+        yield (
+            "jwt.issuer_signing_key",
+            f"expected an HMAC secret of at least {KEY_BYTES} bytes, or a public key in PEM{later}",
+        )
+    if not config.jwt.authority:
+        yield "jwt.authority", "expected the issuer of the tokens (their iss)"
+    if not config.jwt.audience:
+        yield "jwt.audience", "expected the audience of the tokens (their aud)"
+
+
+def _key(key: str) -> Iterator[Wrong]:
+    """Says what is wrong with the key without a letter of it."""
+    wrong = ""
+    if key.lstrip().startswith("-----BEGIN"):
+        wrong = _wrong_pem(key)
+    elif key and len(key.encode()) < KEY_BYTES:
+        wrong = f"expected at least {KEY_BYTES} bytes: shorter secrets can be guessed"
+    if wrong:
+        yield "jwt.issuer_signing_key", wrong
+
+
+def _wrong_pem(pem: str) -> str:
+    if "PRIVATE KEY" in pem:
+        return "expected the public key: the private one stays with the issuer"
+    from cryptography.exceptions import UnsupportedAlgorithm
+    from cryptography.hazmat.primitives.serialization import load_pem_public_key
+
+    try:
+        load_pem_public_key(pem.encode())
+    except (ValueError, UnsupportedAlgorithm):
+        return "this PEM holds no public key that can be read"
+    return ""
+
+
+def _networks(networks: tuple[str, ...]) -> Iterator[Wrong]:
+    for text in networks:
+        try:
+            ipaddress.ip_network(text)
+        except ValueError as error:
+            yield "http.metrics_allow", f"expected networks such as 10.0.0.0/8: {error}"
+
+
+def _origins(origins: tuple[str, ...]) -> Iterator[Wrong]:
+    for text in origins:
+        if "*" in text:
+            yield "cors.origins", "expected exact origins: * would let every site call with tokens"
+        elif not _is_origin(text):
+            yield (
+                "cors.origins",
+                f"expected an origin such as https://app.example.com, no path, not {text[:80]!r}",
+            )
+
+
+def _is_origin(text: str) -> bool:
+    """RFC 6454, section 6.2: scheme, host, and a port that is not the usual one."""
+    parts = _split(text)
+    if parts is None or parts.scheme not in {"http", "https"} or not parts.hostname:
+        return False
+    return text == f"{parts.scheme}://{parts.netloc}".lower() and "@" not in parts.netloc
+
+
+# ---- the rest
+
+
+def _handlers(modules: tuple[str, ...]) -> Iterator[Wrong]:
+    for name in modules:
+        if not _MODULE.fullmatch(name):
+            yield (
+                "work.handlers",
+                f"expected names of modules such as shop.tasks, not {name[:80]!r}",
+            )
+
+
+def _ports(config: Config) -> Iterator[Wrong]:
+    same = config.http.port == config.metrics.port and config.http.port
+    if same and config.http.host == config.metrics.host:
+        yield "metrics.port", "expected another port than http.port"
+    for key, host in (("http.host", config.http.host), ("metrics.host", config.metrics.host)):
+        if not host.strip():
+            yield key, "expected an address; 127.0.0.1 is this machine alone, 0.0.0.0 everybody"

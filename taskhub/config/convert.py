@@ -1,0 +1,63 @@
+"""Turns settings into the checked sections, and names every value that does not fit."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from typing import Any
+
+import msgspec
+
+from taskhub.config.keys import UNITS_SECTION, Key, expected, keys, sections
+from taskhub.config.sections import UNITS, Config, Secret
+from taskhub.config.settings import Setting, repeated
+
+Report = Callable[[Setting, str], None]
+"""Called with each setting that does not fit and with what was expected instead."""
+
+
+def convert(settings: Mapping[str, Setting], report: Report) -> Config:
+    """The configuration; a value that does not fit is reported and its default stands."""
+    made = {name: _section(name, kind, settings, report) for name, kind in sections().items()}
+    return Config(units=_units(settings, report), **made)
+
+
+def _section(
+    name: str, kind: type[msgspec.Struct], settings: Mapping[str, Setting], report: Report
+) -> Any:
+    mine = [key for key in keys().values() if key.section == name and key.path in settings]
+    return kind(**{key.name: _value(settings[key.path], report) for key in mine})
+
+
+def _units(settings: Mapping[str, Setting], report: Report) -> dict[str, tuple[str, ...]]:
+    """The units of the file beside those that are built in."""
+    own = {
+        item.key.name: _value(item, report)
+        for item in settings.values()
+        if item.key.section == UNITS_SECTION
+    }
+    return {**UNITS, **own}
+
+
+def _value(item: Setting, report: Report) -> Any:
+    value = _from_text(item.key, item.value) if item.is_text else item.value
+    try:
+        return msgspec.convert(value, item.key.type, strict=not item.is_text, dec_hook=_secret)
+    except msgspec.ValidationError:  # its text may repeat the value: ours does not for a secret
+        report(item, f"expected {expected(item.key)}{repeated(item.key, value)}")
+        return item.key.default
+
+
+def _from_text(key: Key, text: Any) -> Any:
+    """What a text from the environment means: commas part a list, a word has no case."""
+    if not isinstance(text, str) or key.is_secret:
+        return text
+    if key.is_list:
+        return [part.strip() for part in text.split(",") if part.strip()]
+    return text.strip().lower() if key.choices else text.strip()
+
+
+def _secret(kind: type, value: Any) -> Any:
+    """A secret is made of a text, and of nothing else."""
+    if kind is Secret and isinstance(value, str):
+        return Secret(value)
+    raise TypeError(f"no {kind.__name__}")

@@ -1,0 +1,138 @@
+"""Every key of the configuration, and in words what its value must be; no reading."""
+
+from __future__ import annotations
+
+import difflib
+import functools
+import typing
+from collections.abc import Iterable, Mapping
+from typing import Any, Literal
+
+import msgspec
+
+from taskhub.config.sections import Config, Secret
+
+UNITS_SECTION = "units"
+
+
+class Key(msgspec.Struct, frozen=True):
+    """One setting: where it stands, what it takes, and what it is when nobody sets it."""
+
+    section: str
+    name: str
+    type: Any
+    default: Any
+
+    @property
+    def path(self) -> str:
+        """As it is named in messages: `http.port`."""
+        return f"{self.section}.{self.name}"
+
+    @property
+    def is_secret(self) -> bool:
+        """Whether its value is never shown."""
+        return self.type is Secret
+
+    @property
+    def is_list(self) -> bool:
+        """Whether it takes several texts (commas part them in the environment)."""
+        return typing.get_origin(self.type) is tuple
+
+    @property
+    def choices(self) -> tuple[str, ...]:
+        """The words it takes, when only some are possible."""
+        return typing.get_args(self.type) if typing.get_origin(self.type) is Literal else ()
+
+
+@functools.cache
+def sections() -> Mapping[str, type[msgspec.Struct]]:
+    """The struct of each section but `[units]`, whose keys are free."""
+    fields = msgspec.structs.fields(Config)
+    return {field.name: field.type for field in fields if field.name != UNITS_SECTION}
+
+
+@functools.cache
+def keys() -> Mapping[str, Key]:
+    """Every key by its path, in the order of the sections; a unit is not among them."""
+    return {key.path: key for section, kind in sections().items() for key in _of(section, kind)}
+
+
+def _of(section: str, kind: type[msgspec.Struct]) -> Iterable[Key]:
+    for field in msgspec.structs.fields(kind):
+        yield Key(section, field.name, field.type, field.default)
+
+
+def unit_key(name: str) -> Key:
+    """The key of one unit's list of actors."""
+    return Key(UNITS_SECTION, name, tuple[str, ...], ())
+
+
+def key_of(path: str) -> Key | None:
+    """The key that stands at this path; None when there is none."""
+    section, _, name = path.partition(".")
+    if section == UNITS_SECTION and name:
+        return unit_key(name)
+    return keys().get(path)
+
+
+def plain(text: str) -> str:
+    """A name as it is compared: without case and underscores."""
+    return text.replace("_", "").lower()
+
+
+def section_named(text: str) -> str | None:
+    """The section that is meant, whatever the case and the underscores."""
+    known = (*sections(), UNITS_SECTION)
+    return next((name for name in known if plain(name) == plain(text)), None)
+
+
+def key_named(section: str, text: str) -> Key | None:
+    """The key of `section` that is meant, whatever the case and the underscores."""
+    if section == UNITS_SECTION:
+        return unit_key(text.lower().replace("_", "-")) if text else None
+    mine = (key for key in keys().values() if key.section == section)
+    return next((key for key in mine if plain(key.name) == plain(text)), None)
+
+
+def hint_for_key(section: str, name: str) -> str:
+    """`; did you mean ...?`, or nothing when no key is like it."""
+    names = [key.name for key in keys().values() if key.section == section]
+    near = difflib.get_close_matches(name.lower(), names, n=1)
+    if near:
+        return f"; did you mean {section}.{near[0]}?"
+    elsewhere = [path for path, key in keys().items() if plain(key.name) == plain(name)]
+    return f"; did you mean {elsewhere[0]}?" if elsewhere else f"; known: {', '.join(names)}"
+
+
+def hint_for_section(name: str) -> str:
+    """`; did you mean ...?`, or the list of all sections."""
+    known = [*sections(), UNITS_SECTION]
+    near = difflib.get_close_matches(name.lower(), known, n=1)
+    return f"; did you mean [{near[0]}]?" if near else f"; known: {', '.join(sorted(known))}"
+
+
+def expected(key: Key) -> str:
+    """What the key takes, in words."""
+    if key.is_secret:
+        return "a text"
+    if key.is_list:
+        return "a list of texts"
+    if key.choices:
+        return f"one of {', '.join(key.choices)}"
+    return _expected_of(*_unpacked(key.type))
+
+
+def _unpacked(kind: Any) -> tuple[Any, msgspec.Meta]:
+    if typing.get_origin(kind) is typing.Annotated:
+        base, meta = typing.get_args(kind)[:2]
+        return base, meta
+    return kind, msgspec.Meta()
+
+
+def _expected_of(base: Any, meta: msgspec.Meta) -> str:
+    if base is str:
+        limit = f" of {meta.min_length} to {meta.max_length} characters" if meta.max_length else ""
+        return f"a text{limit}"
+    noun = "a whole number" if base is int else "a number"
+    low = f"over {meta.gt:g}" if meta.gt is not None else f"from {meta.ge:.12g}"
+    return f"{noun} {low} to {meta.le:.12g}"

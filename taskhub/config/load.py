@@ -1,0 +1,139 @@
+"""Merges file, credentials, environment and command line into one checked configuration."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+
+import msgspec
+
+from taskhub.config import check, environment, file
+from taskhub.config.convert import convert
+from taskhub.config.keys import (
+    UNITS_SECTION,
+    Key,
+    hint_for_key,
+    hint_for_section,
+    key_of,
+    keys,
+    sections,
+    unit_key,
+)
+from taskhub.config.sections import Config
+from taskhub.config.settings import Layer, Setting, setting
+from taskhub.errors import ConfigError, ConfigProblem
+
+DEFAULT_FILES = (Path("supervisor.toml"), Path("/etc/taskhub/supervisor.toml"))
+DEFAULT = "default"
+COMMAND_LINE = "command line"
+
+
+class Loaded(msgspec.Struct, frozen=True):
+    """A configuration that holds, and where each of its values comes from."""
+
+    config: Config
+    origins: Mapping[str, str]
+    """By key (`http.port`): `default`, `supervisor.toml:12`, a variable, a credential."""
+    warnings: tuple[str, ...] = ()
+    path: Path | None = None
+    """The file that was read; None: there was none."""
+    overrides: Mapping[str, str] = msgspec.field(default_factory=dict)
+
+    def again(self, environ: Mapping[str, str]) -> Loaded:
+        """The same places read anew, for a reload; raises ConfigError."""
+        return load(self.path, environ, self.overrides)
+
+
+def load(
+    path: Path | None, environ: Mapping[str, str], overrides: Mapping[str, str] | None = None
+) -> Loaded:
+    """Read everything; raises ConfigError with all problems of all places at once.
+
+    `path` None: `$TASKHUB_CONFIG`, else ./supervisor.toml, else /etc/taskhub/supervisor.toml, else
+    the defaults. `overrides` are texts by key and win over all.
+    """
+    found = _file(path, environ)
+    layers = [
+        file.read(found) if found else Layer(),
+        environment.read_credentials(environ),
+        environment.read(environ),
+        _command_line(overrides or {}),
+    ]
+    settings = {item.key.path: item for layer in layers for item in layer.settings}
+    problems = [problem for layer in layers for problem in layer.problems]
+    config = _checked(settings, problems)
+    warnings = tuple(text for layer in layers for text in layer.warnings)
+    return Loaded(config, _origins(config, settings), warnings, found, dict(overrides or {}))
+
+
+def check_unit(loaded: Loaded, unit: str) -> None:
+    """Raises ConfigError when this unit cannot run with this configuration."""
+    problems = [_problem(loaded.origins, *wrong) for wrong in check.rules_for(loaded.config, unit)]
+    if problems:
+        raise ConfigError(problems)
+
+
+def _file(path: Path | None, environ: Mapping[str, str]) -> Path | None:
+    named = path or (Path(environ["TASKHUB_CONFIG"]) if environ.get("TASKHUB_CONFIG") else None)
+    found = named or next((each for each in DEFAULT_FILES if each.is_file()), None)
+    return found.absolute() if found else None
+
+
+def _command_line(overrides: Mapping[str, str]) -> Layer:
+    found = [_override(path, value) for path, value in overrides.items()]
+    return Layer(
+        [item for item in found if isinstance(item, Setting)],
+        [item for item in found if isinstance(item, ConfigProblem)],
+    )
+
+
+def _override(path: str, value: str) -> Setting | ConfigProblem:
+    key = key_of(path)
+    if key:
+        return setting(key, value, COMMAND_LINE, is_text=True)
+    section, _, name = path.partition(".")
+    known = section in sections()
+    hint = f"key{hint_for_key(section, name)}" if known else f"section{hint_for_section(section)}"
+    return ConfigProblem(f"{COMMAND_LINE}: {path}", f"unknown {hint}")
+
+
+def _checked(settings: Mapping[str, Setting], problems: list[ConfigProblem]) -> Config:
+    """The configuration, unless there is any problem here or in `problems`."""
+    failed: set[str] = set()
+
+    def report(item: Setting, expected: str) -> None:
+        failed.add(item.key.path)
+        problems.append(ConfigProblem(f"{item.origin}: {item.key.path}", expected))
+
+    config = convert(settings, report)
+    origins = _origins(config, settings)
+    wrongs = [wrong for wrong in check.rules(config) if wrong[0] not in failed]
+    problems.extend(_problem(origins, *wrong) for wrong in wrongs)
+    if problems:
+        raise ConfigError(problems)
+    return config
+
+
+def _problem(origins: Mapping[str, str], key: str, expected: str) -> ConfigProblem:
+    origin = origins.get(key, DEFAULT)
+    return ConfigProblem(key if origin == DEFAULT else f"{origin}: {key}", expected)
+
+
+def _origins(config: Config, settings: Mapping[str, Setting]) -> dict[str, str]:
+    return {
+        key.path: settings[key.path].origin if key.path in settings else DEFAULT
+        for key in all_keys(config)
+    }
+
+
+def all_keys(config: Config) -> Iterable[Key]:
+    """Every key of this configuration, its units first."""
+    yield from (unit_key(name) for name in config.units)
+    yield from keys().values()
+
+
+def value_of(config: Config, key: Key) -> object:
+    """The value that stands at a key."""
+    if key.section == UNITS_SECTION:
+        return config.units[key.name]
+    return getattr(getattr(config, key.section), key.name)
