@@ -1,0 +1,77 @@
+"""What a scrape gets: the metrics of every process, merged off the loop and kept for 1 s."""
+
+from __future__ import annotations
+
+import asyncio
+import gzip
+import time
+from collections.abc import Awaitable, Callable, Sequence
+from typing import TYPE_CHECKING
+
+from taskhub.obs.merge import merge, openmetrics
+from taskhub.obs.metrics import render
+
+if TYPE_CHECKING:
+    from taskhub.obs.metrics import MetricsListener
+
+Gather = Callable[[], Awaitable[Sequence[bytes]]]
+"""Asks the other processes for their classic expositions; who does not answer is left out."""
+
+KEEP = 1.0
+"""Seconds that an exposition is given again: many scrapers cost as much as one."""
+PATIENCE = 2.0
+"""Seconds that the other processes have to answer, well below a scrape's usual timeout of 10."""
+
+CLASSIC = "text/plain; version=0.0.4; charset=utf-8"
+OPENMETRICS = "application/openmetrics-text; version=1.0.0; charset=utf-8"
+
+
+async def nobody() -> Sequence[bytes]:
+    """Gather from no other process."""
+    return ()
+
+
+class Exposition:
+    """The metrics of this process and of those that `gather` reaches."""
+
+    def __init__(
+        self,
+        own: MetricsListener,
+        gather: Gather = nobody,
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
+        """Render `own` and merge it with what `gather` gives."""
+        self._own, self._gather, self._clock = own, gather, clock
+        self._text, self._until = b"", float("-inf")
+        self._making = asyncio.Lock()
+
+    async def body(self, *, as_openmetrics: bool = False, zipped: bool = False) -> bytes:
+        """The exposition in the form that was asked for."""
+        async with self._making:
+            if self._clock() >= self._until:
+                self._text = await self._make()
+                self._until = self._clock() + KEEP
+        if not (as_openmetrics or zipped):
+            return self._text
+        return await asyncio.to_thread(dressed, self._text, as_openmetrics, zipped)
+
+    async def _make(self) -> bytes:
+        self._own.sample()
+        others = await self._ask_others()
+        return await asyncio.to_thread(self._merged, others)
+
+    async def _ask_others(self) -> Sequence[bytes]:
+        try:
+            async with asyncio.timeout(PATIENCE):
+                return await self._gather()
+        except OSError:  # TimeoutError too: half a picture is better than none
+            return ()
+
+    def _merged(self, others: Sequence[bytes]) -> bytes:
+        return merge((render(self._own.registry), *others))
+
+
+def dressed(text: bytes, as_openmetrics: bool, zipped: bool) -> bytes:  # noqa: FBT001 - to_thread
+    """A classic exposition in another form."""
+    body = openmetrics(text) if as_openmetrics else text
+    return gzip.compress(body, compresslevel=1, mtime=0) if zipped else body
