@@ -19,6 +19,21 @@ from taskhub.kernel.call import Refused, Unreachable, call
 from taskhub.kernel.events import ChildExited, ChildKilled, ChildSpawned, HookFailed
 from taskhub.kernel.spawn import Birth, Spawned, spawn
 
+__all__ = [
+    "EXIT_REPLACE_ME",
+    "Birth",
+    "ChildDied",
+    "ChildLost",
+    "ChildProcess",
+    "Health",
+    "OnDeath",
+    "OnSpawn",
+    "Probe",
+    "ProcessSpec",
+    "ReplaceMe",
+    "child_process",
+]
+
 EXIT_REPLACE_ME = 75
 """The exit code of a child that wants to be replaced by a fresh one: no strike."""
 

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     import asyncio
+    from collections.abc import Callable
 
 EVERY = 0.25  # seconds between two beats
 BLOCKED = 1.0  # a loop that has not turned for so long is blocked
@@ -16,16 +17,16 @@ BLOCKED = 1.0  # a loop that has not turned for so long is blocked
 class Pulse:
     """Touched by the loop, read by the keeper's thread.
 
-    `deadline` is the earliest one of all running tasks, in seconds of `time.monotonic()`
-    (infinite: none runs): a loop that is blocked past it will not obey it. `lag` is how late
-    the last beat was, in seconds.
+    `deadline` gives the earliest one of all running tasks, in seconds of `time.monotonic()`
+    (infinite: none runs), and is asked from the keeper's thread: a loop that is blocked past it
+    will not obey it. `lag` is how late the last beat was, in seconds.
     """
 
     def __init__(self) -> None:
         """Make a pulse that counts from now; `start` makes it beat."""
         self.at = time.monotonic()
         self.lag = 0.0
-        self.deadline = math.inf
+        self.deadline: Callable[[], float] = lambda: math.inf
         self.is_ready = False
         self.is_draining = False
         self._timer: asyncio.TimerHandle | None = None
@@ -47,7 +48,7 @@ class Pulse:
 
     def is_overdue(self) -> bool:
         """Whether the loop is blocked past the deadline of a task that runs on it."""
-        return self.age() > BLOCKED and time.monotonic() > self.deadline
+        return self.age() > BLOCKED and time.monotonic() > self.deadline()
 
     def _beat(self, loop: asyncio.AbstractEventLoop) -> None:
         now = time.monotonic()

@@ -182,7 +182,7 @@ class Supervisor:
             forget(times, now - self.limit.period)
         if counted and len(self._strikes) > self.limit.intensity:
             return None
-        pause = self.limit.pause(len(child.deaths), random.random())
+        pause = self.limit.pause(len(child.deaths), random.random())  # noqa: S311 - jitter is no key
         strikes = len(self._strikes)
         child.emit(ActorRestarting(child.name, child.error, strikes, pause, counted))
         return pause
