@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import time
+import asyncio
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from random import SystemRandom
@@ -48,7 +48,7 @@ class BusHealth:
     def is_ill(self, error: BusAway | BusRefused, emit: Emit) -> None:
         """It has not. Said when it changes; a mistake to mend is said each minute."""
         state = "failed" if isinstance(error, BusRefused) else "degraded"
-        is_due = state == "failed" and time.monotonic() - self._said_at >= SAY_AGAIN
+        is_due = state == "failed" and _now() - self._said_at >= SAY_AGAIN
         if state != self.state or self._said_at < 0 or is_due:
             self._become(state, error.detail, emit)
         self.detail = error.detail
@@ -56,5 +56,9 @@ class BusHealth:
     def _become(self, state: str, detail: str, emit: Emit) -> None:
         if state != self.state:
             self.since = datetime.now(UTC)
-        self.state, self.detail, self._said_at = state, detail, time.monotonic()
+        self.state, self.detail, self._said_at = state, detail, _now()
         emit(StateChanged(part=self.part, state=state, detail=detail))
+
+
+def _now() -> float:
+    return asyncio.get_running_loop().time()

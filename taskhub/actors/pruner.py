@@ -1,4 +1,4 @@
-"""The `pruner` actor: deletes ended tasks, events and audit rows that are older than their retention."""
+"""The `pruner` actor: deletes ended tasks, events and audit rows past their retention."""
 
 from __future__ import annotations
 
@@ -27,9 +27,7 @@ SHARE = 500
 class Pruner:
     """Deletes in small shares with pauses; any number of pruners may run, twice changes nothing."""
 
-    def __init__(
-        self, store_box: Mailbox[Put], retention: Callable[[], RetentionSection]
-    ) -> None:
+    def __init__(self, store_box: Mailbox[Put], retention: Callable[[], RetentionSection]) -> None:
         """Write through `store_box`; `retention` is asked anew each round."""
         self._box, self._retention = store_box, retention
 

@@ -1,4 +1,4 @@
-"""The `reaper` actor: each second it frees the leases of dead owners, and those that have run out."""
+"""The `reaper` actor: each second it frees the leases of dead owners, and those run out."""
 
 from __future__ import annotations
 
@@ -89,9 +89,7 @@ class Reaper:
 
     async def _free_expired(self, living: Sequence[Owner]) -> None:
         holder = self._holder
-        write = Sweep(
-            owner=holder.owner, held=holder.held(), living=living, lease=holder.lease()
-        )
+        write = Sweep(owner=holder.owner, held=holder.held(), living=living, lease=holder.lease())
         swept = (await Put(write).sent_to(self._box))[0]
         self._report(swept, "")
         if isinstance(swept, Swept) and swept.cancel and holder.pool is not None:

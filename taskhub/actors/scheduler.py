@@ -1,4 +1,4 @@
-"""The `scheduler` actor: rings the bell when a delayed task is due, and tells how deep the queues are."""
+"""The `scheduler` actor: rings the bell when a delayed task is due, and counts the queues."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ DEPTHS = 5.0
 
 
 class Scheduler:
-    """Holds no timers of tasks: the next due time is asked of the store, so a million cost nothing."""
+    """Holds no timer per task: the next due time is asked of the store, a million cost nothing."""
 
     def __init__(
         self,

@@ -1,4 +1,4 @@
-"""The `store` actor: the only writer of its process; commits what its mailbox holds, then answers."""
+"""The `store` actor, the only writer of its process: commits what its mailbox holds, answers."""
 
 from __future__ import annotations
 

@@ -3,97 +3,47 @@
 from __future__ import annotations
 
 import asyncio
-from enum import StrEnum
-from typing import TYPE_CHECKING, Any
+from collections.abc import Callable
+from typing import Any
 
-import msgspec
+from taskhub.attempts import Ended, Lost, Released, StopReason, Stubborn
+from taskhub.model import Lease, TaskId
 
-from taskhub.model import Lease, TaskId, TaskItem
-from taskhub.ports import Finish
-
-if TYPE_CHECKING:
-    from taskhub.work.registry import HandlerSpec
+__all__ = ["Attempt", "Ended", "Lost", "Released", "StopReason", "Stubborn"]
 
 
-class StopReason(StrEnum):
-    """Why a running attempt is stopped; decides what is written about it."""
+class Attempt(msgspec.Struct, eq=False):
+    """A lease in the hands of a handler; made as `Attempt(lease, lease_until)`.
 
-    CANCEL = "cancel"
-    """Somebody asked for it: ends as Cancelled. A wish; only the deadline enforces it."""
-    TIMEOUT = "timeout"
-    """Its time is up: counts as a failed attempt."""
-    LOST = "lost"
-    """Its lease is gone: nothing may be written any more."""
-    DRAIN = "drain"
-    """The process stops: the task is given back without costing the attempt."""
+    `lease_until` is kept by whoever renews the lease (seconds since boot); all else belongs to
+    what runs the attempt, in seconds of its loop's clock.
+    """
 
-
-class Lost(msgspec.Struct, frozen=True):
-    """The lease was lost: write nothing."""
-
-    id: TaskId
-
-
-class Released(msgspec.Struct, frozen=True):
-    """The task was not finished: give it back by a `ports.Release`."""
-
-    id: TaskId
-    fence: int
-
-
-class Stubborn(msgspec.Struct, frozen=True):
-    """The handler does not stop: write nothing, keep the lease until this process is replaced."""
-
-    id: TaskId
-    fence: int
-    reason: StopReason
-
-
-Ended = Finish | Lost | Released | Stubborn
-"""What follows from an attempt; a match over it ends with `assert_never`."""
-
-
-class Attempt:
-    """A lease in the hands of a handler. Times are those of the loop's clock, in seconds."""
-
-    __slots__ = (
-        "cancels",
-        "deadline",
-        "ended",
-        "is_ordered",
-        "is_stubborn",
-        "lease",
-        "reason",
-        "spec",
-        "started",
-        "task",
-        "waiter",
-    )
-
-    def __init__(self, lease: Lease, spec: HandlerSpec) -> None:
-        self.lease, self.spec = lease, spec
-        self.started = self.ended = self.deadline = 0.0
-        self.reason: StopReason | None = None
-        self.is_ordered = False
-        """Whether its stop is enforced: everything but `CANCEL` is."""
-        self.is_stubborn = False
-        """Whether it was told to stop and did not within the grace."""
-        self.cancels = 0
-        """How often we cancelled `task`."""
-        self.task: asyncio.Task[Any] | None = None
-        """Set while the attempt runs."""
-        self.waiter: asyncio.Future[Any] | None = None
-        """Set while a thread runs the handler."""
+    lease: Lease
+    lease_until: float = 0.0
+    started: float = 0.0
+    ended: float = 0.0
+    deadline: float = 0.0
+    reason: StopReason | None = None
+    is_running: bool = False
+    is_ordered: bool = False
+    """Whether its stop is enforced: everything but `CANCEL` is."""
+    is_stubborn: bool = False
+    """Whether it was told to stop and did not within the grace."""
+    stopper: Callable[[Attempt], None] | None = None
+    """Set by what runs the attempt: makes it heed `reason`."""
+    task: asyncio.Task[Any] | None = None
+    cancels: int = 0
+    """How often we cancelled `task`."""
+    waiter: asyncio.Future[Any] | None = None
+    """Set while a thread runs the handler."""
+    left: object = None
+    """A coroutine that did not even end when it was closed."""
 
     @property
     def id(self) -> TaskId:
         """The task's id."""
         return self.lease.item.id
-
-    @property
-    def item(self) -> TaskItem:
-        """The task as it was when it was claimed."""
-        return self.lease.item
 
     @property
     def number(self) -> int:
@@ -104,3 +54,17 @@ class Attempt:
     def seconds(self) -> float:
         """How long the handler ran (0 while it does)."""
         return max(0.0, self.ended - self.started)
+
+    def stop(self, reason: StopReason) -> None:
+        """Tell the handler to stop, in the loop that runs it; its end comes soon.
+
+        Before the attempt has begun it never will; after its end nothing happens.
+        """
+        if self.ended:
+            return
+        if self.reason is None or reason is StopReason.LOST:
+            self.reason = reason
+        is_news = not self.is_ordered
+        self.is_ordered = self.is_ordered or reason is not StopReason.CANCEL
+        if self.is_running and self.stopper is not None and is_news:
+            self.stopper(self)

@@ -1,0 +1,145 @@
+"""Writes the outcomes of attempts in batches, and keeps each until the store has taken it."""
+
+from __future__ import annotations
+
+import asyncio
+import random
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING
+
+from taskhub.actors.store import PASSING
+from taskhub.messages import Put
+from taskhub.model import Status
+from taskhub.obs.telemetry import (
+    Emit,
+    StaleFinish,
+    TaskCancelled,
+    TaskFailed,
+    TaskProcessed,
+    TaskReleased,
+    TaskRetrying,
+)
+from taskhub.ports import Finish, Finished, Refused, Release, Stale
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+
+    from taskhub.actors.holdings import Holdings, Settled
+    from taskhub.kernel.mailbox import Mailbox
+    from taskhub.ports import Result, Write
+
+BATCH = 512
+"""Most outcomes in one ask of the store."""
+PATIENCE = 5.0
+"""Longest pause in seconds between two tries while the store is in trouble."""
+
+
+class Settler:
+    """One loop: take what has ended, ask the store, tell what came of it, forget it."""
+
+    def __init__(
+        self,
+        holdings: Holdings,
+        store_box: Mailbox[Put],
+        forget: Callable[[Settled], None],
+        emit: Emit,
+    ) -> None:
+        """`forget` is called for each attempt that the store has settled."""
+        self._holdings, self._box, self._forget, self._emit = holdings, store_box, forget, emit
+        self._news = asyncio.Event()
+        self._leaving = False
+
+    def wake(self) -> None:
+        """Something has ended."""
+        self._news.set()
+
+    def leave(self) -> None:
+        """End as soon as everything is settled."""
+        self._leaving = True
+        self._news.set()
+
+    async def run(self) -> None:
+        """Settle until told to leave and nothing is left."""
+        ended = self._holdings.ended
+        while ended or not self._leaving:
+            if not ended:
+                self._news.clear()
+                await self._news.wait()
+                continue
+            batch = ended[:BATCH]
+            del ended[:BATCH]
+            await self.settle(batch)
+
+    async def settle(self, batch: Sequence[Settled]) -> None:
+        """Write these outcomes, whatever it takes, and tell what came of them."""
+        writes = [write for row in batch if (write := row.write) is not None]
+        results = iter(await self._put(writes) if writes else ())
+        again = []
+        for row in batch:
+            result = next(results) if row.write is not None else None
+            if isinstance(result, Refused):
+                again.append(row.refused(result.reason))
+                continue
+            self._tell(row, result)
+            self._forget(row)
+        self._holdings.ended[:0] = again
+
+    async def _put(self, writes: Sequence[Write]) -> Sequence[Result]:
+        """Ask until the store takes it: an outcome is never dropped for trouble that passes."""
+        pause = 0.05
+        while True:
+            try:
+                return await Put(*writes).sent_to(self._box)
+            except PASSING:
+                await asyncio.sleep(pause * random.uniform(0.5, 1.0))  # noqa: S311 - only spreads load
+                pause = min(PATIENCE, pause * 2)
+
+    def _tell(self, row: Settled, result: Result | None) -> None:
+        item, write = row.attempt.lease.item, row.write
+        if isinstance(write, Release):
+            self._emit(TaskReleased(task_id=item.id))
+        elif isinstance(result, Stale):
+            self._emit(StaleFinish(task_id=item.id, attempt=item.attempts))
+        elif isinstance(write, Finish) and isinstance(result, Finished):
+            self._tell_outcome(row, write, result.status)
+
+    def _tell_outcome(self, row: Settled, finish: Finish, status: Status) -> None:
+        item, emit = row.attempt.lease.item, self._emit
+        if status is Status.CANCELLED:
+            emit(TaskCancelled(task_id=item.id))
+            return
+        emit(
+            TaskProcessed(
+                task_id=item.id,
+                type=item.type,
+                queue=item.queue,
+                attempt=item.attempts,
+                duration=row.seconds,
+                result="success" if status is Status.DONE else "failed",
+            )
+        )
+        if status is Status.FAILED:
+            emit(
+                TaskFailed(
+                    task_id=item.id,
+                    type=item.type,
+                    attempt=item.attempts,
+                    error=finish.error or "",
+                )
+            )
+        elif status is Status.PENDING:
+            emit(
+                TaskRetrying(
+                    task_id=item.id,
+                    type=item.type,
+                    attempt=item.attempts,
+                    in_seconds=_seconds_until(finish.run_at),
+                    error=finish.error or "",
+                )
+            )
+
+
+def _seconds_until(moment: datetime | None) -> float:
+    if moment is None:
+        return 0.0
+    return round(max(0.0, (moment - datetime.now(UTC)).total_seconds()), 3)
