@@ -1,4 +1,4 @@
-"""One attempt at one task: what runs, until when, why it was stopped, and what it can end in."""
+"""One attempt at one task as this side runs it: until when, and whether it was told to stop."""
 
 from __future__ import annotations
 
@@ -6,10 +6,10 @@ import asyncio
 from collections.abc import Callable
 from typing import Any
 
-from taskhub.attempts import Ended, Lost, Released, StopReason, Stubborn
-from taskhub.model import Lease, TaskId
+import msgspec
 
-__all__ = ["Attempt", "Ended", "Lost", "Released", "StopReason", "Stubborn"]
+from taskhub.attempts import StopReason
+from taskhub.model import Lease, TaskId
 
 
 class Attempt(msgspec.Struct, eq=False):

@@ -17,35 +17,41 @@ class Deadlines:
 
     def __init__(self, loop: asyncio.AbstractEventLoop, expire: Callable[[Attempt], None]) -> None:
         self._loop, self._expire = loop, expire
-        self._attempts: set[Attempt] = set()
+        self._watched: set[Attempt] = set()
+        self._expired: set[Attempt] = set()
         self._timer: asyncio.TimerHandle | None = None
         self._due = math.inf
 
-    def __len__(self) -> int:
-        return len(self._attempts)
-
     def watch(self, attempt: Attempt) -> None:
         """Look after the attempt until it is forgotten."""
-        self._attempts.add(attempt)
+        self._watched.add(attempt)
         if attempt.deadline < self._due:
             self._arm(attempt.deadline)
 
     def forget(self, attempt: Attempt) -> None:
         """The attempt has ended; the timer stays: the next attempt will want one just as late."""
-        self._attempts.discard(attempt)
+        self._watched.discard(attempt)
+        if self._expired:
+            self._expired.discard(attempt)
+
+    def earliest_in_loop(self) -> float:
+        """The earliest deadline of what runs in the loop itself (infinite: none); any thread."""
+        running = [*self._watched.copy(), *self._expired.copy()]  # single steps, so no lock
+        return min((each.deadline for each in running if each.waiter is None), default=math.inf)
 
     def close(self) -> None:
         """Expire nothing any more."""
-        self._attempts.clear()
+        self._watched.clear()
         self._disarm()
 
     def _look(self) -> None:
         self._due, self._timer = math.inf, None
         now = self._loop.time()
-        expired = [attempt for attempt in self._attempts if attempt.deadline <= now]
-        self._attempts.difference_update(expired)
-        if self._attempts:
-            earliest = min(attempt.deadline for attempt in self._attempts)
+        expired = {attempt for attempt in self._watched if attempt.deadline <= now}
+        self._expired |= expired
+        self._watched -= expired
+        if self._watched:
+            earliest = min(attempt.deadline for attempt in self._watched)
             self._arm(max(earliest, now + _RESOLUTION))
         for attempt in expired:
             self._expire(attempt)

@@ -86,9 +86,14 @@ class Registry(Mapping[str, HandlerSpec]):
     def __len__(self) -> int:
         return len(self._specs)
 
+    @property
+    def names(self) -> tuple[str, ...]:
+        """The types that can be done here, in order."""
+        return tuple(sorted(self._specs))
+
     def types(self) -> list[TypeInfo]:
         """Every type with its schema and defaults, by name."""
-        return [self._specs[name].info for name in sorted(self._specs)]
+        return [self._specs[name].info for name in self.names]
 
 
 def handler(
