@@ -44,7 +44,7 @@ def clef(clock: Callable[[], datetime] = utc_now) -> Render:
             line = encode(plain(fields))
         if len(line) > VALUE_LIMIT:  # else no value can be too long
             line = encode(cut(plain(fields)))
-        return line if line.isascii() else escaped(line)
+        return line if line.isascii() and b"\x7f" not in line else escaped(line)
 
     return render
 

@@ -44,8 +44,9 @@ def _created(event: t.TaskCreated) -> Told:
         "TaskId": event.task_id,
         "Type": event.type,
         "Queue": event.queue,
-        "RequestId": event.request_id,
     }
+    if event.request_id:
+        properties["RequestId"] = event.request_id
     if event.trace_id:
         properties["TraceId"] = event.trace_id
     return f"TaskCreated {event.task_id} {event.title}", properties
@@ -137,10 +138,22 @@ def _stubborn(event: t.HandlerStubborn) -> Told:
     }
 
 
+def _handler_raised(event: t.HandlerRaised) -> Told:
+    return f"HandlerRaised {event.task_id} {event.type}: {event.error}", filled(
+        {
+            "TaskId": event.task_id,
+            "Attempt": event.attempt,
+            "Type": event.type,
+            "Error": event.error,
+            "@x": event.trace,
+        }
+    )
+
+
 def _handler_said(event: t.HandlerSaid) -> Told:
     properties: dict[str, Any] = {"TaskId": event.task_id, "Attempt": event.attempt}
     for name, value in list(event.fields.items())[:FIELDS_LIMIT]:
-        properties[_own_name(name)] = value
+        properties[_own_name(str(name))] = value
     return event.text, filled(properties | {"TraceId": event.trace_id})
 
 
@@ -229,7 +242,7 @@ def _heartbeat(event: t.Heartbeat) -> Told:
     return event.message, {}
 
 
-def _plain(event: t.Said | t.Complained) -> Told:
+def _plain(event: t.Said | t.Complained | t.ServerSaid) -> Told:
     return event.text, {}
 
 
@@ -328,6 +341,7 @@ LINES: dict[type[Telemetry], Line] = {
     t.LeaseLost: Line(_of_task, "pool"),
     t.LeasesTaken: Line(_leases_taken),
     t.HandlerStubborn: Line(_stubborn, "pool"),
+    t.HandlerRaised: Line(_handler_raised, "pool"),
     t.HandlerSaid: Line(_handler_said, "pool", _severity),
     t.ActorChanged: Line(_actor_changed),
     t.ActorRestarting: Line(_actor_restarting),
@@ -340,6 +354,7 @@ LINES: dict[type[Telemetry], Line] = {
     t.Heartbeat: Line(_heartbeat, "heartbeat"),
     t.Said: Line(_plain),
     t.Complained: Line(_plain),
+    t.ServerSaid: Line(_plain, "events-server"),
     t.StateChanged: Line(_state_changed, level=_state_level),
     t.Reloaded: Line(_reloaded),
     t.ReloadRefused: Line(_reload_refused),

@@ -1,0 +1,104 @@
+"""One example of every telemetry event, and the lines they make; `golden.clef` holds them.
+
+`python -m tests.unit.obs.examples >tests/unit/obs/golden.clef` writes the lines anew: read the
+difference, for people's queries depend on every name in it.
+"""
+
+from __future__ import annotations
+
+import sys
+from datetime import UTC, datetime
+from pathlib import Path
+
+from taskhub.obs import telemetry as t
+from taskhub.obs.logs import LogListener
+
+GOLDEN = Path(__file__).with_name("golden.clef")
+NOON = datetime(2025, 9, 28, 12, 0, 0, 123456, UTC)
+TASK = "01999f0e-8b0a-7cc3-9d53-0123456789ab"
+TRACE = "4bf92f3577b34da6a3ce929d0e0e4736"
+
+EXAMPLES: tuple[t.Telemetry, ...] = (
+    t.TaskCreated(
+        task_id=TASK,
+        title="Resize images",
+        type="simulate",
+        queue="default",
+        request_id="r-1",
+        trace_id=TRACE,
+    ),
+    t.TaskStarted(task_id=TASK, type="simulate", queue="default", attempt=1, waited=0.0045),
+    t.TaskProcessed(
+        task_id=TASK,
+        type="simulate",
+        queue="default",
+        attempt=1,
+        duration=0.0123456,
+        result="success",
+        trace_id=TRACE,
+    ),
+    t.TaskRetrying(task_id=TASK, type="fail", attempt=1, in_seconds=1.5, error="ValueError: no"),
+    t.TaskFailed(task_id=TASK, type="fail", attempt=3, error="ValueError: no"),
+    t.TaskCancelled(task_id=TASK),
+    t.TaskReleased(task_id=TASK),
+    t.StaleFinish(task_id=TASK, attempt=1),
+    t.LeaseLost(task_id=TASK),
+    t.LeasesTaken(owner="host/worker-1/nonce", requeued=2, failed=1, cancelled=0),
+    t.HandlerStubborn(task_id=TASK, type="simulate", reason="ignores its timeout"),
+    t.HandlerRaised(
+        task_id=TASK, type="fail", attempt=1, error="ValueError: no", trace="Traceback\n  ...\n"
+    ),
+    t.HandlerSaid(
+        task_id=TASK, attempt=2, severity="warning", text="half done", fields={"Url": "http://x"}
+    ),
+    t.ActorChanged(actor="worker-1/pool", state="ready"),
+    t.ActorRestarting(
+        actor="worker-1/pool", error="KeyError: 'x'", trace="Traceback\n  ...\n", pause=0.05
+    ),
+    t.ActorGaveUp(actor="worker-1/pool", error="KeyError: 'x'"),
+    t.ActorUnstopped(actor="worker-1/pool", left=True),
+    t.ProcessChanged(actor="tree/worker-1", pid=42, what="killed", detail="frozen for 10 s"),
+    t.HookFailed(actor="tree/worker-1", hook="release", error="StoreLocked: busy"),
+    t.SignalReceived(actor="tree", signal="SIGTERM", action="drain"),
+    t.LoopBlocked(seconds=1.25, trace='  File "handler.py", line 3, in resize\n'),
+    t.LoopLag(seconds=0.001),
+    t.Heartbeat(),
+    t.Said(text="TaskHub 0.1.0 is ready"),
+    t.Complained(text="port 9464 is taken"),
+    t.Committed(writes=32, seconds=0.004),
+    t.ServerSaid(text="Ready to accept connections"),
+    t.StateChanged(part="events", state="degraded", detail="the event server does not answer"),
+    t.EventsDropped(count=3, reason="full"),
+    t.EventsPublished(count=64),
+    t.Depths(queues=(("default", "Pending", 3, 1.5),)),
+    t.Reloaded(changes=("work.concurrency: 64 -> 8",), needs_restart=("http.port",)),
+    t.ReloadRefused(problems=("http.port: an integer <= 65535",)),
+    t.RequestServed(method="POST", route="/tasks", status=201, seconds=0.0021, request_id="r-1"),
+    t.RequestCrashed(method="GET", route="/tasks", request_id="r-2", trace="Traceback\n  ...\n"),
+    t.ActAudited(subject="ada", act="retry", task_id=TASK, address="192.0.2.1", request_id="r-3"),
+)
+
+
+class Kept:
+    """A sink that keeps the lines."""
+
+    def __init__(self) -> None:
+        """Begin with none."""
+        self.lines: list[bytes] = []
+
+    def write(self, line: bytes) -> None:
+        """Keep one."""
+        self.lines.append(line)
+
+
+def written(*events: t.Telemetry) -> list[bytes]:
+    """The lines that a worker writes for these events at noon, all levels."""
+    kept = Kept()
+    listener = LogListener("taskhub-worker", "worker-1", kept, "debug", clock=lambda: NOON)
+    for event in events:
+        listener(event)
+    return kept.lines
+
+
+if __name__ == "__main__":
+    sys.stdout.buffer.write(b"".join(line + b"\n" for line in written(*EXAMPLES)))
