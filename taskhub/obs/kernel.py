@@ -97,6 +97,10 @@ def _signalled(event: k.SignalReceived) -> tuple[Telemetry, ...]:
     return (t.SignalReceived(actor=event.name, signal=event.signal, action=event.action),)
 
 
+def _dumped(event: k.StacksDumped) -> tuple[Telemetry, ...]:
+    return (t.StacksDumped(actor=event.name, trace=event.text),)
+
+
 _TRANSLATIONS: dict[type[object], Callable[..., tuple[Telemetry, ...]]] = {
     k.ActorStarted: _started,
     k.ActorReady: _ready,
@@ -110,6 +114,7 @@ _TRANSLATIONS: dict[type[object], Callable[..., tuple[Telemetry, ...]]] = {
     k.HookFailed: _hook_failed,
     k.LoopBlocked: _blocked,
     k.SignalReceived: _signalled,
+    k.StacksDumped: _dumped,
 }
 
 

@@ -229,6 +229,10 @@ def _signal_received(event: t.SignalReceived) -> Told:
     }
 
 
+def _stacks_dumped(event: t.StacksDumped) -> Told:
+    return f"StacksDumped of {event.actor}", {"ActorId": event.actor, "@x": event.trace}
+
+
 def _loop_blocked(event: t.LoopBlocked) -> Told:
     return f"LoopBlocked for {event.seconds:.2f} s", filled(
         {
@@ -350,6 +354,7 @@ LINES: dict[type[Telemetry], Line] = {
     t.ProcessChanged: Line(_process_changed, level=_process_level),
     t.HookFailed: Line(_hook_failed),
     t.SignalReceived: Line(_signal_received),
+    t.StacksDumped: Line(_stacks_dumped),
     t.LoopBlocked: Line(_loop_blocked),
     t.Heartbeat: Line(_heartbeat, "heartbeat"),
     t.Said: Line(_plain),

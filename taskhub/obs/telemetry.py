@@ -223,6 +223,14 @@ class SignalReceived(Telemetry, frozen=True, kw_only=True):
     action: str
 
 
+class StacksDumped(Telemetry, frozen=True, kw_only=True):
+    """What every task and thread of the process does, as SIGUSR1 has asked."""
+
+    message: ClassVar[str] = "StacksDumped"
+    actor: str
+    trace: str
+
+
 class LoopBlocked(Telemetry, frozen=True, kw_only=True):
     """The event loop did not turn for `seconds`; `trace` shows what it was doing."""
 

@@ -60,6 +60,7 @@ EXAMPLES: tuple[t.Telemetry, ...] = (
     t.ProcessChanged(actor="tree/worker-1", pid=42, what="killed", detail="frozen for 10 s"),
     t.HookFailed(actor="tree/worker-1", hook="release", error="StoreLocked: busy"),
     t.SignalReceived(actor="tree", signal="SIGTERM", action="drain"),
+    t.StacksDumped(actor="tree", trace="Thread 1:\n  ...\n"),
     t.LoopBlocked(seconds=1.25, trace='  File "handler.py", line 3, in resize\n'),
     t.LoopLag(seconds=0.001),
     t.Heartbeat(),
