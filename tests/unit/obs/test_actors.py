@@ -1,0 +1,252 @@
+"""The two actors of observability: one serves, one beats; neither ends for trouble."""
+
+from __future__ import annotations
+
+import asyncio
+import socket
+import subprocess
+import sys
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
+
+import aiohttp
+import pytest
+from taskhub.actors.heartbeat import LAG_EVERY, Heartbeat, LagClock
+from taskhub.actors.metrics import PAUSE, Metrics
+from taskhub.errors import StoreLocked
+from taskhub.kernel.actor import Actor, Context
+from taskhub.kernel.mailbox import Mailbox
+from taskhub.messages import Put
+from taskhub.obs import telemetry as t
+from taskhub.obs.exposition import CLASSIC, OPENMETRICS, nobody
+from taskhub.obs.metrics import MetricsListener
+from taskhub.ports import Audit
+
+from tests.virtual_clock import pass_time
+from tests.waiting import Signal, turns
+
+
+@asynccontextmanager
+async def running(actor: Actor) -> AsyncIterator[Context]:
+    """An actor at work; it is stopped in the end and must end by itself."""
+    ctx = Context("unit/actor")
+    task = asyncio.create_task(actor.run(ctx))
+    await asyncio.wait(
+        [task, ready := asyncio.ensure_future(ctx.is_ready.wait())],
+        return_when=asyncio.FIRST_COMPLETED,
+    )
+    ready.cancel()
+    try:
+        yield ctx
+    finally:
+        ctx.stopping.set()
+        await task
+
+
+# ---- metrics ---------------------------------------------------------------------------------
+
+
+@pytest.fixture
+async def address() -> AsyncIterator[str]:
+    """Where a metrics actor of the unit `tree` serves."""
+    said: Signal[t.Telemetry] = Signal()
+    own = MetricsListener("tree")
+    async with running(Metrics("127.0.0.1", 0, own, nobody, said)):
+        event = await said.next()
+        assert isinstance(event, t.Said)
+        yield event.text.removeprefix("metrics on ").removesuffix("/metrics")
+
+
+async def test_metrics_are_served_in_the_classic_form(address: str) -> None:
+    """As curl asks for them."""
+    async with aiohttp.ClientSession() as client, client.get(f"{address}/metrics") as answer:
+        body = await answer.read()
+
+    assert (answer.status, answer.headers["Content-Type"]) == (200, CLASSIC)
+    assert b'taskhub_build_info{python="' in body
+
+
+async def test_metrics_are_served_as_openmetrics_to_who_reads_it(address: str) -> None:
+    """As Prometheus asks for them, packed."""
+    accept = {"Accept": "application/openmetrics-text;version=1.0.0,text/plain;q=0.5"}
+    async with (
+        aiohttp.ClientSession(headers=accept) as client,
+        client.get(f"{address}/metrics") as answer,
+    ):
+        body = await answer.read()
+
+    assert answer.headers["Content-Type"] == OPENMETRICS
+    assert answer.headers["Content-Encoding"] == "gzip"
+    assert body.endswith(b"# EOF\n")
+
+
+async def test_a_scrape_is_measured_itself(address: str) -> None:
+    """How long gathering takes is worth knowing before Prometheus gives up on it."""
+    own = MetricsListener("tree")
+    said: Signal[t.Telemetry] = Signal()
+    async with running(Metrics("127.0.0.1", 0, own, nobody, said)):
+        event = await said.next()
+        assert isinstance(event, t.Said)
+        async with aiohttp.ClientSession() as client:
+            await client.get(event.text.removeprefix("metrics on "))
+
+    name = "taskhub_scrape_duration_seconds_count"
+    assert own.registry.get_sample_value(name, {"unit": "tree"}) == 1
+
+
+async def test_health_says_ok(address: str) -> None:
+    """For a probe that needs no metrics."""
+    async with aiohttp.ClientSession() as client, client.get(f"{address}/health") as answer:
+        body = await answer.read()
+
+    assert (answer.status, body) == (200, b"ok")
+
+
+@pytest.mark.virtual_clock
+async def test_a_port_that_is_taken_is_tried_again() -> None:
+    """A second TaskHub, or an old one that is just leaving, is no reason to take the tree down."""
+    said: Signal[t.Telemetry] = Signal()
+    other = socket.create_server(("127.0.0.1", 0))
+    port = other.getsockname()[1]
+
+    async with running(Metrics("127.0.0.1", port, MetricsListener("tree"), nobody, said)):
+        first = await said.next()
+        other.close()
+        await pass_time(PAUSE)
+        second = await said.next()
+
+    assert first == t.Complained(text=f"metrics: port {port}: {taken(port)}")
+    assert second == t.Said(text=f"metrics on http://127.0.0.1:{port}/metrics")
+
+
+def taken(port: int) -> str:
+    """What asyncio says of a port that is in use."""
+    return (
+        f"error while attempting to bind on address ('127.0.0.1', {port}): address already in use"
+    )
+
+
+def test_a_worker_that_counts_does_not_load_an_http_server() -> None:
+    """It would cost each worker memory and start-up time."""
+    names = "taskhub.obs.start, taskhub.obs.metrics, taskhub.obs.exposition, taskhub.obs.kernel"
+    program = f"import sys, {names}, taskhub.actors.heartbeat, taskhub.actors.metrics\n"
+    program += "print([name for name in sys.modules if name.startswith('aiohttp')])"
+
+    said = subprocess.run(
+        [sys.executable, "-c", program], check=True, capture_output=True, text=True
+    )
+
+    assert said.stdout == "[]\n"
+
+
+# ---- heartbeat -------------------------------------------------------------------------------
+
+
+class Book:
+    """A store actor that keeps what it is asked to write, or is in trouble."""
+
+    def __init__(self) -> None:
+        """Begin well."""
+        self.box: Mailbox[Put] = Mailbox("store")
+        self.kept: list[object] = []
+        self.in_trouble = False
+
+    async def run(self, _ctx: Context) -> None:
+        """Answer until the mailbox is closed."""
+        while puts := await self.box.take():
+            for put in puts:
+                if self.in_trouble:
+                    put.fail(StoreLocked())
+                else:
+                    self.kept += put.writes
+                    put.answer(())
+
+
+@asynccontextmanager
+async def beating(every: Callable[[], float]) -> AsyncIterator[tuple[Book, list[t.Telemetry]]]:
+    """A heartbeat of worker-1, the book that it writes into, and what it tells."""
+    book, told = Book(), list[t.Telemetry]()
+    served = asyncio.create_task(book.run(Context("store")))
+    async with running(Heartbeat("worker-1", book.box, every, told.append)):
+        yield book, told
+    book.box.close()
+    await served
+
+
+def beats(told: list[t.Telemetry]) -> int:
+    """How many heartbeats were told."""
+    return sum(isinstance(event, t.Heartbeat) for event in told)
+
+
+@pytest.mark.virtual_clock
+async def test_a_heartbeat_is_a_row_and_an_event_every_ten_seconds() -> None:
+    """First the row is on disk, then the log says so."""
+    async with beating(lambda: 10.0) as (book, told):
+        await pass_time(60.5)
+
+    assert book.kept == [Audit(message="heartbeat", actor="worker-1")] * 6
+    assert beats(told) == 6
+
+
+@pytest.mark.virtual_clock
+async def test_a_store_in_trouble_costs_beats_and_no_crash() -> None:
+    """Rows are skipped, not owed; nobody is told of a beat that is not on disk."""
+    async with beating(lambda: 10.0) as (book, told):
+        book.in_trouble = True
+        await pass_time(25)
+        during = beats(told)
+        book.in_trouble = False
+        await pass_time(10)
+
+    assert (during, beats(told), len(book.kept)) == (0, 1, 1)
+
+
+@pytest.mark.virtual_clock
+async def test_a_closed_mailbox_is_trouble_like_any_other() -> None:
+    """While the store restarts or stops, the heartbeat waits."""
+    async with beating(lambda: 10.0) as (book, told):
+        book.box.close()
+        await pass_time(30)
+
+    assert beats(told) == 0
+
+
+@pytest.mark.virtual_clock
+async def test_a_new_period_holds_from_the_next_beat() -> None:
+    """A reload changes it in place."""
+    every = [10.0]
+    async with beating(lambda: every[0]) as (_, told):
+        await pass_time(10.5)
+        every[0] = 1.0
+        await pass_time(12.0)
+
+    assert beats(told) == 4
+
+
+@pytest.mark.virtual_clock
+async def test_the_loops_lateness_is_measured() -> None:
+    """Each half second, and it is nearly nothing while nobody blocks."""
+    told: list[t.Telemetry] = []
+    clock = LagClock(told.append)
+
+    clock.start()
+    await pass_time(LAG_EVERY * 4.5)
+    clock.stop()
+    await pass_time(10)
+
+    assert told == [t.LoopLag(seconds=0.0)] * 4
+
+
+@pytest.mark.virtual_clock
+async def test_a_blocked_loop_is_seen() -> None:
+    """What keeps the loop for two seconds makes the timer as much too late."""
+    told: list[t.Telemetry] = []
+    loop = asyncio.get_running_loop()
+    clock = LagClock(told.append)
+
+    clock.start()
+    loop._clock.now += LAG_EVERY + 2.0  # type: ignore[attr-defined]
+    await turns()
+    clock.stop()
+
+    assert told == [t.LoopLag(seconds=2.0)]
