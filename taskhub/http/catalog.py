@@ -1,0 +1,109 @@
+"""The types of tasks that some worker knows: read from the store, their schemas compiled once."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Awaitable, Callable, Sequence
+from typing import Any
+
+import jsonschema_rs
+import msgspec
+
+from taskhub.errors import FieldError, Trouble
+from taskhub.model import DEFAULTS_KEY, TypeDefaults, TypeInfo
+
+Read = Callable[[], Awaitable[list[TypeInfo]]]
+
+FRESH = 2.0
+"""Seconds between two looks into the store."""
+SOONEST = 0.25
+"""Seconds between two looks that unknown names cause: strangers cannot make them cost more."""
+MASK = "the value"
+"""Stands in messages for what the client has sent."""
+
+_FOREIGN_NAMES = (
+    jsonschema_rs.ValidationErrorKind.AdditionalProperties,
+    jsonschema_rs.ValidationErrorKind.UnevaluatedProperties,
+    jsonschema_rs.ValidationErrorKind.PropertyNames,
+)
+
+
+class KnownType(msgspec.Struct, frozen=True):
+    """A type as the API needs it: defaults of new tasks, and the rules of their payloads."""
+
+    info: TypeInfo
+    defaults: TypeDefaults
+    validator: Any
+
+    def broken(self, payload: bytes) -> list[FieldError]:
+        """Every rule of the type's schema that a payload breaks."""
+        if self.validator is None:
+            return []
+        value = msgspec.json.decode(payload)
+        return [
+            FieldError(_pointer(error.instance_path), _sentence(error))
+            for error in self.validator.iter_errors(value)
+        ]
+
+
+class Catalog:
+    """Finds types by name. `fixed` are known without any worker."""
+
+    def __init__(
+        self,
+        read: Read,
+        fixed: Sequence[TypeInfo] = (),
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
+        self._read, self._clock = read, clock
+        self._fixed = {info.name: _known(info) for info in fixed}
+        self._known = dict(self._fixed)
+        self._looked_at = float("-inf")
+
+    def get(self, name: str) -> KnownType | None:
+        """The type as far as it is known by now."""
+        return self._known.get(name)
+
+    async def find(self, name: str) -> KnownType | None:
+        """The type; an unknown one is looked for in the store, where it may just have come."""
+        if name not in self._known and self._clock() - self._looked_at >= SOONEST:
+            await self.look()
+        return self._known.get(name)
+
+    async def look(self) -> None:
+        """Read the store's types; when it is not well, what is known stays."""
+        self._looked_at = self._clock()
+        try:
+            infos = await self._read()
+        except Trouble:
+            return
+        self._known = self._fixed | {info.name: self._compiled(info) for info in infos}
+
+    def _compiled(self, info: TypeInfo) -> KnownType:
+        old = self._known.get(info.name)
+        return old if old is not None and old.info == info else _known(info)
+
+
+def _known(info: TypeInfo) -> KnownType:
+    """A type whose schema nobody can read is taken as one without rules: its worker decides."""
+    rules = {name: rule for name, rule in info.schema.items() if name != DEFAULTS_KEY}
+    try:
+        validator = jsonschema_rs.validator_for(rules, mask=MASK, offline=True) if rules else None
+    except ValueError:
+        validator = None
+    try:
+        defaults = info.defaults
+    except msgspec.ValidationError:
+        defaults = TypeDefaults()
+    return KnownType(info, defaults, validator)
+
+
+def _pointer(path: Sequence[str | int]) -> str:
+    return "".join("/" + str(part).replace("~", "~0").replace("/", "~1") for part in path)
+
+
+def _sentence(error: jsonschema_rs.ValidationError) -> str:
+    """What the validator says, without the names that a client made up."""
+    if isinstance(error.kind, _FOREIGN_NAMES):
+        return "no other members are known here"
+    return error.message[:200]

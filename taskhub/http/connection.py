@@ -1,0 +1,149 @@
+"""One client's connection: deadlines for heads and readers, and answers to what is no request."""
+
+from __future__ import annotations
+
+import asyncio
+import traceback
+from dataclasses import dataclass, field
+from typing import Any
+
+from aiohttp import web
+from aiohttp.http_exceptions import HttpProcessingError, LineTooLong
+
+from taskhub.errors import Busy, TaskHubError
+from taskhub.http.answers import Wire, bare_bytes
+from taskhub.http.problems import BadMessage, LongHeader, TooSlow, crash, problem
+from taskhub.http.request_ids import RequestIds
+from taskhub.obs.telemetry import Emit, RequestCrashed, RequestServed
+
+READS_AT_LEAST = 65_536
+"""Bytes that a client must take in each `stall_timeout`, else it holds our memory for nothing."""
+
+
+@dataclass(slots=True)
+class Door:
+    """What the connections of one listening socket share; times in seconds."""
+
+    emit: Emit
+    ids: RequestIds
+    header_timeout: float
+    stall_timeout: float
+    connections_limit: int
+    is_draining: bool = False
+    open: set[Connection] = field(default_factory=set)
+    emptied: asyncio.Event = field(default_factory=asyncio.Event)
+
+    def served(self, method: str, status: int, request_id: str, seconds: float) -> None:
+        """Tell of an answer that no route has given."""
+        self.emit(
+            RequestServed(
+                method=method, route="", status=status, seconds=seconds, request_id=request_id
+            )
+        )
+
+    def sweep(self, now: float) -> None:
+        """Cut off who does not read what was asked for."""
+        for connection in tuple(self.open):
+            connection.judge(now)
+
+
+class Connection(web.RequestHandler):
+    """aiohttp's connection, with what it lacks."""
+
+    __slots__ = ("_door", "_late", "_marked_at", "_unread", "_way_out")
+
+    def __init__(self, manager: web.Server, door: Door, **options: Any) -> None:
+        super().__init__(manager, auto_decompress=False, **options)
+        self._door = door
+        self._late: asyncio.TimerHandle | None = None
+        self._unread, self._marked_at = 0, 0.0
+        self._way_out: asyncio.Transport | None = None  # also while it closes
+
+    @property
+    def is_draining(self) -> bool:
+        """Whether answers should say that the connection ends."""
+        return self._door.is_draining
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        """Take the client in, or send it away when there are too many."""
+        super().connection_made(transport)
+        self._way_out = self.transport
+        self._door.open.add(self)
+        if len(self._door.open) > self._door.connections_limit:
+            self._dismiss(Busy())
+
+    def connection_lost(self, exc: BaseException | None) -> None:
+        """Forget the client."""
+        super().connection_lost(exc)
+        self._on_time()
+        self._door.open.discard(self)
+        if not self._door.open:
+            self._door.emptied.set()
+
+    def data_received(self, data: bytes) -> None:
+        """Feed the parser; the first bytes of a head start its deadline, its end stops it."""
+        before = self._request_count
+        super().data_received(data)
+        if self._request_count != before:
+            self._on_time()
+        elif data and self._late is None and self._is_idle():
+            self._late = self._loop.call_later(self._door.header_timeout, self._too_late)
+
+    def judge(self, now: float) -> None:
+        """Abort when the client takes less than `READS_AT_LEAST` in a `stall_timeout`."""
+        out = self._way_out
+        unread = out.get_write_buffer_size() if out is not None else 0
+        if not unread or not self._unread or unread <= self._unread - READS_AT_LEAST:
+            self._unread, self._marked_at = unread, now
+        elif out is not None and now - self._marked_at > self._door.stall_timeout:
+            out.abort()
+
+    def handle_error(
+        self,
+        request: web.BaseRequest,
+        status: int = 500,
+        exc: BaseException | None = None,
+        message: str | None = None,
+    ) -> web.StreamResponse:
+        """Answer what is no request, or what a bug has left unanswered; echoes nothing."""
+        request_id = self._door.ids()
+        if not isinstance(exc, HttpProcessingError):
+            self._crashed(request.method, request_id, exc)
+            return Wire(crash(request_id), request_id)
+        error: TaskHubError = LongHeader() if isinstance(exc, LineTooLong) else BadMessage()
+        self._door.served("", error.status, request_id, 0.0)
+        return Wire(problem(error, request_id), request_id)
+
+    def log_debug(self, *args: Any, **kw: Any) -> None:
+        """Clients come and go: nothing to tell."""
+
+    def log_exception(self, *args: Any, **kw: Any) -> None:
+        """A bug of the connection itself; a client that hung up is none."""
+        error = kw.get("exc_info")
+        if isinstance(error, Exception) and not isinstance(error, OSError | HttpProcessingError):
+            self._crashed("", self._door.ids(), error)
+
+    def _is_idle(self) -> bool:
+        return self._waiter is not None and not self._waiter.done()
+
+    def _on_time(self) -> None:
+        if self._late is not None:
+            self._late.cancel()
+            self._late = None
+
+    def _too_late(self) -> None:
+        self._late = None
+        if self._is_idle():
+            self._dismiss(TooSlow())
+
+    def _dismiss(self, error: TaskHubError) -> None:
+        """Say why, and hang up."""
+        request_id = self._door.ids()
+        self._door.served("", error.status, request_id, 0.0)
+        if self.transport is not None:
+            self.transport.write(bare_bytes(problem(error, request_id), request_id))
+        self.force_close()
+
+    def _crashed(self, method: str, request_id: str, error: BaseException | None) -> None:
+        trace = "".join(traceback.format_exception(error)) if error else ""
+        self._door.emit(RequestCrashed(method=method, route="", request_id=request_id, trace=trace))

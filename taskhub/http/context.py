@@ -1,0 +1,64 @@
+"""What the API is given by the composition root: ports, clocks, listeners; no HTTP in here."""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Literal, Protocol
+
+import msgspec
+
+from taskhub.config.sections import Config
+from taskhub.kernel.mailbox import Mailbox
+from taskhub.messages import Put
+from taskhub.obs.telemetry import Emit
+from taskhub.ports import Store
+
+if TYPE_CHECKING:
+    from taskhub.http.auth import Verifier
+    from taskhub.http.catalog import Catalog
+    from taskhub.http.waiting import Waiters
+
+
+class Metrics(Protocol):
+    """Renders the metrics of the whole tree, off the loop."""
+
+    def __call__(self, *, as_openmetrics: bool = False, zipped: bool = False) -> Awaitable[bytes]:
+        """The exposition in the form that was asked for."""
+
+
+class PartHealth(msgspec.Struct, frozen=True):
+    """How one part (`store`, `events`) is; `detail` is one sentence without secrets."""
+
+    name: str
+    state: Literal["ok", "degraded", "failed"]
+    detail: str = ""
+
+
+class ActorRow(msgspec.Struct, frozen=True, kw_only=True, rename="camel"):
+    """One row of the actor tree as `GET /actors` shows it; `uptime` in seconds."""
+
+    name: str
+    state: str
+    uptime: float
+    restarts: int
+    mailbox_depth: int = 0
+    mailbox_limit: int = 0
+    pid: int | None = None
+    last_error: str | None = None
+
+
+@dataclass(slots=True)
+class ApiContext:
+    """Everything that handlers use. Fields may be replaced while the API runs (a reload does)."""
+
+    store_box: Mailbox[Put]
+    store: Store
+    verifier: Verifier
+    emit: Emit
+    settings: Callable[[], Config]
+    types: Catalog
+    health: Callable[[], Sequence[PartHealth]]
+    metrics: Metrics
+    actors: Callable[[], Awaitable[Sequence[ActorRow]]]
+    waiters: Waiters

@@ -1,0 +1,114 @@
+"""From a request to its endpoint: exact paths at once, everything else through aiohttp's router."""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable, Sequence
+from time import perf_counter
+
+from aiohttp import hdrs, web
+from aiohttp.http import HttpVersion10
+
+from taskhub.errors import TaskHubError
+from taskhub.http import cors
+from taskhub.http.answers import Answer, Headers, Wire, response
+from taskhub.http.connection import Door
+from taskhub.http.context import ApiContext
+from taskhub.http.endpoint import Endpoint
+from taskhub.http.problems import BadMessage, problem, status_problem
+from taskhub.http.routes import Route
+
+METHODS = frozenset({"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"})
+"""Methods that telemetry names; a client may send any word."""
+
+ID = web.RequestKey("request_id", str)
+Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
+
+
+class Dispatch:
+    """Every request of one door passes here."""
+
+    def __init__(
+        self, routes: Sequence[Route], context: ApiContext, door: Door, origins: Sequence[str]
+    ) -> None:
+        self._context, self._door, self._origins = context, door, origins
+        self._endpoints = {(route.method, route.path): Endpoint(route, context) for route in routes}
+        self._exact = {key: end for key, end in self._endpoints.items() if "{" not in key[1]}
+        self._router: Handler | None = None
+
+    def application(self) -> web.Application:
+        """All routes in an application of aiohttp: it matches paths, knows 404, 405 and CORS."""
+        app = web.Application()
+        for (method, path), endpoint in self._endpoints.items():
+            handler = self._adapted(endpoint)
+            for each in (method, hdrs.METH_HEAD) if method == hdrs.METH_GET else (method,):
+                app.router.add_route(each, path, handler, expect_handler=_expect)
+        if self._origins:
+            cors.allow(app, self._origins)
+            app.on_response_prepare.append(_complete)
+        return app
+
+    def attach(self, manager: web.Server) -> None:
+        """Stand before the application in its server."""
+        self._router = manager.request_handler
+        manager.request_handler = self  # type: ignore[assignment]  # and so do we
+
+    async def __call__(self, request: web.Request) -> web.StreamResponse:
+        """The answer to any request."""
+        request_id = self._door.ids.of(request)
+        endpoint = self._exact.get((request.method, request.raw_path))
+        if request.version < HttpVersion10:
+            return self._refused(request, request_id, BadMessage())
+        if endpoint is None or (self._origins and hdrs.ORIGIN in request.headers):
+            return await self._routed(request, request_id)
+        answer = await endpoint(request, request_id)
+        return Wire(answer, request_id, varies=bool(self._origins))
+
+    def _adapted(self, endpoint: Endpoint) -> Handler:
+        async def handle(request: web.Request) -> web.StreamResponse:
+            request_id = request[ID]
+            return self._dressed(await endpoint(request, request_id), request_id)
+
+        return handle
+
+    async def _routed(self, request: web.Request, request_id: str) -> web.StreamResponse:
+        request[ID] = request_id
+        if self._router is None:
+            raise RuntimeError("not attached to a server")
+        start = perf_counter()
+        try:
+            return await self._router(request)
+        except web.HTTPException as error:
+            self._tell(request.method, error.status, request_id, perf_counter() - start)
+            return self._dressed(
+                status_problem(error.status, request_id, _allowed(error)), request_id
+            )
+
+    def _refused(
+        self, request: web.Request, request_id: str, error: TaskHubError
+    ) -> web.StreamResponse:
+        self._tell(request.method, error.status, request_id, 0.0)
+        return self._dressed(problem(error, request_id), request_id)
+
+    def _dressed(self, answer: Answer, request_id: str) -> web.StreamResponse:
+        if not self._origins:
+            return Wire(answer, request_id)
+        return response(answer, request_id, close=self._door.is_draining)
+
+    def _tell(self, method: str, status: int, request_id: str, seconds: float) -> None:
+        named = method if method in METHODS else ""
+        self._door.served(named, status, request_id, seconds)
+
+
+def _allowed(error: web.HTTPException) -> Headers:
+    allow = error.headers.get(hdrs.ALLOW)
+    return ((hdrs.ALLOW, allow),) if allow is not None else ()
+
+
+async def _expect(request: web.Request) -> None:
+    """Say nothing yet: who reads the body says `100 Continue`, who refuses it does not."""
+
+
+async def _complete(request: web.Request, answer: web.StreamResponse) -> None:
+    """Answers that aiohttp-cors makes itself have an id too."""
+    answer.headers.setdefault("X-Request-Id", request[ID])
+    answer.headers.setdefault(hdrs.SERVER, "taskhub")

@@ -1,0 +1,92 @@
+"""What happens around every handler: who asks, may they, what went wrong, how long it took."""
+
+from __future__ import annotations
+
+import traceback
+from time import perf_counter
+
+from aiohttp import hdrs, web
+from aiohttp.http_exceptions import HttpProcessingError
+
+from taskhub.errors import Busy, TaskHubError, Unauthorized
+from taskhub.http.answers import Answer
+from taskhub.http.auth import Principal
+from taskhub.http.call import Call
+from taskhub.http.context import ApiContext
+from taskhub.http.problems import BadMessage, OutOfScope, Stopping, Unknown, crash, problem
+from taskhub.http.queries import only_one
+from taskhub.http.routes import Access, Route
+from taskhub.kernel.mailbox import ActorFailed, MailboxClosed, MailboxFull
+from taskhub.obs.telemetry import RequestCrashed, RequestServed
+
+BROKEN = (ConnectionError, web.RequestPayloadError, HttpProcessingError)
+"""What reading a body raises when its framing is broken, or its client has gone."""
+
+
+class Endpoint:
+    """One route at work."""
+
+    __slots__ = ("_context", "_method", "_path", "_route")
+
+    def __init__(self, route: Route, context: ApiContext) -> None:
+        self._route, self._context = route, context
+        self._method, self._path = route.method, route.path
+
+    async def __call__(self, request: web.Request, request_id: str) -> Answer:
+        """The answer, whatever happens; only a cancellation passes."""
+        start = perf_counter()
+        call = Call(self._context, request, request_id)
+        try:
+            if self._route.access is not None:
+                call.principal = self._admit(request, self._route.access)
+            answer = await self._route.handler(call)
+        except TaskHubError as error:
+            answer = problem(error, request_id)
+        except Exception as error:  # noqa: BLE001 - the API's one place where bugs end
+            answer = self._failed(error, call)
+        self._context.emit(
+            RequestServed(
+                method=self._method,
+                route=self._path,
+                status=answer.status,
+                seconds=perf_counter() - start,
+                request_id=request_id,
+                trace_id=call.trace_id,
+            )
+        )
+        return answer
+
+    def _admit(self, request: web.Request, access: Access) -> Principal:
+        """Who asks; raises Unauthorized, or OutOfScope when they may not."""
+        header = only_one(request.headers.getall(hdrs.AUTHORIZATION, []), hdrs.AUTHORIZATION)
+        if header is None:
+            raise Unauthorized
+        principal = self._context.verifier.principal(header)
+        if not access.admits(principal):
+            raise OutOfScope(access.scope)
+        return principal
+
+    def _failed(self, error: Exception, call: Call) -> Answer:
+        match error:
+            case MailboxFull():
+                return problem(Busy(), call.request_id)
+            case MailboxClosed():
+                return problem(Stopping(), call.request_id)
+            case ActorFailed():
+                return problem(Unknown(), call.request_id)
+            case _ if isinstance(error, BROKEN):
+                return problem(BadMessage(), call.request_id)
+            case _:
+                return self._crashed(error, call)
+
+    def _crashed(self, error: Exception, call: Call) -> Answer:
+        self._context.emit(
+            RequestCrashed(
+                method=self._method,
+                route=self._path,
+                request_id=call.request_id,
+                trace="".join(traceback.format_exception(error)),
+                trace_id=call.trace_id,
+            )
+        )
+        return crash(call.request_id)

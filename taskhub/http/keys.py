@@ -1,0 +1,101 @@
+"""The key that tokens are signed with: what it is decides which algorithms are believed."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import msgspec
+from cryptography.exceptions import UnsupportedAlgorithm
+from cryptography.hazmat.primitives.asymmetric import ec, ed448, ed25519, rsa
+from cryptography.hazmat.primitives.serialization import load_pem_public_key
+from cryptography.x509 import load_pem_x509_certificate
+
+from taskhub.config.sections import JwtSection
+from taskhub.errors import ConfigProblem
+
+SECRET_BYTES = 32
+RSA_BITS = 2_048
+HMAC = ("HS256", "HS384", "HS512")
+RSA = ("RS256", "RS384", "RS512", "PS256", "PS384", "PS512")
+CURVES = {"secp256r1": ("ES256",), "secp384r1": ("ES384",), "secp521r1": ("ES512",)}
+KEY = "jwt.issuer_signing_key"
+
+
+class SigningKey(msgspec.Struct, frozen=True):
+    """A key and the only algorithms that it may be used with.
+
+    Never both families: a public key taken for an HMAC secret lets anybody sign (RFC 8725, 3.1).
+    """
+
+    value: Any
+    algorithms: Sequence[str]
+
+    @classmethod
+    def from_section(cls, section: JwtSection) -> SigningKey:
+        """The key of `[jwt]`; raises ConfigProblem at the first mistake."""
+        for problem in jwt_problems(section):
+            raise problem
+        return _read(section.issuer_signing_key.reveal())
+
+    def __repr__(self) -> str:
+        return f"SigningKey({'/'.join(self.algorithms)})"
+
+
+def jwt_problems(section: JwtSection) -> list[ConfigProblem]:
+    """Everything in `[jwt]` that keeps the API from serving."""
+    found = []
+    if not section.authority:
+        found.append(ConfigProblem("jwt.authority", "the issuer of the tokens (their `iss`)"))
+    if not section.audience:
+        found.append(ConfigProblem("jwt.audience", "the audience of the tokens (their `aud`)"))
+    secret = section.issuer_signing_key.reveal()
+    if secret:
+        found += _key_problems(secret)
+    elif section.metadata_address:
+        wanted = f"not supported yet, set {KEY}"
+        found.append(ConfigProblem("jwt.metadata_address", wanted))
+    else:
+        wanted = f"a secret of at least {SECRET_BYTES} bytes, or a public key in PEM"
+        found.append(ConfigProblem(KEY, wanted))
+    return found
+
+
+def _key_problems(secret: str) -> list[ConfigProblem]:
+    try:
+        _read(secret)
+    except ConfigProblem as problem:
+        return [problem]
+    return []
+
+
+def _read(secret: str) -> SigningKey:
+    if "-----BEGIN" in secret:
+        return _public(secret.replace("\\n", "\n"))  # one line of an environment file
+    raw = secret.encode()
+    if len(raw) < SECRET_BYTES:
+        raise ConfigProblem(KEY, f"a secret of at least {SECRET_BYTES} bytes; this one is shorter")
+    return SigningKey(raw, HMAC)
+
+
+def _public(pem: str) -> SigningKey:
+    if "PRIVATE KEY" in pem:
+        raise ConfigProblem(KEY, "a public key; this is a private one, which stays with the issuer")
+    try:
+        key = _load(pem.strip().encode())
+    except (ValueError, UnsupportedAlgorithm):
+        raise ConfigProblem(KEY, "a public key in PEM; this one cannot be read") from None
+    if isinstance(key, rsa.RSAPublicKey) and key.key_size >= RSA_BITS:
+        return SigningKey(key, RSA)
+    if isinstance(key, ec.EllipticCurvePublicKey) and key.curve.name in CURVES:
+        return SigningKey(key, CURVES[key.curve.name])
+    if isinstance(key, ed25519.Ed25519PublicKey | ed448.Ed448PublicKey):
+        return SigningKey(key, ("EdDSA",))
+    kinds = f"RSA of at least {RSA_BITS} bits, a NIST curve, or Ed25519/Ed448"
+    raise ConfigProblem(KEY, f"a key of a kind that is safe: {kinds}")
+
+
+def _load(pem: bytes) -> Any:
+    if pem.startswith(b"-----BEGIN CERTIFICATE"):
+        return load_pem_x509_certificate(pem).public_key()
+    return load_pem_public_key(pem)

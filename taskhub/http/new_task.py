@@ -1,0 +1,188 @@
+"""The body of `POST /tasks`: its members, their rules, and what is said when they are broken."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from datetime import UTC, datetime, timedelta
+from typing import Annotated, Any, TypeVar
+
+import msgspec
+from msgspec import UNSET, Meta, Raw, UnsetType
+
+from taskhub.errors import FieldError, Invalid, Malformed
+from taskhub.http.catalog import KnownType
+from taskhub.http.strict_json import strictly
+from taskhub.model import NAME_PATTERN, TITLE_LIMIT, Status, TaskId, TaskItem
+
+T = TypeVar("T")
+
+YEAR = 366 * 86_400
+EMPTY = Raw(b"{}")
+POINTER_LIMIT = 64
+
+END = r"(?!\n)"
+"""After a `$`: in Python that also matches before a last line feed, elsewhere it does not."""
+
+Title = Annotated[
+    str,
+    Meta(
+        pattern=rf"^(?=.*\S)[^\x00-\x1f\x7f-\x9f]{{1,{TITLE_LIMIT}}}${END}",
+        min_length=1,
+        max_length=TITLE_LIMIT,
+        description=f"1 to {TITLE_LIMIT} characters, not only spaces, no control characters",
+    ),
+]
+Name = Annotated[
+    str,
+    Meta(
+        pattern=NAME_PATTERN + END,
+        description="1 to 100 letters, digits and any of _ . : - ; the first a letter or digit",
+    ),
+]
+Priority = Annotated[int, Meta(ge=-100, le=100, description="-100 to 100, the greater the sooner")]
+Moment = Annotated[
+    datetime, Meta(tz=True, description="a time with its offset, as RFC 3339 writes it")
+]
+Delay = Annotated[
+    float, Meta(ge=0, le=10 * YEAR, description="seconds from now, at most ten years")
+]
+Attempts = Annotated[int, Meta(ge=1, le=100, description="1 to 100 starts")]
+Timeout = Annotated[float, Meta(ge=0.1, le=86_400, description="0.1 to 86400 seconds")]
+
+
+class NewTask(
+    msgspec.Struct, frozen=True, kw_only=True, rename="camel", forbid_unknown_fields=True, gc=False
+):
+    """What a client may say of a task that it wants done."""
+
+    title: Title
+    type: Name = "simulate"
+    queue: Name | UnsetType = UNSET
+    """Default: the queue of the type."""
+    priority: Priority = 0
+    payload: Raw = msgspec.field(default_factory=lambda: EMPTY)
+    """Any JSON; kept byte for byte. Default: {}."""
+    run_at: Moment | UnsetType = UNSET
+    """Not before this time. Default: now."""
+    delay_seconds: Delay | UnsetType = UNSET
+    """Not before so many seconds from now; not together with runAt."""
+    max_attempts: Attempts | UnsetType = UNSET
+    """Default: what the handler of the type says."""
+    timeout_seconds: Timeout | UnsetType = UNSET
+    """Of one attempt. Default: what the handler of the type says."""
+
+
+RULES: Mapping[str, Any] = {
+    "title": Title,
+    "type": Name,
+    "queue": Name,
+    "priority": Priority,
+    "payload": Any,
+    "runAt": Moment,
+    "delaySeconds": Delay,
+    "maxAttempts": Attempts,
+    "timeoutSeconds": Timeout,
+}
+BOTH = "runAt or delaySeconds, not both"
+
+_decode = msgspec.json.Decoder(NewTask).decode
+
+
+def read(body: bytes) -> NewTask:
+    """The task that a body asks for; raises Malformed, or Invalid with every broken rule."""
+    value = strictly(body)
+    try:
+        new = _decode(body)
+    except (msgspec.MsgspecError, ValueError, OverflowError):
+        raise Invalid(_broken(value) or [FieldError("", "a member breaks a rule")]) from None
+    if new.run_at is not UNSET and new.delay_seconds is not UNSET:
+        raise Invalid([FieldError("/delaySeconds", BOTH)])
+    return new
+
+
+def item(new: NewTask, known: KnownType, id_: str, creator: str, now: datetime) -> TaskItem:
+    """The task as it will be stored; raises Invalid where the payload breaks its type's rules."""
+    if errors := known.broken(bytes(new.payload)):
+        raise Invalid([FieldError(f"/payload{e.pointer}", e.detail) for e in errors])
+    return TaskItem(
+        id=TaskId(id_),
+        title=new.title,
+        type=new.type,
+        queue=_given(new.queue, known.defaults.queue),
+        priority=new.priority,
+        status=Status.PENDING,
+        payload=new.payload,
+        result=None,
+        error=None,
+        progress=None,
+        attempts=0,
+        max_attempts=_given(new.max_attempts, known.defaults.max_attempts),
+        timeout_seconds=_given(new.timeout_seconds, known.defaults.timeout_seconds),
+        cancel_requested=False,
+        created_at=now,
+        updated_at=now,
+        run_at=_due(new, now),
+        started_at=None,
+        finished_at=None,
+        created_by=creator,
+    )
+
+
+def unknown_type() -> Invalid:
+    """What is said of a type that no worker has registered."""
+    return Invalid([FieldError("/type", "the name of a type that some worker has registered")])
+
+
+def _given(value: T | UnsetType, default: T) -> T:
+    return default if isinstance(value, UnsetType) else value
+
+
+def _due(new: NewTask, now: datetime) -> datetime:
+    if new.run_at is not UNSET:
+        return _utc(new.run_at)
+    if new.delay_seconds is not UNSET:
+        return now + timedelta(seconds=new.delay_seconds)
+    return now
+
+
+def _utc(moment: datetime) -> datetime:
+    """The same time in UTC; raises Invalid outside the years 1 to 9999."""
+    try:
+        return moment.astimezone(UTC)
+    except OverflowError:
+        raise Invalid([FieldError("/runAt", _rule(Moment))]) from None
+
+
+def _broken(value: Any) -> list[FieldError]:
+    """Every rule that the members break, in the order of the body."""
+    if not isinstance(value, dict):
+        raise Malformed("The body must be a JSON object.")
+    errors = [] if "title" in value else [FieldError("/title", f"needed: {_rule(Title)}")]
+    for name, member in value.items():
+        if name not in RULES:
+            errors.append(FieldError(_pointer(name), "no member of this name is known"))
+        elif not _fits(member, RULES[name]):
+            errors.append(FieldError(f"/{name}", _rule(RULES[name])))
+    if "runAt" in value and "delaySeconds" in value:
+        errors.append(FieldError("/delaySeconds", BOTH))
+    return errors
+
+
+def _fits(member: Any, rule: Any) -> bool:
+    try:
+        msgspec.convert(member, rule)
+    except (msgspec.MsgspecError, ValueError, OverflowError):
+        return False
+    return True
+
+
+def _rule(annotated: Any) -> str:
+    """The sentence beside a type, which the API's description shows too."""
+    return str(annotated.__metadata__[0].description)
+
+
+def _pointer(name: str) -> str:
+    """The JSON pointer (RFC 6901) of a member; of the whole body where its name is too long."""
+    if len(name) > POINTER_LIMIT or not name.isprintable():
+        return ""
+    return "/" + name.replace("~", "~0").replace("/", "~1")

@@ -1,0 +1,90 @@
+"""What operators do: cancel, retry, look at the actors; each act is kept in the audit log."""
+
+from __future__ import annotations
+
+import msgspec
+
+from taskhub.errors import Conflict, NotFound
+from taskhub.http.answers import Answer
+from taskhub.http.call import Call
+from taskhub.http.problems import OutOfScope
+from taskhub.http.queries import no_query
+from taskhub.http.showing import encode_item, fetch, task_id
+from taskhub.model import Status, TaskItem
+from taskhub.obs.telemetry import ActAudited
+from taskhub.ports import Audit, Cancel, Changed, Missing, Requeue, Result, Unchanged
+
+OPERATORS = frozenset({"Admin", "Operator"})
+
+_encode = msgspec.json.Encoder().encode
+
+
+async def cancel(call: Call) -> Answer:
+    """Cancel a waiting task at once (200), ask a running one to stop (202); an ended one: 409."""
+    no_query(call.request.query)
+    id_ = task_id(call)
+    item = await fetch(call, id_)
+    if not _may_cancel(call, item):
+        raise OutOfScope
+    if item.status.is_final:
+        raise Conflict("The task has ended.")
+    result, _ = await call.put(Cancel(id=id_), _audit(call, "cancel", item))
+    return _cancelled(call, result)
+
+
+async def retry(call: Call) -> Answer:
+    """Let a failed or cancelled task begin anew; 409 in every other state."""
+    no_query(call.request.query)
+    item = await fetch(call, task_id(call))
+    if item.status not in {Status.FAILED, Status.CANCELLED}:
+        raise Conflict("Only a failed or cancelled task can be retried.")
+    result, _ = await call.put(Requeue(id=item.id), _audit(call, "retry", item))
+    match result:
+        case Changed(item=now):
+            _tell(call, "retry", now)
+            return Answer(200, encode_item(now))
+        case Missing():
+            raise NotFound
+        case _:
+            raise Conflict("Only a failed or cancelled task can be retried.")
+
+
+async def actors(call: Call) -> Answer:
+    """Every actor of the whole tree, and how it is."""
+    no_query(call.request.query)
+    return Answer(200, _encode({"items": await call.context.actors()}))
+
+
+def _cancelled(call: Call, result: Result) -> Answer:
+    match result:
+        case Changed(item=now):
+            _tell(call, "cancel", now)
+        case Unchanged(item=now) if not now.status.is_final:
+            pass  # it was asked for before, and is on its way
+        case Missing():
+            raise NotFound
+        case _:
+            raise Conflict("The task has ended.")
+    return Answer(200 if now.status is Status.CANCELLED else 202, encode_item(now))
+
+
+def _may_cancel(call: Call, item: TaskItem) -> bool:
+    """Operators anything; others what they have made themselves."""
+    who = call.principal
+    return bool(who.roles & OPERATORS) or bool(who.subject and who.subject == item.created_by)
+
+
+def _audit(call: Call, act: str, item: TaskItem) -> Audit:
+    return Audit(message=act, actor=call.principal.subject or call.principal.key, task_id=item.id)
+
+
+def _tell(call: Call, act: str, item: TaskItem) -> None:
+    call.context.emit(
+        ActAudited(
+            subject=call.principal.subject or call.principal.key,
+            act=act,
+            task_id=item.id,
+            address=call.address,
+            request_id=call.request_id,
+        )
+    )

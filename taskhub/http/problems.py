@@ -1,0 +1,189 @@
+"""Errors as `application/problem+json` (RFC 9457): what went wrong, never what was sent."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from http import HTTPStatus
+
+import msgspec
+
+from taskhub.errors import (
+    Busy,
+    FieldError,
+    Forbidden,
+    Invalid,
+    Problem,
+    TaskHubError,
+    Unauthorized,
+)
+from taskhub.http.answers import Answer, Headers
+
+CONTENT_TYPE = "application/problem+json"
+REALM = 'Bearer realm="taskhub"'
+
+
+class BadQuery(Problem):
+    """Some parameters of the query are not understood."""
+
+    code = "bad-query"
+
+    def __init__(self, errors: Sequence[FieldError], detail: str = "") -> None:
+        super().__init__(detail)
+        self.errors = tuple(errors)
+
+
+class BadHeader(Problem):
+    """A header field of the request breaks a rule."""
+
+    code = "bad-header"
+
+
+class BadMessage(Problem):
+    """This is not a well-formed HTTP request."""
+
+    code = "bad-message"
+
+
+class TooSlow(Problem):
+    """The request did not arrive in time."""
+
+    status = 408
+    code = "too-slow"
+
+
+class TooLarge(Problem):
+    """The body is larger than is taken here."""
+
+    status = 413
+    code = "too-large"
+
+
+class WrongMedia(Problem):
+    """The body must be plain `application/json` in UTF-8."""
+
+    status = 415
+    code = "wrong-media-type"
+
+
+class KeyReused(Problem):
+    """This Idempotency-Key was used before with another request."""
+
+    status = 422
+    code = "key-reused"
+
+
+class LongHeader(Problem):
+    """The request line or a header field is too long."""
+
+    status = 431
+    code = "header-too-long"
+
+
+class Stopping(Busy):
+    """This server is being stopped. Try again shortly."""
+
+    code = "stopping"
+
+
+class Unknown(Busy):
+    """The task may or may not have been stored. With an Idempotency-Key it is safe to try again."""
+
+    code = "outcome-unknown"
+
+
+class BadToken(Unauthorized):
+    """A valid bearer token is needed."""
+
+
+class OutOfScope(Forbidden):
+    """The token does not allow this."""
+
+    def __init__(self, scope: str = "") -> None:
+        super().__init__()
+        self.scope = scope
+
+
+class ErrorItem(msgspec.Struct, frozen=True):
+    """One rule that is broken, and where: `pointer` is a JSON pointer (RFC 6901)."""
+
+    pointer: str
+    detail: str
+
+
+class ProblemBody(msgspec.Struct, frozen=True, kw_only=True, rename="camel", omit_defaults=True):
+    """What every error answer says (RFC 9457)."""
+
+    type: str
+    title: str
+    status: int
+    detail: str
+    instance: str
+    request_id: str
+    errors: tuple[ErrorItem, ...] = ()
+
+
+_encode = msgspec.json.Encoder().encode
+
+
+def problem(error: TaskHubError, request_id: str, extra: Headers = ()) -> Answer:
+    """The answer for an error that we know by name."""
+    items = tuple(ErrorItem(e.pointer, e.detail) for e in _fields(error))
+    body = _body(error.status, error.code, error.detail, request_id, items)
+    headers = (*_headers(error), *extra)
+    return Answer(error.status, _encode(body), CONTENT_TYPE, headers, close=_closes(error))
+
+
+def status_problem(status: int, request_id: str, extra: Headers = ()) -> Answer:
+    """The answer for a plain HTTP status that no error of ours stands for."""
+    known = HTTPStatus(status)
+    code = known.phrase.lower().replace(" ", "-")
+    body = _body(status, code, f"{known.phrase}.", request_id, ())
+    return Answer(status, _encode(body), CONTENT_TYPE, extra)
+
+
+def crash(request_id: str) -> Answer:
+    """The answer when a bug got in the way: nothing about it leaves the house but the id."""
+    detail = "Something went wrong here; the request id finds it in the log."
+    body = _body(500, "internal", detail, request_id, ())
+    return Answer(500, _encode(body), CONTENT_TYPE, close=True)
+
+
+def _body(
+    status: int, code: str, detail: str, request_id: str, errors: tuple[ErrorItem, ...]
+) -> ProblemBody:
+    return ProblemBody(
+        type=f"urn:taskhub:problem:{code}",
+        title=HTTPStatus(status).phrase,
+        status=status,
+        detail=detail,
+        instance=f"urn:taskhub:request:{request_id}",
+        request_id=request_id,
+        errors=errors,
+    )
+
+
+def _fields(error: TaskHubError) -> Sequence[FieldError]:
+    return error.errors if isinstance(error, Invalid | BadQuery) else ()
+
+
+def _headers(error: TaskHubError) -> Headers:
+    match error:
+        case OutOfScope(scope=scope):
+            needed = f', scope="{scope}"' if scope else ""
+            return (("WWW-Authenticate", f'{REALM}, error="insufficient_scope"{needed}'),)
+        case BadToken():
+            return (("WWW-Authenticate", f'{REALM}, error="invalid_token"'),)
+        case Unauthorized():
+            return (("WWW-Authenticate", REALM),)
+        case WrongMedia():
+            return (("Accept-Encoding", "identity"),)
+        case TaskHubError(retry_after=float(seconds)):
+            return (("Retry-After", str(math.ceil(seconds))),)
+        case _:
+            return ()
+
+
+def _closes(error: TaskHubError) -> bool:
+    """Whether the rest of the connection cannot be trusted, or is not worth reading."""
+    return isinstance(error, BadMessage | TooSlow | TooLarge | LongHeader | Stopping)

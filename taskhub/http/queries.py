@@ -1,0 +1,176 @@
+"""What stands behind the `?`: each parameter once, known by name, in its exact form, or 400."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Mapping, Sequence
+from datetime import UTC, datetime
+from typing import Any
+
+import msgspec
+from multidict import MultiMapping
+
+from taskhub.errors import FieldError
+from taskhub.http.problems import BadHeader, BadQuery
+from taskhub.model import NAME_PATTERN, Status, TaskId
+from taskhub.ports import TaskQuery
+
+ID = re.compile(r"[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}", re.ASCII)
+WAIT_LIMIT = 60.0
+"""The longest `?wait=` in seconds: shorter than what proxies cut off."""
+LIMIT_MOST = 200
+
+_NUMBER = re.compile(r"[0-9]{1,3}", re.ASCII)
+_SECONDS = re.compile(r"[0-9]{1,2}(\.[0-9]{1,3})?", re.ASCII)
+_NAME = re.compile(NAME_PATTERN.removesuffix("$") + r"\Z")
+_PREFER_WAIT = re.compile(r"(?:^|[,;])\s*wait\s*=\s*\"?([0-9]{1,5})\"?\s*(?=[,;]|$)", re.IGNORECASE)
+
+
+class Parameter(msgspec.Struct, frozen=True):
+    """One parameter of a query: how it is read, and what is said of it."""
+
+    name: str
+    field: str
+    rule: str
+    read: Callable[[str], Any]
+    """Raises ValueError."""
+    schema: dict[str, Any]
+
+
+def _status(text: str) -> Status:
+    return Status(text)
+
+
+def _name(text: str) -> str:
+    return _matched(_NAME, text)
+
+
+def _id(text: str) -> TaskId:
+    return TaskId(_matched(ID, text))
+
+
+def _limit(text: str) -> int:
+    number = int(_matched(_NUMBER, text))
+    if not 1 <= number <= LIMIT_MOST:
+        raise ValueError(text)
+    return number
+
+
+def _moment(text: str) -> datetime:
+    """RFC 3339; a `+` that a client forgot to escape has come as a space."""
+    if text[-6:-5] == " ":
+        text = f"{text[:-6]}+{text[-5:]}"
+    moment = msgspec.convert(text, datetime)
+    if moment.tzinfo is None:
+        raise ValueError(text)
+    return moment.astimezone(UTC)
+
+
+def _wait(text: str) -> float:
+    seconds = float(_matched(_SECONDS, text))
+    if seconds > WAIT_LIMIT:
+        raise ValueError(text)
+    return seconds
+
+
+def _matched(pattern: re.Pattern[str], text: str) -> str:
+    if not pattern.fullmatch(text):
+        raise ValueError(text)
+    return text
+
+
+_TIME = {"type": "string", "format": "date-time"}
+_RFC = "a time with its offset, as RFC 3339 writes it"
+
+LIST = (
+    Parameter(
+        "status",
+        "status",
+        f"one of {', '.join(Status)}",
+        _status,
+        {"type": "string", "enum": [str(status) for status in Status]},
+    ),
+    Parameter(
+        "type", "type", "the name of a type", _name, {"type": "string", "pattern": NAME_PATTERN}
+    ),
+    Parameter(
+        "queue", "queue", "the name of a queue", _name, {"type": "string", "pattern": NAME_PATTERN}
+    ),
+    Parameter("createdFrom", "created_from", f"{_RFC}; from it on", _moment, _TIME),
+    Parameter("createdTo", "created_to", f"{_RFC}; before it", _moment, _TIME),
+    Parameter("cursor", "cursor", "the `next` of the page before", _id, {"type": "string"}),
+    Parameter(
+        "limit",
+        "limit",
+        f"1 to {LIMIT_MOST} tasks; 50 when absent",
+        _limit,
+        {"type": "integer", "minimum": 1, "maximum": LIMIT_MOST, "default": 50},
+    ),
+)
+WAIT = (
+    Parameter(
+        "wait",
+        "wait",
+        f"0 to {WAIT_LIMIT:g} seconds: answer when the task has ended, or then",
+        _wait,
+        {"type": "number", "minimum": 0, "maximum": WAIT_LIMIT},
+    ),
+)
+
+
+def values(query: MultiMapping[str], known: Sequence[Parameter]) -> dict[str, Any]:
+    """What the query says, by field; raises BadQuery with everything that is wrong in it."""
+    if not query:
+        return {}
+    table = {parameter.name: parameter for parameter in known}
+    found: dict[str, Any] = {}
+    errors = []
+    for name in dict.fromkeys(query):
+        try:
+            found[table[name].field] = _one(table[name], query.getall(name))
+        except KeyError:
+            errors.append(FieldError("", _unknown(table)))
+        except (ValueError, OverflowError):
+            errors.append(FieldError(f"/{name}", f"once: {table[name].rule}"))
+    if errors:
+        raise BadQuery(errors)
+    return found
+
+
+def task_query(query: MultiMapping[str]) -> TaskQuery:
+    """The page that `GET /tasks` asks for."""
+    return TaskQuery(**values(query, LIST))
+
+
+def wait_seconds(query: MultiMapping[str]) -> float:
+    """How long `GET /tasks/{id}` may wait for the end of the task."""
+    return float(values(query, WAIT).get("wait", 0.0))
+
+
+def prefer_wait(header: str | None) -> float:
+    """The seconds of `Prefer: wait=N` (RFC 7240); 0 where there is none: it is only a wish."""
+    found = _PREFER_WAIT.search(header) if header else None
+    return min(float(found[1]), WAIT_LIMIT) if found else 0.0
+
+
+def no_query(query: MultiMapping[str]) -> None:
+    """For routes that take no parameters; raises BadQuery."""
+    values(query, ())
+
+
+def only_one(fields: list[str], name: str) -> str | None:
+    """The value of a header field that may come once; raises BadHeader."""
+    if len(fields) > 1:
+        raise BadHeader(f"{name} came more than once.")
+    return fields[0] if fields else None
+
+
+def _one(parameter: Parameter, texts: list[str]) -> Any:
+    if len(texts) > 1:
+        raise ValueError(parameter.name)
+    return parameter.read(texts[0])
+
+
+def _unknown(table: Mapping[str, Parameter]) -> str:
+    names = ", ".join(table)
+    return f"only these parameters are known: {names}" if names else "no parameters are known here"

@@ -1,0 +1,126 @@
+"""Serves the routes on one listening socket until it is told to stop: the house's door."""
+
+from __future__ import annotations
+
+import asyncio
+import resource
+import secrets
+import socket
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager, suppress
+
+from aiohttp import web
+from aiohttp.http_parser import HttpRequestParser
+
+from taskhub.http.catalog import FRESH
+from taskhub.http.connection import Connection, Door
+from taskhub.http.context import ApiContext
+from taskhub.http.dispatch import Dispatch
+from taskhub.http.openapi import described
+from taskhub.http.request_ids import RequestIds
+from taskhub.http.routes import ROUTES
+from taskhub.obs.telemetry import Complained
+
+BACKLOG = 1_024
+CONNECTIONS = 10_000
+SPARE_FILES = 128
+"""File descriptors that connections leave to the database, the log and the events."""
+LAME_DUCK = 0.5
+"""Seconds in which kept connections still get an answer, and with it the news of the end."""
+DRAIN = 8.0
+"""Seconds that requests have to end when the server stops."""
+LINGER = 2.0
+"""Seconds in which the rest of a refused body is read, so that its sender sees the answer."""
+
+
+@asynccontextmanager
+async def serving(context: ApiContext, sock: socket.socket) -> AsyncIterator[None]:
+    """Answer requests that come to a bound socket, while the block runs; then end in peace.
+
+    The socket itself stays open: it is the caller's, and the next server's after a restart.
+    """
+    door = _door(context)
+    dispatch = Dispatch(described(ROUTES), context, door, context.settings().cors.origins)
+    runner = web.AppRunner(dispatch.application(), access_log=None, shutdown_timeout=DRAIN)
+    await runner.setup()
+    if runner.server is None:
+        raise RuntimeError("aiohttp has made no server")
+    dispatch.attach(runner.server)
+    await context.types.look()
+    _warn_of_slow_parser(context)
+    async with asyncio.TaskGroup() as group:
+        chores = [
+            group.create_task(context.waiters.run(), name="http waiters"),
+            group.create_task(_keep_fresh(context), name="http types"),
+            group.create_task(_sweep(door), name="http readers"),
+        ]
+        listener = await _listen(runner.server, door, sock)
+        try:
+            yield
+            await _say_goodbye(listener, door, context)
+        finally:
+            listener.close()
+            context.waiters.close()
+            await runner.cleanup()
+            for chore in chores:
+                chore.cancel()
+
+
+def _door(context: ApiContext) -> Door:
+    settings = context.settings().http
+    files, _ = resource.getrlimit(resource.RLIMIT_NOFILE)
+    return Door(
+        emit=context.emit,
+        ids=RequestIds(secrets.token_hex(5)),
+        header_timeout=settings.header_timeout,
+        stall_timeout=settings.body_timeout,
+        connections_limit=max(64, min(CONNECTIONS, files - SPARE_FILES)),
+    )
+
+
+async def _listen(manager: web.Server, door: Door, sock: socket.socket) -> asyncio.Server:
+    loop = asyncio.get_running_loop()
+
+    def welcome() -> Connection:
+        return Connection(
+            manager,
+            door,
+            loop=loop,
+            keepalive_timeout=door.header_timeout,
+            lingering_time=LINGER,
+        )
+
+    return await loop.create_server(welcome, sock=sock.dup(), backlog=BACKLOG)
+
+
+async def _say_goodbye(listener: asyncio.Server, door: Door, context: ApiContext) -> None:
+    """Take no new clients; tell the others by `Connection: close`, as long as they still ask."""
+    listener.close()
+    door.is_draining = True
+    context.waiters.close()
+    with suppress(TimeoutError):
+        async with asyncio.timeout(LAME_DUCK):
+            while door.open:
+                door.emptied.clear()
+                await door.emptied.wait()
+
+
+async def _keep_fresh(context: ApiContext) -> None:
+    """Hear of types that workers register, and of those that are gone."""
+    while True:
+        await asyncio.sleep(FRESH)
+        await context.types.look()
+
+
+async def _sweep(door: Door) -> None:
+    """Look each second, or more often where the deadlines are short, for who does not read."""
+    loop = asyncio.get_running_loop()
+    while True:
+        await asyncio.sleep(min(1.0, door.stall_timeout / 4))
+        door.sweep(loop.time())
+
+
+def _warn_of_slow_parser(context: ApiContext) -> None:
+    if HttpRequestParser.__module__ != "aiohttp._http_parser":
+        text = "aiohttp runs without its compiled parser: slower, and less strict with bad requests"
+        context.emit(Complained(text=text))

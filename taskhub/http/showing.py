@@ -1,0 +1,98 @@
+"""`GET /tasks` and `GET /tasks/{id}`: pages, one task, its ETag, and waiting for its end."""
+
+from __future__ import annotations
+
+import asyncio
+from hashlib import blake2b
+
+import msgspec
+from aiohttp import hdrs
+
+from taskhub.errors import NotFound
+from taskhub.http.answers import Answer
+from taskhub.http.call import Call
+from taskhub.http.queries import ID, task_query, wait_seconds
+from taskhub.model import TaskId, TaskItem
+from taskhub.ports import Page
+
+PAGE_BYTES = 4 * 1024 * 1024
+"""A page ends early when its tasks are this large together: answers stay bounded."""
+
+REVALIDATE = "private, no-cache"
+
+encode_item = msgspec.json.Encoder().encode
+
+
+def etag(text: bytes) -> str:
+    """A strong validator (RFC 9110, 8.8.3) of a whole answer."""
+    return f'"{blake2b(text, digest_size=12).hexdigest()}"'
+
+
+async def find(call: Call) -> Answer:
+    """A page of tasks, newest first."""
+    page = await call.context.store.find(task_query(call.request.query))
+    return Answer(200, _page_text(page))
+
+
+async def show(call: Call) -> Answer:
+    """One task; with `?wait=` once it has ended, or as it is when the time is over."""
+    seconds = wait_seconds(call.request.query)
+    id_ = task_id(call)
+    item = await wait_for(call, id_, seconds) if seconds else await fetch(call, id_)
+    text = encode_item(item)
+    tag = etag(text)
+    headers = (("ETag", tag),)
+    if _is_known(call.request.headers.getall(hdrs.IF_NONE_MATCH, []), tag):
+        return Answer(304, headers=headers, cache=REVALIDATE)
+    return Answer(200, text, headers=headers, cache=REVALIDATE)
+
+
+def task_id(call: Call) -> TaskId:
+    """The id in the path; raises NotFound for what cannot be one."""
+    text = call.request.match_info["id"]
+    if not ID.fullmatch(text):
+        raise NotFound
+    return TaskId(text)
+
+
+async def fetch(call: Call, id_: TaskId) -> TaskItem:
+    """The task as it is now; raises NotFound."""
+    items = await call.context.store.get([id_])
+    if not items:
+        raise NotFound
+    return items[0]
+
+
+async def wait_for(call: Call, id_: TaskId, seconds: float) -> TaskItem:
+    """The task once it has ended, or as it is after so many seconds; raises NotFound, Busy."""
+    with call.context.waiters.awaiting(id_) as end:
+        item = await fetch(call, id_)
+        if item.status.is_final:
+            return item
+        await asyncio.wait([end], timeout=seconds)
+        ended = end.result() if end.done() else None
+    return ended if ended is not None else await fetch(call, id_)
+
+
+def _page_text(page: Page) -> bytes:
+    """The page as JSON, cut where it grows too large: the cursor then stands there."""
+    texts: list[bytes] = []
+    size = 0
+    for item in page.items:
+        text = encode_item(item)
+        size += len(text)
+        if texts and size > PAGE_BYTES:
+            return _joined(texts, page.items[len(texts) - 1].id)
+        texts.append(text)
+    return _joined(texts, page.next)
+
+
+def _joined(texts: list[bytes], cursor: TaskId | None) -> bytes:
+    end = b"null" if cursor is None else b'"' + cursor.encode() + b'"'
+    return b'{"items":[' + b",".join(texts) + b'],"next":' + end + b"}"
+
+
+def _is_known(fields: list[str], tag: str) -> bool:
+    """Whether If-None-Match names this validator (weak comparison, RFC 9110, 13.1.2)."""
+    given = [part.strip().removeprefix("W/") for field in fields for part in field.split(",")]
+    return tag in given or "*" in given
