@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import math
 from typing import TYPE_CHECKING
 
 from taskhub.actors.bus_health import KINDS, STEADY, BusHealth, reconnect_pause
@@ -34,6 +35,7 @@ class Publisher:
     ) -> None:
         self._inbox, self._bus, self._emit, self._health = inbox, bus, emit, health
         self._away = asyncio.Event()
+        self._late = math.inf
 
     async def run(self, ctx: Context) -> None:
         """Publish what comes until the mailbox is closed and drained; trouble never ends it."""
@@ -45,39 +47,42 @@ class Publisher:
             mending.cancel()
 
     async def _relay(self, ctx: Context) -> None:
-        late = float("inf")
-        now = asyncio.get_running_loop().time
         while batch := await self._inbox.take(BATCH):
-            if ctx.stopping.is_set():
-                late = min(late, now() + DRAIN)
             events = [event for message in batch for event in message.events]
-            if self._away.is_set() or now() > late:
-                self._drop(len(events))
-            else:
-                await self._send(events, frozenset[str]().union(*(m.kinds for m in batch)))
+            kinds = frozenset[str]().union(*(message.kinds for message in batch))
+            for start in range(0, max(1, len(events)), PIPELINE):
+                part = events[start : start + PIPELINE]
+                if self._is_late(ctx) or not await self._send(part, kinds):
+                    self._drop(len(events) - start)
+                    break
+                kinds = frozenset()
 
-    async def _send(self, events: Sequence[Event], kinds: frozenset[str]) -> None:
-        for start in range(0, max(1, len(events)), PIPELINE):
-            part = events[start : start + PIPELINE]
-            try:
-                await self._bus.publish(part, kinds if start == 0 else frozenset())
-            except (BusAway, BusRefused) as error:
-                self._lose(error)
-                self._drop(len(events) - start)
-                return
-            if part:
-                self._emit(EventsPublished(count=len(part)))
+    async def _send(self, events: Sequence[Event], kinds: frozenset[str]) -> bool:
+        if self._away.is_set():
+            return False
+        try:
+            await self._bus.publish(events, kinds)
+        except (BusAway, BusRefused) as error:
+            self._lose(error)
+            return False
+        if events:
+            self._emit(EventsPublished(count=len(events)))
+        return True
+
+    def _is_late(self, ctx: Context) -> bool:
+        if ctx.stopping.is_set():
+            self._late = min(self._late, _now() + DRAIN)
+        return _now() > self._late
 
     async def _mend(self) -> None:
         """Whenever the server is away, knock until it answers."""
-        now = asyncio.get_running_loop().time
-        tries, knocked = 0, now()
+        tries, knocked = 0, _now()
         while await self._away.wait():
-            tries = 0 if now() - knocked > STEADY else tries + 1
+            tries = 0 if _now() - knocked > STEADY else tries + 1
             if tries:
                 await asyncio.sleep(reconnect_pause(tries))
             await self._knock()
-            knocked = now()
+            knocked = _now()
 
     async def _knock(self) -> None:
         """One try; the bell that it rings is for whatever was missed."""
@@ -96,3 +101,7 @@ class Publisher:
     def _drop(self, events: int) -> None:
         if events:
             self._emit(EventsDropped(count=events, reason="away"))
+
+
+def _now() -> float:
+    return asyncio.get_running_loop().time()

@@ -61,7 +61,9 @@ class Address(msgspec.Struct, frozen=True):
             raise ConfigProblem("events.url", URL_FORMS)
         options |= {"username": username} if username else {}
         options |= {"password": password.reveal()} if password else {}
-        return cls(kind, options | {"client_name": client_name})
+        address = cls(kind, options | {"client_name": client_name})
+        _try(address)
+        return address
 
 
 def _parsed(url: str) -> Any:
@@ -148,16 +150,23 @@ class Line:
             raise BusAway("the event server does not answer: the line was cut")
 
 
+def _try(address: Address) -> None:
+    """Find mistakes now: at the first call they would look like a server that is away."""
+    try:
+        connection = _made(address, Patience())
+        if isinstance(connection, SSLConnection):
+            connection.ssl_context.get()
+    except (RedisError, OSError, TypeError, ValueError):  # OSError: a file, or what is in it
+        raise ConfigProblem("events.url", "an ssl_ option in it cannot be used") from None
+
+
 def _made(address: Address, patience: Patience) -> AbstractConnection:
     """A connection that never retries; its own timeouts are off, they cost 5 us a reply."""
-    try:
-        return address.kind(
-            **address.options,
-            protocol=RESP,
-            retry=Retry(NoBackoff(), 0),
-            socket_timeout=None,
-            socket_connect_timeout=patience.connect,
-            health_check_interval=0,
-        )
-    except (RedisError, TypeError, ValueError):
-        raise ConfigProblem("events.url", "an ssl_ option in it is not understood") from None
+    return address.kind(
+        **address.options,
+        protocol=RESP,
+        retry=Retry(NoBackoff(), 0),
+        socket_timeout=None,
+        socket_connect_timeout=patience.connect,
+        health_check_interval=0,
+    )

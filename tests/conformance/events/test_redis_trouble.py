@@ -93,12 +93,12 @@ async def test_publishing_to_a_frozen_server_ends(
 ) -> None:
     """On the kept connection and on a new one; both would else wait as long as it is frozen."""
     await redis_bus.publish([], WORK)
-    server.freeze()
+    await server.freeze()
 
     for _ in range(2):
         with pytest.raises(BusAway, match="no answer in time"):
             await redis_bus.publish([CREATED] * 5_000, WORK)
-    server.thaw()
+    await server.thaw()
     await redis_bus.publish([], WORK)
 
 
@@ -108,11 +108,11 @@ async def test_a_frozen_server_is_noticed_by_its_listener(
     """Nothing is read from it and no error comes: only a missing echo tells."""
     async with aclosing(redis_bus.subscribe()) as signals:
         await anext(signals)
-        server.freeze()
+        await server.freeze()
 
         with pytest.raises(BusAway, match="frozen"):
             await anext(signals)
-    server.thaw()
+    await server.thaw()
 
 
 async def test_silence_is_no_trouble(server: ValkeyServer, redis_bus: RedisBus) -> None:
