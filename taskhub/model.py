@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from enum import StrEnum
 from typing import Any, NewType
 
@@ -189,11 +189,17 @@ Outcome = Done | Retry | Snooze | Cancel | Fail
 """Everything that one attempt can end in; a match over it ends with `assert_never`."""
 
 
+_EPOCH, _MICROSECOND = datetime(1970, 1, 1, tzinfo=UTC), timedelta(microseconds=1)
+_EXACT_AS_FLOAT = 2**52  # until the year 2112: quicker than adding to the epoch
+
+
 def utc_from_micros(micros: int) -> datetime:
     """The UTC time of a number of microseconds since 1970."""
-    return datetime.fromtimestamp(micros / 1_000_000, UTC)
+    if 0 <= micros < _EXACT_AS_FLOAT:
+        return datetime.fromtimestamp(micros / 1_000_000, UTC)
+    return _EPOCH + timedelta(microseconds=micros)
 
 
 def micros_from_utc(moment: datetime) -> int:
     """Whole microseconds since 1970 of an aware time, exactly."""
-    return int(moment.timestamp()) * 1_000_000 + moment.microsecond
+    return (moment - _EPOCH) // _MICROSECOND

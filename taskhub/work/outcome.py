@@ -25,14 +25,12 @@ _encoder = msgspec.json.Encoder()
 
 
 def outcome_of_value(value: Any) -> Outcome:
-    """The outcome of a handler that returned `value`; a `Done` holds its result as JSON bytes."""
-    if value is None:
-        return _NOTHING
-    if isinstance(value, _OUTCOMES):
-        return value
+    """The outcome of a handler that returned `value`; a `Done`'s result is JSON bytes, or None."""
     if isinstance(value, Done):
         value = value.result
-    return _encoded(value)
+    if value is None:
+        return _NOTHING
+    return value if isinstance(value, _OUTCOMES) else _encoded(value)
 
 
 def outcome_of_error(error: BaseException) -> Outcome:

@@ -8,7 +8,6 @@ from random import Random
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-
 from taskhub.model import TRANSITIONS, Cancel, Done, Fail, Outcome, Retry, Snooze, Status
 from taskhub.policy import LONGEST_PAUSE, SHORTEST_SNOOZE, Backoff, Settled, Tries, settle
 
