@@ -195,7 +195,7 @@ def _tokens(config: Config) -> Iterator[Wrong]:
 def _key(key: str) -> Iterator[Wrong]:
     """Says what is wrong with the key without a letter of it."""
     wrong = ""
-    if key.lstrip().startswith("-----BEGIN"):
+    if "-----BEGIN" in key:
         wrong = _wrong_pem(key)
     elif key and len(key.encode()) < KEY_BYTES:
         wrong = f"expected at least {KEY_BYTES} bytes: shorter secrets can be guessed"
@@ -208,9 +208,12 @@ def _wrong_pem(pem: str) -> str:
         return "expected the public key: the private one stays with the issuer"
     from cryptography.exceptions import UnsupportedAlgorithm
     from cryptography.hazmat.primitives.serialization import load_pem_public_key
+    from cryptography.x509 import load_pem_x509_certificate
 
+    data = pem.replace("\\n", "\n").strip().encode()  # one line of an environment file
     try:
-        load_pem_public_key(pem.encode())
+        load = load_pem_x509_certificate if b"BEGIN CERTIFICATE" in data else load_pem_public_key
+        load(data)
     except (ValueError, UnsupportedAlgorithm):
         return "this PEM holds no public key that can be read"
     return ""

@@ -19,7 +19,7 @@ from taskhub.config.keys import (
     sections,
     unit_key,
 )
-from taskhub.config.sections import Config
+from taskhub.config.sections import Config, Secret
 from taskhub.config.settings import Layer, Setting, setting
 from taskhub.errors import ConfigError, ConfigProblem
 
@@ -63,7 +63,7 @@ def load(
     problems = [problem for layer in layers for problem in layer.problems]
     config = _checked(settings, problems)
     warnings = tuple(text for layer in layers for text in layer.warnings)
-    return Loaded(config, _origins(config, settings), warnings, found, dict(overrides or {}))
+    return Loaded(config, _origins(config, settings), warnings, found, _kept(overrides or {}))
 
 
 def check_unit(loaded: Loaded, unit: str) -> None:
@@ -85,6 +85,12 @@ def _command_line(overrides: Mapping[str, str]) -> Layer:
         [item for item in found if isinstance(item, Setting)],
         [item for item in found if isinstance(item, ConfigProblem)],
     )
+
+
+def _kept(overrides: Mapping[str, str]) -> dict[str, str]:
+    """The overrides for the next time; a secret among them cannot show itself."""
+    secret = {path for path, key in keys().items() if key.is_secret}
+    return {path: Secret(text) if path in secret else text for path, text in overrides.items()}
 
 
 def _override(path: str, value: str) -> Setting | ConfigProblem:

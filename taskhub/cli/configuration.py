@@ -1,0 +1,66 @@
+"""`taskhub check` and `taskhub config`: what is wrong, and what is in force; changes nothing."""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import click
+
+from taskhub.cli import options, say
+from taskhub.cli.services import stop_time_warnings
+from taskhub.config.keys import UNITS_SECTION, Key
+from taskhub.config.load import Loaded, all_keys, value_of
+from taskhub.config.sections import Config
+from taskhub.config.settings import shown
+
+
+@click.command()
+@options.config_options
+@options.unit_option
+def check(path: Path | None, overrides: tuple[str, ...], unit: str) -> None:
+    """Find every mistake in the configuration; `ok` when there is none."""
+    found = options.loaded(path, overrides, unit)
+    for warning in stop_time_warnings(found.config.supervisor.grace):
+        say.note(f"taskhub: warning: {warning}", colour="yellow")
+    say.data("ok", colour="green")
+
+
+@click.command("config")
+@options.config_options
+@options.json_option
+def show(path: Path | None, overrides: tuple[str, ...], as_json: bool) -> None:  # noqa: FBT001
+    """Show each value in force and where it comes from; secrets are hidden."""
+    found = options.loaded(path, overrides)
+    if as_json:
+        say.document({key.path: _entry(found, key) for key in all_keys(found.config)})
+        return
+    for line in _lines(found):
+        say.data(line)
+
+
+def _entry(found: Loaded, key: Key) -> dict[str, Any]:
+    return {"value": _plain(found.config, key), "origin": found.origins[key.path]}
+
+
+def _plain(config: Config, key: Key) -> Any:
+    """The value as JSON has it; a secret as its mask."""
+    value = value_of(config, key)
+    if key.is_secret:
+        return "***" if value else ""
+    return list(value) if isinstance(value, tuple) else value
+
+
+def _lines(found: Loaded) -> Iterator[str]:
+    """One table for each section, with a blank line between."""
+    for section, keys in itertools.groupby(all_keys(found.config), lambda key: key.section):
+        yield from ([] if section == UNITS_SECTION else [""])
+        yield f"[{section}]"
+        rows = [(key.name, _eyes(found.config, key), found.origins[key.path]) for key in keys]
+        yield from say.columns(("", "", ""), rows)[1:]
+
+
+def _eyes(config: Config, key: Key) -> str:
+    return shown(key, value_of(config, key)) or "(empty)"

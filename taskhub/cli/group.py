@@ -1,0 +1,95 @@
+"""The table of commands: a command's module is imported when it is called, not before."""
+
+from __future__ import annotations
+
+from importlib import import_module
+
+import click
+
+COMMANDS = {
+    "Try it": {
+        "demo": ("demo.command:demo", "Watch a whole TaskHub at work for half a minute."),
+        "dev": ("running:dev", "Run everything here, with throw-away keys, data under ./data."),
+    },
+    "Run it": {
+        "run": ("running:run", "Run a unit of the configuration until it is told to stop."),
+        "check": ("configuration:check", "Find every mistake in the configuration."),
+        "config": ("configuration:show", "Show each value in force and where it comes from."),
+        "reload": ("supervision:reload", "Apply the configuration file to a running TaskHub."),
+        "status": ("supervision:status", "Show the actors of every process that runs here."),
+        "actors": ("supervision:status", "The same as status."),
+        "db": ("database:db", "Make, move and look at the database's schema."),
+    },
+    "Use it": {
+        "token": ("tokens:token", "Make a token from the configured secret."),
+        "create": ("tasks:create", "Create a task."),
+        "list": ("tasks:list_tasks", "List tasks, newest first."),
+        "show": ("tasks:show", "Show a task."),
+        "watch": ("tasks:watch", "Follow a task until it ends."),
+        "cancel": ("tasks:cancel", "Cancel a task, waiting or running."),
+        "retry": ("tasks:retry", "Run a failed or cancelled task again."),
+    },
+}
+"""By heading: name, where the command is (below `taskhub.cli`), its line in the help."""
+
+_PLACES = {name: place for part in COMMANDS.values() for name, (place, _) in part.items()}
+
+
+class Commands(click.Group):
+    """A group that knows its commands by name and loads one when it is used."""
+
+    def list_commands(self, ctx: click.Context) -> list[str]:
+        """Every name, in the order of the help."""
+        return list(_PLACES)
+
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
+        """The command itself; None when there is no such name."""
+        place = _PLACES.get(cmd_name)
+        if place is None:
+            return None
+        module, _, attribute = place.partition(":")
+        command = getattr(import_module(f"taskhub.cli.{module}"), attribute)
+        assert isinstance(command, click.Command)
+        return command
+
+    def resolve_command(
+        self, ctx: click.Context, args: list[str]
+    ) -> tuple[str | None, click.Command | None, list[str]]:
+        """The same as click does, with a guess at what was meant."""
+        if args and args[0] not in _PLACES and not args[0].startswith("-"):
+            ctx.fail(f"there is no command {args[0]!r}{_guess(args[0])}")
+        return super().resolve_command(ctx, args)
+
+    def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        """The help, from the table alone: no command is imported for it."""
+        for heading, part in COMMANDS.items():
+            with formatter.section(heading):
+                formatter.write_dl([(name, line) for name, (_, line) in part.items()])
+
+
+def _guess(name: str) -> str:
+    import difflib
+
+    near = difflib.get_close_matches(name, list(_PLACES), n=1)
+    return f"; did you mean {near[0]}?" if near else ""
+
+
+def _version(ctx: click.Context, _: click.Parameter, wanted: bool) -> None:  # noqa: FBT001 - click calls it
+    if wanted:
+        from importlib.metadata import version
+
+        click.echo(f"taskhub {version('taskhub')}")
+        ctx.exit()
+
+
+@click.group(cls=Commands, context_settings={"help_option_names": ["-h", "--help"]})
+@click.option(
+    "--version",
+    is_flag=True,
+    is_eager=True,
+    expose_value=False,
+    callback=_version,
+    help="Show the version and exit.",
+)
+def commands() -> None:
+    """TaskHub: a durable task server."""

@@ -1,0 +1,74 @@
+"""Puts words on the terminal: data on stdout, everything else on stderr; decides nothing."""
+
+from __future__ import annotations
+
+import json
+import os
+import sys
+from collections.abc import Iterable, Sequence
+from typing import Any, TextIO
+
+import click
+
+GAP = "  "
+
+
+def data(line: str = "", *, colour: str | None = None) -> None:
+    """A line of what was asked for."""
+    click.echo(_coloured(line, colour, sys.stdout), color=True)
+
+
+def note(line: str = "", *, colour: str | None = None) -> None:
+    """A line for the person who looks on; a pipe never sees it."""
+    click.echo(_coloured(line, colour, sys.stderr), err=True, color=True)
+
+
+def document(value: Any) -> None:
+    """A JSON document: indented for eyes, one line for a program."""
+    indent = 2 if sys.stdout.isatty() else None
+    click.echo(json.dumps(value, ensure_ascii=False, indent=indent))
+
+
+def json_line(value: Any) -> None:
+    """One JSON document on one line."""
+    click.echo(json.dumps(value, ensure_ascii=False, separators=(",", ":")))
+
+
+def table(header: Sequence[str], rows: Iterable[Sequence[object]]) -> None:
+    """Aligned columns; the last one is as long as it needs."""
+    for line in columns(header, rows):
+        data(line)
+
+
+def columns(header: Sequence[str], rows: Iterable[Sequence[object]]) -> list[str]:
+    """The lines of a table, its header first."""
+    texts = [list(header), *([printable(str(cell)) for cell in row] for row in rows)]
+    widths = [max(map(len, column)) for column in zip(*texts, strict=True)]
+    return [_line(row, widths) for row in texts]
+
+
+def printable(text: str) -> str:
+    """The text without anything that would move the cursor or colour the terminal."""
+    return "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in text)
+
+
+def has_colour(stream: TextIO) -> bool:
+    """Whether colours are welcome there (https://no-color.org)."""
+    return stream.isatty() and not os.environ.get("NO_COLOR") and os.environ.get("TERM") != "dumb"
+
+
+def duration(seconds: float) -> str:
+    """`0.42 s`, `12 s`, `3 min`, `5 h`, `2 d`: enough for eyes."""
+    for limit, unit, size in ((90, "s", 1), (5_400, "min", 60), (129_600, "h", 3_600)):
+        if seconds < limit:
+            amount = f"{seconds:.3g}" if unit == "s" else f"{seconds / size:.0f}"
+            return f"{amount} {unit}"
+    return f"{seconds / 86_400:.0f} d"
+
+
+def _line(row: Sequence[str], widths: Sequence[int]) -> str:
+    return GAP.join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip()
+
+
+def _coloured(line: str, colour: str | None, stream: TextIO) -> str:
+    return click.style(line, fg=colour) if colour and has_colour(stream) else line

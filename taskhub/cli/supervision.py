@@ -1,0 +1,171 @@
+"""`taskhub status` and `taskhub reload`: asks the processes that run here over their sockets."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import click
+
+from taskhub.cli import exits, options, say
+from taskhub.config.runtime import runtime_directory, socket_path
+from taskhub.config.sections import Config
+from taskhub.config.units import ROOT, UnitEntry, entries
+from taskhub.kernel.call import Refused, Unreachable, call_blocking
+
+ANSWER_WITHIN = 2.0  # seconds; a process that lives answers in milliseconds
+RELOAD_WITHIN = 60.0  # seconds for all processes of a tree to change
+GONE = (ConnectionRefusedError, FileNotFoundError)
+"""What a socket says whose process has ended without taking it away."""
+
+COLOURS = {"ready": "green", "frozen": "red", "restarting": "yellow", "starting": "yellow"}
+EMPTY = {"applied": False, "problems": [], "changes": [], "needsRestart": []}
+HEADER = ("ACTOR", "STATE", "UP", "RESTARTS", "MAILBOX", "PID", "LAST ERROR")
+
+
+@dataclass(frozen=True)
+class Process:
+    """What one process says of itself; `pid` None: it does not answer."""
+
+    unit: str
+    pid: int | None
+    actors: list[dict[str, Any]]
+
+
+@click.command()
+@options.config_options
+@options.json_option
+def status(path: Path | None, overrides: tuple[str, ...], as_json: bool) -> int:  # noqa: FBT001
+    """Show the actors of every process that runs here.
+
+    Exit code 3: none runs (with this configuration, in this folder).
+    """
+    found = processes(options.loaded(path, overrides).config)
+    if not found:
+        raise exits.Failure(exits.UNREACHABLE, "no TaskHub runs here")
+    if as_json:
+        say.document([vars(process) for process in found])
+    else:
+        _table(found)
+    return exits.OK
+
+
+def processes(config: Config) -> list[Process]:
+    """Every process of this installation that lives here, the root first."""
+    found = [_asked(path) for path in sockets(config)]
+    return [process for process in found if process]
+
+
+def sockets(config: Config) -> list[Path]:
+    """The supervision sockets that are there: the root's first, then by name."""
+    directory = runtime_directory(config, os.environ)
+    known = {socket_path(directory, unit) for unit in _instances(config)}
+    there = {path for path in known if path.exists()} | set(directory.glob("*.sock"))
+    return sorted(there, key=lambda path: (path.stem != ROOT, path.stem))
+
+
+def _instances(config: Config) -> Iterator[str]:
+    """Every name that a process may have."""
+    for unit in config.units:
+        yield unit
+        for entry in entries(config.units, unit):
+            yield from entry.instances if isinstance(entry, UnitEntry) else ()
+
+
+def _asked(path: Path) -> Process | None:
+    """What a process says; None when it has gone."""
+    try:
+        ping = call_blocking(path, "ping", ANSWER_WITHIN)
+        actors = call_blocking(path, "tree", ANSWER_WITHIN).get("actors", [])
+    except Unreachable as error:
+        return None if isinstance(error.__cause__, GONE) else Process(path.stem, None, [])
+    except Refused:
+        return Process(path.stem, None, [])
+    return Process(path.stem, ping["pid"], actors)
+
+
+def _table(found: list[Process]) -> None:
+    rows = [row for process in found for row in _rows(process)]
+    header, *lines = say.columns(HEADER, rows)
+    say.data(header)
+    for row, line in zip(rows, lines, strict=True):
+        say.data(line, colour=COLOURS.get(str(row[1])) if row[1] != "ready" else None)
+
+
+def _rows(process: Process) -> Iterator[tuple[str, ...]]:
+    if process.pid is None:
+        yield process.unit, "frozen", "", "", "", "", "it does not answer"
+        return
+    yield process.unit, "process", "", "", "", str(process.pid), ""
+    for actor in process.actors:
+        yield (
+            f"  {actor['name']}",
+            str(actor["state"]),
+            say.duration(actor["uptime"]),
+            str(actor["restarts"]),
+            _mailbox(actor),
+            str(actor["pid"] or ""),
+            str(actor["last_error"] or ""),
+        )
+
+
+def _mailbox(actor: dict[str, Any]) -> str:
+    limit = actor["mailbox_limit"]
+    return f"{actor['mailbox_depth']}/{limit}" if limit else ""
+
+
+@click.command()
+@options.config_options
+@click.option("--dry-run", is_flag=True, help="Only show what would change.")
+@options.json_option
+def reload(path: Path | None, overrides: tuple[str, ...], *, dry_run: bool, as_json: bool) -> int:
+    """Apply the configuration file to a running TaskHub, or say why not.
+
+    Nothing is changed when there is any mistake in it (exit code 2).
+    """
+    config = options.loaded(path, overrides).config
+    verb = "reload-check" if dry_run else "reload"
+    answers = [answer for each in sockets(config) if (answer := _told_to(each, verb))]
+    if not answers:
+        raise exits.Failure(exits.UNREACHABLE, "no TaskHub runs here that can be told to reload")
+    if as_json:
+        say.document(answers)
+    else:
+        for answer in answers:
+            _report(answer)
+    return exits.USAGE if any(answer["problems"] for answer in answers) else exits.OK
+
+
+def _told_to(path: Path, verb: str) -> dict[str, Any] | None:
+    """The answer of one process; None when it is gone, or one that its parent reloads."""
+    try:
+        answer = call_blocking(path, verb, RELOAD_WITHIN)
+    except Unreachable as error:
+        if isinstance(error.__cause__, GONE):
+            return None
+        raise exits.Failure(exits.UNREACHABLE, f"{path.stem} does not answer") from error
+    except Refused as error:
+        if error.code == "unknown-verb":
+            return None
+        raise exits.Failure(exits.FAILED, say.printable(f"{path.stem}: {error}")) from error
+    return {"unit": path.stem, **EMPTY, **answer}
+
+
+def _report(answer: dict[str, Any]) -> None:
+    """What one process has done, or why it has done nothing."""
+    unit = answer["unit"]
+    if answer["problems"]:
+        say.note(f"taskhub: {unit} has refused, and nothing was changed:")
+        for problem in answer["problems"]:
+            say.note(say.printable(f"taskhub:   {problem}"))
+    elif not answer["changes"] and not answer["needsRestart"]:
+        say.data(f"{unit}: nothing has changed")
+    else:
+        say.data(f"{unit}: {'applied' if answer['applied'] else 'would change'}")
+        for change in answer["changes"]:
+            say.data(say.printable(f"  {change}"))
+        for key in answer["needsRestart"]:
+            say.data(say.printable(f"  {key} (restart-needed)"))

@@ -1,0 +1,217 @@
+"""The client's commands: create, list, show, watch, cancel, retry; all of it over HTTP."""
+
+from __future__ import annotations
+
+import json
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import click
+
+from taskhub.cli import client, exits, options, say
+from taskhub.cli.client import Client, task_path
+
+PAGE = 200
+"""Tasks in one answer, at most."""
+
+HOLD = 2.0
+"""Seconds that the server may hold back an answer while a task is followed."""
+
+STATUSES = ("Pending", "Processing", "Done", "Failed", "Cancelled")
+ENDED = frozenset({"Done", "Failed", "Cancelled"})
+COLOURS = {"Done": "green", "Failed": "red", "Cancelled": "yellow", "Processing": "cyan"}
+
+Task = dict[str, Any]
+
+
+@click.command()
+@click.argument("title")
+@click.option("--type", "kind", help="What handles it [default: simulate].")
+@click.option("--queue", help="Where it waits.")
+@click.option("--priority", type=int, help="-100 to 100, the greater the sooner.")
+@click.option("--payload", help="JSON for the handler; @FILE reads a file, - reads stdin.")
+@click.option("--delay", type=float, help="Not before so many seconds from now.")
+@click.option("--run-at", help="Not before this time, such as 2030-01-31T08:00:00Z.")
+@click.option("--max-attempts", type=int, help="How often it may be started.")
+@click.option("--timeout", type=float, help="Seconds that one attempt may take.")
+@click.option(
+    "--key",
+    callback=lambda _, __, key: _sendable(key),
+    help="Idempotency-Key: the same key makes one task, however often sent.",
+)
+@click.option("--wait", is_flag=True, help="Follow it until it ends, as `watch` does.")
+@options.json_option
+def create(title: str, *, as_json: bool, wait: bool, key: str | None, **rest: Any) -> int:
+    """Create a task and print its id.
+
+    Exit code 0: it is stored (with --wait: it is Done).
+    """
+    hub = client.from_environment()
+    headers = {"Idempotency-Key": key} if key is not None else {}
+    task: Task = hub.post("/tasks", _body(title, rest), headers).body
+    if wait:
+        return _follow(hub, task, as_json=as_json)
+    say.json_line(task) if as_json else say.data(say.printable(str(task["id"])))
+    return exits.OK
+
+
+def _body(title: str, rest: dict[str, Any]) -> Task:
+    """The members that were given, as the API names them."""
+    names = {
+        "kind": "type",
+        "queue": "queue",
+        "priority": "priority",
+        "delay": "delaySeconds",
+        "run_at": "runAt",
+        "max_attempts": "maxAttempts",
+        "timeout": "timeoutSeconds",
+    }
+    body = {name: rest[option] for option, name in names.items() if rest[option] is not None}
+    if rest["payload"] is not None:
+        body["payload"] = _payload(rest["payload"])
+    return {"title": title, **body}
+
+
+def _payload(text: str) -> Any:
+    if text == "-":
+        text = sys.stdin.read()
+    elif text.startswith("@"):
+        try:
+            text = Path(text[1:]).read_text(encoding="utf-8")
+        except (OSError, UnicodeDecodeError) as error:
+            raise exits.Failure(exits.USAGE, f"--payload: {text[1:]} cannot be read") from error
+    try:
+        return json.loads(text, parse_constant=_no_number)
+    except (ValueError, RecursionError) as error:
+        raise exits.Failure(exits.USAGE, f"--payload is not JSON: {error}") from error
+
+
+def _sendable(key: str | None) -> str | None:
+    """A key that fits into a header field."""
+    if key is not None and not (key and key.isascii() and key.isprintable()):
+        raise click.BadParameter("letters, digits and signs of ASCII only")
+    return key
+
+
+def _no_number(name: str) -> float:
+    raise ValueError(f"{name} is no number of JSON")
+
+
+@click.command("list")
+@click.option("--status", type=click.Choice(STATUSES, case_sensitive=False), help="In this state.")
+@click.option("--type", "kind", help="Of this type.")
+@click.option("--queue", help="In this queue.")
+@click.option("--created-from", help="Created at this time or later, such as 2030-01-31T08:00:00Z.")
+@click.option("--created-to", help="Created before this time.")
+@click.option("--limit", type=click.IntRange(min=1), default=50, show_default=True, help="So many.")
+@click.option("--all", "everything", is_flag=True, help="All of them, page by page.")
+@options.json_option
+def list_tasks(*, limit: int, everything: bool, as_json: bool, **filters: str | None) -> None:
+    """List tasks, newest first; with --json one task a line."""
+    hub = client.from_environment()
+    query = {
+        "status": filters["status"],
+        "type": filters["kind"],
+        "queue": filters["queue"],
+        "createdFrom": filters["created_from"],
+        "createdTo": filters["created_to"],
+    }
+    tasks = _pages(hub, query, None if everything else limit)
+    if as_json:
+        for task in tasks:
+            say.json_line(task)
+    else:
+        say.table(("ID", "STATUS", "TYPE", "TRIES", "CREATED", "TITLE"), map(_row, tasks))
+
+
+def _pages(hub: Client, query: dict[str, Any], limit: int | None) -> Iterator[Task]:
+    """Tasks page by page until there are no more, or `limit` of them (None: no limit)."""
+    cursor: str | None = None
+    while limit is None or limit > 0:
+        size = PAGE if limit is None else min(limit, PAGE)
+        page = hub.get("/tasks", **query, cursor=cursor, limit=size).body
+        yield from page["items"]
+        limit = None if limit is None else limit - len(page["items"])
+        cursor = page["next"]
+        if cursor is None:
+            return
+    say.note("taskhub: there are more: --limit N, or --all")
+
+
+def _row(task: Task) -> tuple[object, ...]:
+    tries = f"{task['attempts']}/{task['maxAttempts']}"
+    created = str(task["createdAt"])[:19].replace("T", " ")
+    return task["id"], task["status"], task["type"], tries, created, task["title"]
+
+
+@click.command()
+@click.argument("id_", metavar="ID")
+@options.json_option
+def show(id_: str, *, as_json: bool) -> None:
+    """Show a task."""
+    _print(client.from_environment().get(task_path(id_)).body, as_json=as_json)
+
+
+@click.command()
+@click.argument("id_", metavar="ID")
+@options.json_option
+def watch(id_: str, *, as_json: bool) -> int:
+    """Follow a task until it ends; its moves go to stderr, the task itself to stdout.
+
+    Exit code 0: it is Done; 1: it has Failed or was Cancelled.
+    """
+    hub = client.from_environment()
+    return _follow(hub, hub.get(task_path(id_)).body, as_json=as_json)
+
+
+@click.command()
+@click.argument("id_", metavar="ID")
+@options.json_option
+def cancel(id_: str, *, as_json: bool) -> None:
+    """Cancel a task; one that runs is told to stop and ends within a second or so."""
+    _print(client.from_environment().post(task_path(id_, "/cancel")).body, as_json=as_json)
+
+
+@click.command()
+@click.argument("id_", metavar="ID")
+@options.json_option
+def retry(id_: str, *, as_json: bool) -> None:
+    """Run a failed or cancelled task again (for operators)."""
+    _print(client.from_environment().post(task_path(id_, "/retry")).body, as_json=as_json)
+
+
+def _follow(hub: Client, task: Task, *, as_json: bool) -> int:
+    told = ""
+    while True:
+        line = _move(task)
+        if line != told:
+            say.note(line, colour=COLOURS.get(task["status"]))
+            told = line
+        if task["status"] in ENDED:
+            _print(task, as_json=as_json)
+            return exits.OK if task["status"] == "Done" else exits.FAILED
+        task = hub.get(task_path(str(task["id"])), wait=HOLD).body
+
+
+def _move(task: Task) -> str:
+    """What is new about a task, in one line."""
+    parts = [task["status"], f"attempt {task['attempts']} of {task['maxAttempts']}"]
+    if task.get("progress") is not None:
+        parts.append(json.dumps(task["progress"], ensure_ascii=False))
+    if task.get("error"):
+        parts.append(str(task["error"]).partition("\n")[0])
+    return say.printable("  ".join(map(str, parts)))
+
+
+def _print(task: Task, *, as_json: bool) -> None:
+    if as_json:
+        say.document(task)
+        return
+    width = max(map(len, task))
+    for name, value in task.items():
+        if value is not None:
+            text = value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)
+            colour = COLOURS.get(text) if name == "status" else None
+            say.data(f"{name.ljust(width)}  {say.printable(text)}", colour=colour)

@@ -1,0 +1,58 @@
+"""Words on the terminal."""
+
+from __future__ import annotations
+
+import io
+
+import pytest
+from taskhub.cli import say
+
+
+class Terminal(io.StringIO):
+    """A stream that says it is a terminal."""
+
+    def isatty(self) -> bool:
+        """It is."""
+        return True
+
+
+@pytest.mark.parametrize(
+    ("seconds", "text"),
+    [
+        (0.0421, "0.0421 s"),
+        (12.34, "12.3 s"),
+        (89, "89 s"),
+        (600, "10 min"),
+        (7_200, "2 h"),
+        (200_000, "2 d"),
+    ],
+)
+def test_a_duration_has_the_unit_that_fits(seconds: float, text: str) -> None:
+    """For eyes, not for sums."""
+    assert say.duration(seconds) == text
+
+
+def test_columns_are_aligned() -> None:
+    """Each as wide as its longest cell; no blanks at the end of a line."""
+    assert say.columns(("A", "BB"), [("long", 1), ("x", 22)]) == ["A     BB", "long  1", "x     22"]
+
+
+def test_an_empty_table_has_its_header() -> None:
+    """So that one sees what there is none of."""
+    assert say.columns(("A", "B"), []) == ["A  B"]
+
+
+def test_nothing_printable_can_move_the_cursor() -> None:
+    """A title, an error, an answer: none of it is ours."""
+    assert say.printable("a\x1b[2J\r\n\u202e\x9b") == "a\\x1b[2J\\r\\n\\u202e\\x9b"
+    assert say.printable("Gr\u00fc\u00dfe \u65e5\u672c") == "Gr\u00fc\u00dfe \u65e5\u672c"
+
+
+def test_colours_are_for_terminals_that_want_them(monkeypatch: pytest.MonkeyPatch) -> None:
+    """https://no-color.org"""
+    monkeypatch.setenv("TERM", "xterm")
+    assert say.has_colour(Terminal())
+    assert not say.has_colour(io.StringIO())
+
+    monkeypatch.setenv("NO_COLOR", "1")
+    assert not say.has_colour(Terminal())

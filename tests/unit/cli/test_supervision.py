@@ -1,0 +1,208 @@
+"""status and reload: they ask real sockets; who has gone, is frozen or refuses is told apart."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import socket
+import threading
+from collections.abc import Awaitable, Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import pytest
+from taskhub.kernel.child import ActorState, State
+from taskhub.kernel.keeper import Keeper
+from taskhub.kernel.pulse import Pulse
+
+from tests.unit.cli.conftest import Run
+
+POOL = ActorState(
+    "worker-1/pool", State.READY, 75.0, 2, 3, 4096, last_error="it\x1b fell", pid=None
+)
+CHILD = ActorState("tree/worker-1", State.RESTARTING, 0.0, 1, pid=4711)
+
+
+async def _tree(_: dict[str, Any]) -> dict[str, Any]:
+    return {"actors": [POOL, CHILD]}
+
+
+def answering(**answer: Any) -> Callable[[dict[str, Any]], Awaitable[dict[str, Any]]]:
+    """A verb that gives this answer."""
+
+    async def verb(_: dict[str, Any]) -> dict[str, Any]:
+        return answer
+
+    return verb
+
+
+@contextmanager
+def process(path: Path, **verbs: Any) -> Iterator[None]:
+    """Something that answers like a process of TaskHub."""
+    loop, up = asyncio.new_event_loop(), threading.Event()
+    stop = asyncio.Event()
+
+    async def live() -> None:
+        pulse = Pulse()
+        pulse.start(asyncio.get_running_loop())
+        named = {name.replace("_", "-"): verb for name, verb in verbs.items()}
+        keeper = Keeper(path, pulse, verbs={"tree": _tree, **named})
+        keeper.start(asyncio.get_running_loop())
+        up.set()
+        await stop.wait()
+        keeper.close()
+        pulse.stop()
+
+    thread = threading.Thread(target=loop.run_until_complete, args=(live(),))
+    thread.start()
+    try:
+        assert up.wait(5)
+        yield
+    finally:
+        loop.call_soon_threadsafe(stop.set)
+        thread.join()
+        loop.close()
+
+
+@pytest.fixture
+def place(folder: Path) -> Path:
+    """Where the root's socket stands."""
+    return folder / "run" / "tree.sock"
+
+
+def test_status_without_any_process_is_code_3(run: Run) -> None:
+    """A script can wait for it."""
+    ended = run("status")
+
+    assert (ended.code, ended.out, ended.err) == (3, "", "taskhub: no TaskHub runs here\n")
+
+
+def test_status_shows_every_actor(run: Run, place: Path) -> None:
+    """State, time, restarts, what waits, and nothing that moves the cursor."""
+    with process(place):
+        ended = run("status")
+
+    lines = [line.split() for line in ended.out.splitlines()]
+    assert ended.code == 0
+    assert lines[0][:5] == ["ACTOR", "STATE", "UP", "RESTARTS", "MAILBOX"]
+    assert lines[1][:2] == ["tree", "process"]
+    assert ["worker-1/pool", "ready", "75", "s", "2", "3/4096", "it\\x1b", "fell"] in lines
+    assert ["tree/worker-1", "restarting", "0", "s", "1", "4711"] in lines
+
+
+def test_status_as_json_is_what_the_processes_said(run: Run, place: Path) -> None:
+    """For programs."""
+    with process(place):
+        (found,) = json.loads(run("status", "--json").out)
+
+    assert found["unit"] == "tree"
+    assert found["actors"][0]["mailbox_depth"] == 3
+
+
+def test_the_root_stands_first(run: Run, place: Path) -> None:
+    """Then its children by name."""
+    with process(place.with_name("api-1.sock")), process(place):
+        found = json.loads(run("status", "--json").out)
+
+    assert [each["unit"] for each in found] == ["tree", "api-1"]
+
+
+def test_a_socket_that_a_killed_process_left_is_no_process(run: Run, place: Path) -> None:
+    """Its owner is gone: nobody listens."""
+    with socket.socket(socket.AF_UNIX) as dead:
+        dead.bind(str(place))
+
+    assert run("status").code == 3
+
+
+def test_a_process_that_does_not_answer_is_frozen(
+    run: Run, place: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It is there, and that is the trouble."""
+    monkeypatch.setattr("taskhub.cli.supervision.ANSWER_WITHIN", 0.1)
+    with socket.socket(socket.AF_UNIX) as mute:
+        mute.bind(str(place))
+        mute.listen()
+        ended = run("status")
+
+    assert ended.code == 0
+    assert "frozen" in ended.out
+
+
+def test_reload_prints_what_was_applied(run: Run, place: Path) -> None:
+    """And what waits for a restart."""
+    done = answering(
+        applied=True, problems=[], changes=["logs.level: info -> debug (in-place)"],
+        needsRestart=["http.port"],
+    )  # fmt: skip
+    with process(place, reload=done), process(place.with_name("worker-1.sock")):
+        ended = run("reload")
+
+    assert ended.code == 0
+    assert ended.out.splitlines() == [
+        "tree: applied",
+        "  logs.level: info -> debug (in-place)",
+        "  http.port (restart-needed)",
+    ]
+
+
+def test_reload_without_changes_says_so(run: Run, place: Path) -> None:
+    """Silence would leave a doubt."""
+    with process(place, reload=answering(applied=True, changes=[], needsRestart=[])):
+        assert run("reload").out == "tree: nothing has changed\n"
+
+
+def test_a_refused_reload_is_code_2(run: Run, place: Path) -> None:
+    """The reason stands on stderr."""
+    refusal = answering(applied=False, problems=["http.port: expected a port"])
+    with process(place, reload=refusal):
+        ended = run("reload")
+
+    assert (ended.code, ended.out) == (2, "")
+    assert ended.err.splitlines() == [
+        "taskhub: tree has refused, and nothing was changed:",
+        "taskhub:   http.port: expected a port",
+    ]
+
+
+def test_a_wrong_file_is_never_sent(run: Run, place: Path, folder: Path) -> None:
+    """It is checked here first."""
+    asked = []
+
+    async def verb(args: dict[str, Any]) -> dict[str, Any]:
+        asked.append(args)
+        return {}
+
+    (folder / "supervisor.toml").write_text("[http]\nport = -1\n")
+    with process(place, reload=verb):
+        ended = run("reload")
+
+    assert (ended.code, asked) == (2, [])
+
+
+def test_a_dry_run_asks_without_changing(run: Run, place: Path) -> None:
+    """Another verb, so that no process can take it for the real one."""
+    would = answering(applied=False, changes=["work.lease: 15 -> 20 (in-place)"])
+    with process(place, reload_check=would):
+        ended = run("reload", "--dry-run")
+
+    assert ended.out.splitlines() == ["tree: would change", "  work.lease: 15 -> 20 (in-place)"]
+
+
+def test_reload_as_json(run: Run, place: Path) -> None:
+    """For programs."""
+    with process(place, reload=answering(applied=True, changes=["a"])):
+        (found,) = json.loads(run("reload", "--json").out)
+
+    assert found == {
+        "unit": "tree", "applied": True, "problems": [], "changes": ["a"], "needsRestart": [],
+    }  # fmt: skip
+
+
+def test_reload_with_nobody_there_is_code_3(run: Run) -> None:
+    """The file is right, but who should read it?"""
+    ended = run("reload")
+
+    assert ended.code == 3
+    assert "no TaskHub runs here" in ended.err
