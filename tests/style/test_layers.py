@@ -10,7 +10,7 @@ from tests.style.tree import ROOT, files
 
 ROLES = {"api", "store", "publisher", "subscriber", "pool", "scheduler", "reaper", "pruner"}
 ROLES |= {"heartbeat", "metrics"}
-VAGUE = re.compile(r"(utils?|helpers?|common|base|manager|misc)$")
+VAGUE = re.compile(r"(?:^|_)(utils?|helpers?|common|base|manager|misc)$")
 
 
 def test_the_kernel_needs_the_standard_library_alone() -> None:

@@ -36,10 +36,14 @@ def nesting(node: ast.AST) -> int:
     return inner + isinstance(node, BLOCKS)
 
 
-def too_big(source: str) -> Iterator[str]:
-    """One line for each thing past its size."""
+def too_long(source: str) -> Iterator[str]:
+    """One line when the file is past its size."""
     if (count := source.count("\n")) > FILE:
         yield f"1: {count} lines in the file"
+
+
+def too_big(source: str) -> Iterator[str]:
+    """One line for each function past its size."""
     for node in ast.walk(ast.parse(source)):
         if not isinstance(node, Function):
             continue
@@ -50,6 +54,17 @@ def too_big(source: str) -> Iterator[str]:
         ):
             if count > limit:
                 yield f"{node.lineno}: {node.name}: {count} {what}"
+
+
+def test_every_file_of_the_program_is_short_enough_to_find_things_in() -> None:
+    """A file is one role; a file of tests may be as long as what it tests has sides."""
+    rows = [
+        f"{path.relative_to(ROOT)}:{row}"
+        for path in files("taskhub/*.py", "benchmarks/*.py")
+        for row in too_long(path.read_text(encoding="utf-8"))
+    ]
+
+    assert rows == []
 
 
 def test_everything_is_small_enough_to_read() -> None:
@@ -69,12 +84,12 @@ def test_everything_is_small_enough_to_read() -> None:
         ("def f():\n" + "    x()\n" * 41, "1: f: 41 lines"),
         ("def f(a, b, c, d, e, g): ...", "1: f: 6 positional parameters"),
         ("def f():\n if 1:\n  if 1:\n   if 1:\n    if 1:\n     if 1: x()", "1: f: 5 blocks deep"),
-        ("x\n" * 401, "1: 401 lines in the file"),
     ],
 )
 def test_what_is_too_big_is_named(source: str, row: str) -> None:
     """The ruler itself measures."""
     assert list(too_big(source)) == [row]
+    assert list(too_long("x\n" * 401)) == ["1: 401 lines in the file"]
 
 
 def test_words_keywords_self_and_elif_are_free() -> None:

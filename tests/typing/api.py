@@ -1,0 +1,70 @@
+"""What users write against the public API; it only has to type-check (`make check` does it)."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Coroutine
+from typing import Any, assert_type
+
+from taskhub import Cancel, Fail, Job, Retry, Snooze, handler
+
+
+@handler("resize", queue="images", timeout=30, attempts=5)
+async def resize(job: Job, url: str, width: int = 640) -> dict[str, Any]:
+    """A context, then the payload's members by name and type."""
+    job.progress(0.4, "half of it")
+    job.log.info("resized", url=url, width=width)
+    return {"url": url, "attempt": job.attempt}
+
+
+@handler("count")
+def count(payload: dict[str, Any]) -> int:
+    """The payload whole, in a thread, without a context."""
+    return len(payload)
+
+
+@handler("greet")
+def greet(name: str, job: Job) -> str:
+    """The context may stand anywhere."""
+    assert_type(job.attempt, int)
+    assert_type(job.fence, int)
+    assert_type(job.deadline, float)
+    assert_type(job.cancelled, bool)
+    assert_type(job.task.title, str)
+    assert_type(job.progress(1.0), None)
+    return f"Hello {name}"
+
+
+@handler("choose", attempts=1)
+async def choose(kind: str) -> Retry | Snooze | Cancel | Fail | None:
+    """Outcomes may be returned."""
+    match kind:
+        case "again":
+            return Retry("the disk was full", in_seconds=5)
+        case "later":
+            return Snooze(60)
+        case "never":
+            return Cancel("nothing to do")
+        case "broken":
+            return Fail("it will never work")
+    return None
+
+
+@handler("insist")
+def insist(kind: str) -> None:
+    """Outcomes may be raised as well."""
+    if kind == "later":
+        raise Snooze(60, "the office is closed")
+    raise Retry
+
+
+# The mark leaves the function what it was: its own types, callable in a test.
+Outcome = Retry | Snooze | Cancel | Fail | None
+plain: Callable[[str, Job], str] = greet
+chosen: Callable[[str], Coroutine[Any, Any, Outcome]] = choose
+insist("later")
+
+# What can not work is refused where it is written (mypy fails when an ignore is not needed).
+handler(5)  # type: ignore[arg-type]
+handler("resize", "images")  # type: ignore[call-arg]
+handler("resize", retries=5)  # type: ignore[call-arg]
+Snooze()  # type: ignore[call-arg]
