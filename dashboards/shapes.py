@@ -132,7 +132,7 @@ def source(name: str, label: str, kind: str) -> Json:
         "multi": False,
         "includeAll": False,
         "regex": "",
-        "current": {},
+        "current": {"selected": False, "text": "default", "value": "default"},
         "options": [],
     }
 
@@ -144,7 +144,6 @@ def label_values(name: str, label: str, query: str) -> Json:
         "name": name,
         "label": label,
         "datasource": PROMETHEUS,
-        "definition": query,
         "query": {"query": query, "refId": f"{name}-values"},
         "refresh": 2,
         "hide": 0,

@@ -41,7 +41,7 @@ def queries(source: str) -> Iterator[str]:
 
 
 METRIC_QUERIES = list(queries("prometheus")) + [
-    variable["definition"].removeprefix("label_values(").rpartition(",")[0]
+    variable["query"]["query"].removeprefix("label_values(").rpartition(",")[0]
     for variable in VARIABLES.values()
     if variable["type"] == "query"
 ]
