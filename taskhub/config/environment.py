@@ -24,6 +24,20 @@ FILE_SUFFIX = "_file"
 CREDENTIALS = "CREDENTIALS_DIRECTORY"
 SECRET_FILE_LIMIT = 65_536  # bytes; a key is far shorter
 
+FROM_SYSTEMD = frozenset(
+    {
+        CREDENTIALS,
+        "LISTEN_FDNAMES",
+        "LISTEN_FDS",
+        "LISTEN_PID",
+        "NOTIFY_SOCKET",
+        "RUNTIME_DIRECTORY",
+        "WATCHDOG_PID",
+        "WATCHDOG_USEC",
+    }
+)
+"""What systemd says to one process and nobody else."""
+
 Found = Setting | ConfigProblem
 
 
@@ -59,6 +73,19 @@ def without_secrets(environ: Mapping[str, str]) -> dict[str, str]:
         for name, value in environ.items()
         if name not in hidden and not _leads_to_secret(name)
     }
+
+
+def foreign(environ: Mapping[str, str]) -> dict[str, str]:
+    """The variables that do not speak to TaskHub: for one that shall know only what it is told."""
+    return {
+        name: value
+        for name, value in environ.items()
+        if not (_has_prefix(name) or _parted(name)[0] or name in FROM_SYSTEMD or _is_own(name))
+    }
+
+
+def _is_own(name: str) -> bool:
+    return name.startswith("TASKHUB_")
 
 
 def _leads_to_secret(name: str) -> bool:

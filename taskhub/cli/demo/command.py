@@ -1,0 +1,128 @@
+"""The command `taskhub demo`: tells the story in order, and judges how it ended."""
+
+from __future__ import annotations
+
+import signal
+import tempfile
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from types import FrameType
+from typing import Any
+
+import click
+
+from taskhub.cli import exits, say
+from taskhub.cli.client import Client
+from taskhub.cli.demo import story
+from taskhub.cli.demo.place import LOOK_EVERY, Place, hub_of
+from taskhub.cli.demo.screen import Screen, screen
+from taskhub.kernel.call import Unreachable
+
+STEP_WITHIN = 30.0  # seconds; each step takes a few
+NEXT = """\
+Where to look next:
+  taskhub dev               run it in this folder, and keep what it does
+  taskhub create --help     make tasks of your own
+  taskhub status            the actors of every process
+  taskhub --help            everything else"""
+
+Tasks = list[dict[str, Any]]
+
+
+@click.command()
+def demo() -> None:
+    """Watch a whole TaskHub at work for half a minute, in a temporary folder.
+
+    It takes tasks over HTTP, runs them, retries one that fails, and takes over one whose worker
+    is killed. Nothing of it is left. Exit code 0 when all went as promised.
+    """
+    with (
+        _stopping_at_signals(),
+        tempfile.TemporaryDirectory(prefix="taskhub-demo-") as name,
+        screen() as view,
+    ):
+        tasks, facts = _play(Place(Path(name)), view)
+    _report(tasks, facts)
+
+
+def _play(place: Place, view: Screen) -> tuple[Tasks, list[str]]:
+    """The story from the first process to the last; returns its tasks and its facts."""
+    view.tell(f"starting TaskHub in {place.folder}: a root, a worker, an API, an event server")
+    with place.running():
+        ready = place.wait_ready()
+        view.tell(f"ready at {place.url}; creating {len(story.PARTS)} tasks over HTTP")
+        hub = hub_of(place)
+        for part in story.PARTS:
+            hub.post("/tasks", part.body)
+        _watch(place, hub, view, story.may_kill)
+        killed_at = time.time()
+        view.tell(f"kill -9 {_kill(place)}: the worker is dead in the middle of a task")
+        tasks = _watch(place, hub, view, story.all_ended)
+        taken = story.takeover(tasks, killed_at)
+        view.tell("every task has ended; stopping")
+        stopped = place.stop()
+    if wrong := story.complaints(tasks):
+        raise exits.Failure(exits.FAILED, "the demo did not end as promised:", *wrong)
+    return tasks, [
+        f"ready after {say.duration(ready)}",
+        f"the killed worker's task ran again after {say.duration(taken)}",
+        f"stopped cleanly in {say.duration(stopped)}",
+    ]
+
+
+def _kill(place: Place) -> int:
+    try:
+        return place.kill_worker()
+    except Unreachable as error:
+        raise place.failure("the worker does not answer") from error
+
+
+def _watch(place: Place, hub: Client, view: Screen, over: Callable[[Tasks], bool]) -> Tasks:
+    """Show the tasks until this is over; returns them as they are then."""
+    end = time.monotonic() + STEP_WITHIN
+    while time.monotonic() < end:
+        place.must_live()
+        tasks: Tasks = hub.get("/tasks", limit=len(story.PARTS)).body["items"]
+        view.show(tasks)
+        if over(tasks):
+            return tasks
+        time.sleep(LOOK_EVERY)
+    raise place.failure(f"the tasks did not come on in {STEP_WITHIN:g} s")
+
+
+def _report(tasks: Tasks, facts: list[str]) -> None:
+    say.data()
+    rows = [
+        (
+            task["title"],
+            task["status"],
+            task["attempts"],
+            say.duration(story.waited(task)),
+            say.duration(story.ran(task)),
+        )
+        for task in sorted(tasks, key=lambda each: str(each["id"]))
+    ]
+    say.table(("TASK", "STATUS", "ATTEMPTS", "STARTED AFTER", "RAN FOR"), rows)
+    say.data()
+    for fact in facts:
+        say.data(f"- {fact}")
+    say.data()
+    say.data(NEXT)
+
+
+@contextmanager
+def _stopping_at_signals() -> Iterator[None]:
+    """A stop or a closed terminal ends the demo as Ctrl-C does: everything is taken away first."""
+
+    def interrupt(_number: int, _frame: FrameType | None) -> None:
+        raise KeyboardInterrupt
+
+    numbers = (signal.SIGTERM, signal.SIGHUP)
+    before = [signal.signal(number, interrupt) for number in numbers]
+    try:
+        yield
+    finally:
+        for number, handler in zip(numbers, before, strict=True):
+            signal.signal(number, handler)
