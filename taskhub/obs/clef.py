@@ -37,7 +37,6 @@ def clef(clock: Callable[[], datetime] = utc_now) -> Render:
 
     def render(_logger: Any, _method: str, fields: Fields) -> bytes:
         fields["@t"] = clock()
-        fields["@m"] = fields.pop("event")
         try:
             line = encode(fields)
         except (TypeError, ValueError, OverflowError):  # a lone surrogate, a number past 64 bits

@@ -13,7 +13,7 @@ from taskhub.obs.telemetry import Level
 Look = Literal["clef", "console", "colour"]
 """How lines look: JSON, or columns without or with colours."""
 
-_SHOWN = frozenset({"event", "@t", "@m", "@i", "@l", "@x", "lvl", "app", "unit", "ActorId"})
+_SHOWN = frozenset({"@t", "@m", "@i", "@l", "@x", "lvl", "app", "unit", "ActorId"})
 _CONTROLS = re.compile(f"[\x00-\x08\x0b-\x1f]|{UNSAFE.pattern}")
 _WORDS = {
     Level.DEBUG.value: ("debug", "\x1b[2m"),
@@ -43,7 +43,7 @@ def console(*, colour: bool, clock: Callable[[], datetime] = utc_now) -> Render:
         word, paint = _WORDS[shown["lvl"]]
         time = f"{clock().astimezone():%H:%M:%S.%f}"[:-3]
         who = f"{safe(shown.get('ActorId') or shown['unit']):<16}"
-        message, rest = safe(shown["event"]), _rest(shown)
+        message, rest = safe(shown["@m"]), _rest(shown)
         if colour:
             time, word, rest = f"{_DIM}{time}{_END}", f"{paint}{word}{_END}", _dimmed(rest)
         line = f"{time} {word} {who} {message}{rest}{_trace(shown)}"
@@ -63,7 +63,7 @@ def _written_out(found: re.Match[str]) -> str:
 
 def _rest(shown: Mapping[str, Any]) -> str:
     """The properties that the sentence has not told."""
-    message = str(shown["event"])
+    message = str(shown["@m"])
     told = [
         f"{safe(name)}={safe(value)}"
         for name, value in shown.items()

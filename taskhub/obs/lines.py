@@ -14,10 +14,8 @@ Told = tuple[str, dict[str, Any]]
 
 FIELDS_LIMIT = 32
 """Properties that a handler may give to one line."""
-RESERVED = frozenset(
-    "app unit lvl ActorId TaskId Attempt TraceId event self method_name".split()  # noqa: SIM905
-)
-"""Names that a handler's own property may not take: those of ours, and the logger's parameters."""
+RESERVED = frozenset({"app", "unit", "lvl", "ActorId", "TaskId", "Attempt", "TraceId"})
+"""Names that a handler's own property may not take: they are ours."""
 
 
 class Line(NamedTuple):
@@ -35,6 +33,11 @@ class Line(NamedTuple):
 def filled(properties: dict[str, Any]) -> dict[str, Any]:
     """Without the texts that are empty: what is not known is not written."""
     return {name: value for name, value in properties.items() if value != ""}
+
+
+def _ms(seconds: float) -> float:
+    """Milliseconds, to the microsecond; a third of what round() takes."""
+    return int(seconds * 1e6 + 0.5) / 1e3
 
 
 def _created(event: t.TaskCreated) -> Told:
@@ -58,7 +61,7 @@ def _started(event: t.TaskStarted) -> Told:
         "Attempt": event.attempt,
         "Type": event.type,
         "Queue": event.queue,
-        "WaitedMs": round(event.waited * 1000, 3),
+        "WaitedMs": _ms(event.waited),
     }
     if event.trace_id:
         properties["TraceId"] = event.trace_id
@@ -66,7 +69,7 @@ def _started(event: t.TaskStarted) -> Told:
 
 
 def _processed(event: t.TaskProcessed) -> Told:
-    milliseconds = round(event.duration * 1000, 3)
+    milliseconds = _ms(event.duration)
     properties: dict[str, Any] = {
         "Id": event.task_id,
         "DurationMs": milliseconds,
@@ -282,7 +285,7 @@ def _reload_refused(event: t.ReloadRefused) -> Told:
 
 
 def _request_served(event: t.RequestServed) -> Told:
-    milliseconds = round(event.seconds * 1000, 3)
+    milliseconds = _ms(event.seconds)
     what = f"{event.method} {event.route} {event.status}"
     return f"RequestServed {what} {milliseconds:.1f} ms", filled(
         {

@@ -29,11 +29,18 @@ class Sink(Protocol):
 
 
 class _Logger(structlog.BoundLoggerBase):
-    """A bound logger that says a sentence; which level it has is bound."""
+    """A bound logger that says a sentence; which level it has is bound.
+
+    It goes the way of structlog's own loggers, but hands one dict on and not three copies of it.
+    """
 
     def say(self, sentence: str, properties: dict[str, Any]) -> None:
         """Write one line."""
-        self._proxy_to_logger("write", sentence, **properties)
+        line: Any = self._context | properties
+        line["@m"] = sentence
+        for process in self._processors:
+            line = process(self._logger, "write", line)
+        self._logger.write(line)
 
 
 def _nothing(_event: Any) -> None:
