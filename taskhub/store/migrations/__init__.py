@@ -1,0 +1,33 @@
+"""How the schema moves: Alembic's revisions in order, and the few names that need no Alembic.
+
+A store only compares one word with `NEWEST` when it opens; Alembic and SQLAlchemy are imported when
+the schema must really be moved, or shown as SQL text.
+"""
+
+from __future__ import annotations
+
+from taskhub.errors import SchemaNewer, SchemaOlder
+from taskhub.ports import SchemaState
+
+REVISIONS = ("0001",)
+"""Every revision, oldest first; a test holds this beside the files in `versions/`."""
+
+NEWEST = REVISIONS[-1]
+
+
+def state(found: str | None) -> SchemaState:
+    """What the revision found in a database means; `found` None: an empty database."""
+    if found is None:
+        return SchemaState(None, NEWEST, REVISIONS)
+    if found not in REVISIONS:
+        return SchemaState(found, NEWEST, ())
+    return SchemaState(found, NEWEST, REVISIONS[REVISIONS.index(found) + 1 :])
+
+
+def refuse_unless_newest(found: str | None) -> None:
+    """Raise SchemaOlder or SchemaNewer unless the schema is the one that this version needs."""
+    if found == NEWEST:
+        return
+    if found is None:
+        raise SchemaOlder("The database is empty. Run `taskhub db ensure`.")
+    raise SchemaOlder if found in REVISIONS else SchemaNewer

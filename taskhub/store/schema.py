@@ -1,0 +1,158 @@
+"""The tables as one SQLAlchemy metadata: where the migrations lead, what they are compared with.
+
+Imported only where the schema is made, moved or checked: a running store speaks its own SQL. Times
+of day are whole microseconds since 1970 UTC; `LeaseUntil` is in seconds of the clock that the
+database keeps leases by. The big columns stand last, so that the small ones are read without them.
+"""
+
+from __future__ import annotations
+
+from sqlalchemy import (
+    BigInteger,
+    Column,
+    Float,
+    Index,
+    Integer,
+    LargeBinary,
+    MetaData,
+    String,
+    Table,
+    Text,
+    text,
+)
+
+PENDING = text('"Status" = \'Pending\' AND "Suspect" = 0')
+SUSPECT = text('"Status" = \'Pending\' AND "Suspect" = 1')
+PROCESSING = text("\"Status\" = 'Processing'")
+NOT_PROCESSING = text("\"Status\" <> 'Processing'")
+
+metadata = MetaData()
+
+tasks = Table(
+    "Tasks",
+    metadata,
+    Column("Id", String(36), primary_key=True),
+    Column("Title", String(200), nullable=False),
+    Column("Type", String(100), nullable=False),
+    Column("Queue", String(100), nullable=False),
+    Column("Priority", Integer, nullable=False),
+    Column("Status", String(10), nullable=False, server_default=text("'Pending'")),
+    Column("Attempts", Integer, nullable=False, server_default=text("0")),
+    Column("MaxAttempts", Integer, nullable=False),
+    Column("TimeoutSeconds", Float, nullable=False),
+    Column("RunAt", BigInteger, nullable=False),
+    Column("CreatedAt", BigInteger, nullable=False),
+    Column("UpdatedAt", BigInteger, nullable=False),
+    Column("StartedAt", BigInteger),
+    Column("FinishedAt", BigInteger),
+    Column("Fence", BigInteger, nullable=False, server_default=text("0")),
+    Column("LeaseOwner", String(200)),
+    Column("LeaseUntil", Float),
+    Column("Suspect", Integer, nullable=False, server_default=text("0")),
+    Column("CancelRequested", Integer, nullable=False, server_default=text("0")),
+    Column("CreatedBy", String(200), nullable=False),
+    Column("UniqueKey", String(255)),
+    Column("TraceParent", String(100)),
+    Column("Progress", Text),
+    Column("Error", Text),
+    Column("Payload", Text, nullable=False),
+    Column("Result", Text),
+)
+"""One row per task. Ids are UUIDv7, sorted by creation: `CreatedAt` needs no index of its own."""
+
+Index(
+    "Tasks_Claim",
+    *(tasks.c.Type, tasks.c.Queue, tasks.c.Priority.desc(), tasks.c.RunAt, tasks.c.Id),
+    sqlite_where=PENDING,
+)
+Index(
+    "Tasks_Suspects",
+    *(tasks.c.Type, tasks.c.Queue, tasks.c.Priority.desc(), tasks.c.RunAt, tasks.c.Id),
+    sqlite_where=SUSPECT,
+)
+Index("Tasks_Leases", tasks.c.LeaseOwner, sqlite_where=PROCESSING)
+Index(
+    "Tasks_Status",
+    *(tasks.c.Status, tasks.c.Type, tasks.c.Queue, tasks.c.Id),
+    sqlite_where=NOT_PROCESSING,
+)
+
+events = Table(
+    "Events",
+    metadata,
+    Column("Seq", Integer, primary_key=True),
+    Column("At", BigInteger, nullable=False),
+    Column("Type", String(20), nullable=False),
+    Column("TaskId", String(36), nullable=False),
+    Column("Data", Text),
+)
+"""What happened, appended in the transaction of the change that it tells of."""
+
+audit = Table(
+    "Audit",
+    metadata,
+    Column("Id", Integer, primary_key=True),
+    Column("At", BigInteger, nullable=False),
+    Column("Message", Text, nullable=False),
+    Column("Actor", String(200), nullable=False),
+    Column("TaskId", String(36)),
+)
+"""Heartbeats and administrative acts: appended, never changed (a trigger), pruned by age alone."""
+
+idempotency_keys = Table(
+    "IdempotencyKeys",
+    metadata,
+    Column("Principal", String(200), primary_key=True),
+    Column("Key", String(255), primary_key=True),
+    Column("RequestHash", String(128), nullable=False),
+    Column("TaskId", String(36), nullable=False),
+    Column("ExpiresAt", BigInteger, nullable=False),
+    Column("Answer", LargeBinary, nullable=False),
+)
+Index("IdempotencyKeys_ExpiresAt", idempotency_keys.c.ExpiresAt)
+
+unique_keys = Table(
+    "UniqueKeys",
+    metadata,
+    Column("Type", String(100), primary_key=True),
+    Column("Key", String(255), primary_key=True),
+    Column("TaskId", String(36), nullable=False),
+    Column("ExpiresAt", BigInteger),
+)
+
+types = Table(
+    "Types",
+    metadata,
+    Column("Name", String(100), primary_key=True),
+    Column("Schema", Text, nullable=False),
+    Column("RegisteredBy", String(200), nullable=False),
+    Column("RegisteredAt", BigInteger, nullable=False),
+    Column("Paused", Integer, nullable=False, server_default=text("0")),
+)
+
+queues = Table(
+    "Queues",
+    metadata,
+    Column("Name", String(100), primary_key=True),
+    Column("Paused", Integer, nullable=False, server_default=text("0")),
+    Column("UpdatedAt", BigInteger, nullable=False),
+    Column("UpdatedBy", String(200), nullable=False),
+)
+
+schedules = Table(
+    "Schedules",
+    metadata,
+    Column("Name", String(100), primary_key=True),
+    Column("Cron", String(200), nullable=False),
+    Column("TimeZone", String(100), nullable=False, server_default=text("'UTC'")),
+    Column("Title", String(200), nullable=False),
+    Column("Type", String(100), nullable=False),
+    Column("Queue", String(100), nullable=False),
+    Column("Priority", Integer, nullable=False, server_default=text("0")),
+    Column("Enabled", Integer, nullable=False, server_default=text("1")),
+    Column("NextAt", BigInteger),
+    Column("LastAt", BigInteger),
+    Column("UpdatedAt", BigInteger, nullable=False),
+    Column("UpdatedBy", String(200), nullable=False),
+    Column("Payload", Text, nullable=False),
+)

@@ -1,0 +1,96 @@
+"""Acts on single tasks, and what is kept beside them: audit, types, and the end of old rows."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from taskhub.model import EventType, Status, TaskId, TaskItem, micros_from_utc
+from taskhub.ports import (
+    Audit,
+    Cancel,
+    Changed,
+    Missing,
+    Prune,
+    Register,
+    Requeue,
+    Touched,
+    Unchanged,
+)
+from taskhub.store.sqlite.batch import Batch
+from taskhub.store.sqlite.ids import first_id_at
+from taskhub.store.sqlite.rows import json, task_of
+
+
+def cancel(batch: Batch, group: Sequence[tuple[int, Cancel]]) -> None:
+    """End what is Pending, flag what is Processing (flagging twice changes nothing more)."""
+    changed = _act(batch, "cancel", group, repeatable=Status.PROCESSING)
+    for item in changed:
+        if item.status is Status.CANCELLED:
+            batch.tell(EventType.CANCELLED, item.id, item.title)
+
+
+def requeue(batch: Batch, group: Sequence[tuple[int, Requeue]]) -> None:
+    """Let what has failed or was cancelled begin anew."""
+    for item in _act(batch, "requeue", group, repeatable=None):
+        batch.tell(EventType.RETRYING, item.id, item.title)
+
+
+def _act(
+    batch: Batch,
+    statement: str,
+    group: Sequence[tuple[int, Cancel | Requeue]],
+    repeatable: Status | None,
+) -> list[TaskItem]:
+    """Change the rows that allow it; a second act of the batch on one row sees the first."""
+    ids = list(dict.fromkeys(write.id for _, write in group))
+    values = {"ids": json(ids), "now": batch.now.micros}
+    changed = {row[0]: task_of(row) for row in batch.ask(statement, values)}
+    others = _others(batch, [id_ for id_ in ids if id_ not in changed])
+    seen: set[TaskId] = set()
+    for place, write in group:
+        if item := changed.get(write.id):
+            again = write.id in seen and item.status is not repeatable
+            batch.results[place] = Unchanged(item) if again else Changed(item)
+            seen.add(write.id)
+        else:
+            item = others.get(write.id)
+            batch.results[place] = Missing() if item is None else Unchanged(item)
+    return list(changed.values())
+
+
+def _others(batch: Batch, ids: Sequence[TaskId]) -> dict[TaskId, TaskItem]:
+    rows = batch.ask("get", {"ids": json(ids)}) if ids else []
+    return {row[0]: task_of(row) for row in rows}
+
+
+def audit(batch: Batch, group: Sequence[tuple[int, Audit]]) -> None:
+    """Append to the audit log."""
+    now = batch.now.micros
+    rows = [(now, write.message, write.actor, write.task_id) for _, write in group]
+    batch.each("audit", rows)
+    batch.results.update((place, Touched(1)) for place, _ in group)
+
+
+def register(batch: Batch, group: Sequence[tuple[int, Register]]) -> None:
+    """Make types known; what is known already is not written again."""
+    now = batch.now.micros
+    for place, write in group:
+        rows = [(info.name, json(info.schema), info.registered_by, now) for info in write.types]
+        batch.results[place] = Touched(batch.each("register", rows))
+
+
+def prune(batch: Batch, group: Sequence[tuple[int, Prune]]) -> None:
+    """Delete what is old enough, a limited number of rows at a time."""
+    for place, write in group:
+        ages = {
+            "prune_tasks": micros_from_utc(write.tasks_before),
+            "prune_keys": batch.now.micros,
+            "prune_events": micros_from_utc(write.events_before),
+            "prune_audit": micros_from_utc(write.audit_before),
+        }
+        count = 0
+        for statement, before in ages.items():
+            values = {"before": before, "before_id": first_id_at(before, later=True)}
+            values |= {"now": batch.now.micros, "limit": write.limit}
+            count += batch.change(statement, values)
+        batch.results[place] = Touched(count)

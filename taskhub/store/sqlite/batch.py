@@ -1,0 +1,126 @@
+"""One transaction's writes: sorted by kind, each kind by few statements, one result for each write.
+
+A batch is as if its writes were made one after the other in the order of `KINDS` (those of one kind
+in the order in which they were given): outcomes come before claims, so what is freed is claimed.
+"""
+
+from __future__ import annotations
+
+import sqlite3
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+from taskhub.model import Event, EventType, TaskId
+from taskhub.ports import Committed, Refused, Result, Write
+from taskhub.store.sql import load
+from taskhub.store.sqlite.clock import Moment
+from taskhub.store.sqlite.rows import Insert, Row
+
+ENDS = {
+    "Pending": EventType.RETRYING,
+    "Done": EventType.DONE,
+    "Failed": EventType.FAILED,
+    "Cancelled": EventType.CANCELLED,
+}
+"""What is told when a row that was Processing comes to say this."""
+
+BAD_DATA = (
+    sqlite3.IntegrityError,
+    sqlite3.DataError,
+    sqlite3.ProgrammingError,
+    sqlite3.InterfaceError,
+    OverflowError,
+    TypeError,
+    ValueError,
+)
+"""Errors that one row's values can cause; then each write is tried alone."""
+
+
+class Statements:
+    """The texts of this folder's `.sql` files, and the inserts that take many rows."""
+
+    def __init__(self) -> None:
+        """Read the files."""
+        self.text = load("taskhub.store.sqlite")
+        self.create = Insert(self.text["create"])
+        self.happened = Insert(self.text["happened"])
+
+
+@dataclass(slots=True)
+class Batch:
+    """What the steps of one batch share: where, when, and what has come of it so far."""
+
+    connection: sqlite3.Connection
+    statements: Statements
+    now: Moment
+    results: dict[int, Result] = field(default_factory=dict)
+    events: list[Event] = field(default_factory=list)
+    history: list[Row] = field(default_factory=list)
+
+    def ask(self, name: str, values: Mapping[str, object]) -> list[Row]:
+        """Run one statement and have all its rows."""
+        return self.connection.execute(self.statements.text[name], values).fetchall()
+
+    def change(self, name: str, values: Mapping[str, object]) -> int:
+        """Run one statement and have the number of rows that it has changed."""
+        return self.connection.execute(self.statements.text[name], values).rowcount
+
+    def each(self, name: str, rows: Sequence[Row]) -> int:
+        """Run one short statement for each row."""
+        return self.connection.executemany(self.statements.text[name], rows).rowcount
+
+    def tell(self, kind: EventType, id: TaskId, title: str, data: str | None = None) -> None:  # noqa: A002
+        """Have an event appended with this transaction, and published after it."""
+        self.events.append(Event(kind, id, title, self.now.utc))
+        self.history.append((self.now.micros, kind._value_, id, data))
+
+    def tell_ends(self, rows: Sequence[Row]) -> None:
+        """Tell what has become of rows given as (id, status, title, ...)."""
+        for row in rows:
+            self.tell(ENDS[row[1]], row[0], row[2])
+
+
+Step = Callable[[Batch, Sequence[tuple[int, Any]]], None]
+Kinds = Mapping[type[Any], Step]
+
+
+def commit(batch: Batch, kinds: Kinds, writes: Sequence[Write]) -> Committed:
+    """Do all writes; when one spoils the batch, do each alone and refuse only that one."""
+    connection = batch.connection
+    connection.execute("SAVEPOINT whole")
+    try:
+        apply(batch, kinds, list(enumerate(writes)))
+    except BAD_DATA:
+        connection.execute("ROLLBACK TO whole")
+        batch = Batch(connection, batch.statements, batch.now)
+        for place, write in enumerate(writes):
+            _apply_alone(batch, kinds, place, write)
+    connection.execute("RELEASE whole")
+    return Committed([batch.results[place] for place in range(len(writes))], batch.events)
+
+
+def _apply_alone(batch: Batch, kinds: Kinds, place: int, write: Write) -> None:
+    alone = Batch(batch.connection, batch.statements, batch.now)
+    batch.connection.execute("SAVEPOINT alone")
+    try:
+        apply(alone, kinds, [(place, write)])
+        batch.results.update(alone.results)
+        batch.events += alone.events
+    except BAD_DATA as error:
+        batch.connection.execute("ROLLBACK TO alone")
+        batch.results[place] = Refused(f"{type(error).__name__}: {error}")
+    batch.connection.execute("RELEASE alone")
+
+
+def apply(batch: Batch, kinds: Kinds, writes: Sequence[tuple[int, Write]]) -> None:
+    """Sort the writes by kind and do one kind after the other, then append what happened."""
+    groups: dict[type[Any], list[tuple[int, Any]]] = {}
+    for place, write in writes:
+        groups.setdefault(type(write), []).append((place, write))
+    for kind, step in kinds.items():
+        if group := groups.pop(kind, None):
+            step(batch, group)
+    if groups:
+        raise LookupError(f"no step for {next(iter(groups)).__name__}")
+    batch.statements.happened.run(batch.connection, batch.history)

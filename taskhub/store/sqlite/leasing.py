@@ -1,0 +1,107 @@
+"""Leases: handing tasks out, keeping them, giving them back, and freeing what nobody holds."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from operator import itemgetter
+
+from taskhub.model import Event, EventType, Owner, Status, TaskId
+from taskhub.ports import (
+    Claim,
+    Claimed,
+    Release,
+    Renew,
+    Renewed,
+    Sweep,
+    Swept,
+    Takeover,
+    Touched,
+)
+from taskhub.store.sqlite.batch import Batch
+from taskhub.store.sqlite.rows import Row, by_urgency, json, lease_of
+
+
+def claim(batch: Batch, group: Sequence[tuple[int, Claim]]) -> None:
+    """Hand out the most urgent due tasks, claim by claim."""
+    for place, write in group:
+        values = {
+            "owner": write.owner,
+            "until": batch.now.boottime + write.lease,
+            "now": batch.now.micros,
+            "types": json(write.types),
+            "queues": json(write.queues) if write.queues else None,
+            "limit": write.limit,
+        }
+        rows = batch.ask("claim_suspect" if write.suspects else "claim", values)
+        rows.sort(key=by_urgency)
+        batch.results[place] = Claimed([lease_of(row) for row in rows])
+        _tell_started(batch, rows)
+
+
+def _tell_started(batch: Batch, rows: Sequence[Row]) -> None:
+    now = batch.now
+    batch.events += [Event(EventType.STARTED, row[0], row[1], now.utc) for row in rows]
+    batch.history += [(now.micros, "TaskStarted", row[0], None) for row in rows]
+
+
+def renew(batch: Batch, group: Sequence[tuple[int, Renew]]) -> None:
+    """Extend leases; what is no longer held is named."""
+    for place, write in group:
+        values = {"held": json(write.held), "until": batch.now.boottime + write.lease}
+        rows = batch.ask("renew", values)
+        kept = {key for key, _ in rows}
+        lost = [key for key, _ in write.held if key not in kept]
+        batch.results[place] = Renewed(lost, [key for key, cancel in rows if cancel])
+
+
+def release(batch: Batch, group: Sequence[tuple[int, Release]]) -> None:
+    """Give claimed tasks back as if they had never been claimed."""
+    for place, write in group:
+        rows = batch.ask("release", {"held": json(write.held), "now": batch.now.micros})
+        batch.results[place] = Touched(len(rows))
+        batch.tell_ends(rows)
+
+
+def takeover(batch: Batch, group: Sequence[tuple[int, Takeover]]) -> None:
+    """Free what a dead owner held."""
+    for place, write in group:
+        started = None if write.started is None else json(write.started)
+        values = {"owner": write.owner, "started": started, "now": batch.now.micros}
+        batch.results[place] = _freed(batch, batch.ask("takeover", values))
+
+
+def sweep(batch: Batch, group: Sequence[tuple[int, Sweep]]) -> None:
+    """Free expired leases, and say which of the sweeper's own tasks somebody wants cancelled."""
+    for place, write in group:
+        values = {
+            "owner": write.owner,
+            "boot": _host(write.owner),
+            "held": json(write.held),
+            "living": json(write.living),
+            "lease": write.lease,
+            "boottime": batch.now.boottime,
+            "now": batch.now.micros,
+        }
+        swept = _freed(batch, batch.ask("sweep", values))
+        cancel = batch.ask("cancels", {"owner": write.owner})
+        batch.results[place] = Swept(
+            swept.requeued, swept.failed, swept.cancelled, [key for (key,) in cancel]
+        )
+
+
+def _freed(batch: Batch, rows: list[Row]) -> Swept:
+    rows.sort(key=itemgetter(0))
+    batch.tell_ends(rows)
+    return Swept(
+        _those(rows, Status.PENDING), _those(rows, Status.FAILED), _those(rows, Status.CANCELLED)
+    )
+
+
+def _those(rows: Sequence[Row], status: Status) -> list[TaskId]:
+    return [row[0] for row in rows if row[1] == status]
+
+
+def _host(owner: Owner) -> str:
+    """The part of an owner's name that says which boot it belongs to, its slash included."""
+    host, slash, _ = owner.partition("/")
+    return host + slash

@@ -1,0 +1,94 @@
+-- What readers ask. None of it takes a lock that a writer waits for.
+
+-- kinds = every (Status, Type, Queue) that has rows, found by jumping over the index Tasks_Status
+kinds (Status, Type, Queue) AS (
+    SELECT * FROM (SELECT Status, Type, Queue FROM Tasks INDEXED BY Tasks_Status
+                    WHERE Status <> 'Processing' ORDER BY Status, Type, Queue LIMIT 1)
+     UNION ALL
+    SELECT following.Status, following.Type, following.Queue
+      FROM kinds CROSS JOIN Tasks AS following
+        ON following.rowid = (
+            SELECT rowid FROM Tasks INDEXED BY Tasks_Status
+             WHERE Status <> 'Processing'
+               AND (Status, Type, Queue) > (kinds.Status, kinds.Type, kinds.Queue)
+             ORDER BY Status, Type, Queue LIMIT 1)
+)
+
+-- get: the tasks with these ids
+SELECT {task} FROM Tasks WHERE Id IN (SELECT value FROM json_each(:ids));
+
+-- find: a page of all tasks, newest first; ids tell when they were made, so they bound the range
+SELECT {task} FROM Tasks
+ WHERE Id < :before_id AND Id >= :since_id AND CreatedAt >= :since AND CreatedAt < :before
+ ORDER BY Id DESC LIMIT :limit;
+
+-- find_some: a page of the tasks of a status, a type, a queue, or all three, newest first
+-- Takes a page from each kind that matches and the newest of those: a seek for each kind, however
+-- many rows do not match. Rows that are Processing are few and have an index of their own.
+WITH RECURSIVE {kinds}, picked (Row) AS (
+    SELECT one.rowid
+      FROM kinds CROSS JOIN Tasks AS one
+        ON one.rowid IN (SELECT rowid FROM Tasks INDEXED BY Tasks_Status
+                          WHERE Status <> 'Processing' AND Status = kinds.Status
+                            AND Type = kinds.Type AND Queue = kinds.Queue
+                            AND Id < :before_id AND Id >= :since_id
+                            AND CreatedAt >= :since AND CreatedAt < :before
+                          ORDER BY Id DESC LIMIT :limit)
+     WHERE kinds.Status = ifnull(:status, kinds.Status)
+       AND kinds.Type = ifnull(:type, kinds.Type) AND kinds.Queue = ifnull(:queue, kinds.Queue)
+     UNION ALL
+    SELECT rowid FROM Tasks INDEXED BY Tasks_Leases
+     WHERE Status = 'Processing' AND ifnull(:status, 'Processing') = 'Processing'
+       AND Type = ifnull(:type, Type) AND Queue = ifnull(:queue, Queue)
+       AND Id < :before_id AND Id >= :since_id AND CreatedAt >= :since AND CreatedAt < :before
+)
+SELECT {task} FROM Tasks WHERE rowid IN (SELECT Row FROM picked) ORDER BY Id DESC LIMIT :limit;
+
+-- counts: how many tasks of each queue live, and when the one due longest was due
+SELECT Queue, Status, count(*), min(RunAt) FROM (
+    SELECT Queue, Status, RunAt FROM Tasks INDEXED BY Tasks_Claim
+     WHERE Status = 'Pending' AND Suspect = 0
+     UNION ALL
+    SELECT Queue, Status, RunAt FROM Tasks INDEXED BY Tasks_Suspects
+     WHERE Status = 'Pending' AND Suspect = 1
+     UNION ALL
+    SELECT Queue, Status, RunAt FROM Tasks INDEXED BY Tasks_Leases WHERE Status = 'Processing')
+ GROUP BY Queue, Status;
+
+-- owners: who holds leases now
+SELECT DISTINCT LeaseOwner FROM Tasks INDEXED BY Tasks_Leases WHERE Status = 'Processing';
+
+-- types: every type that was registered
+SELECT Name, Schema, RegisteredBy FROM Types ORDER BY Name;
+
+-- next_due: when the first Pending task that waits in no paused queue is due
+WITH RECURSIVE levels (Type, Queue, Priority, RunAt) AS (
+    SELECT * FROM (SELECT Type, Queue, Priority, RunAt FROM Tasks INDEXED BY Tasks_Claim
+                    WHERE Status = 'Pending' AND Suspect = 0
+                    ORDER BY Type, Queue, Priority DESC, RunAt LIMIT 1)
+     UNION ALL
+    SELECT following.Type, following.Queue, following.Priority, following.RunAt
+      FROM levels CROSS JOIN Tasks AS following
+        ON following.rowid = coalesce(
+            (SELECT rowid FROM Tasks INDEXED BY Tasks_Claim
+              WHERE Status = 'Pending' AND Suspect = 0 AND Type = levels.Type
+                AND Queue = levels.Queue AND Priority < levels.Priority
+              ORDER BY Priority DESC, RunAt LIMIT 1),
+            (SELECT rowid FROM Tasks INDEXED BY Tasks_Claim
+              WHERE Status = 'Pending' AND Suspect = 0 AND Type = levels.Type
+                AND Queue > levels.Queue
+              ORDER BY Queue, Priority DESC, RunAt LIMIT 1),
+            (SELECT rowid FROM Tasks INDEXED BY Tasks_Claim
+              WHERE Status = 'Pending' AND Suspect = 0 AND Type > levels.Type
+              ORDER BY Type, Queue, Priority DESC, RunAt LIMIT 1))
+)
+SELECT min(RunAt) FROM (
+    SELECT RunAt, Queue, Type FROM levels
+     UNION ALL
+    SELECT RunAt, Queue, Type FROM Tasks INDEXED BY Tasks_Suspects
+     WHERE Status = 'Pending' AND Suspect = 1) AS waiting
+ WHERE NOT EXISTS (SELECT 1 FROM Queues WHERE Name = waiting.Queue AND Paused)
+   AND NOT EXISTS (SELECT 1 FROM Types WHERE Name = waiting.Type AND Paused);
+
+-- revision: which schema this is
+SELECT version_num FROM alembic_version;

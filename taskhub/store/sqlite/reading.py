@@ -1,0 +1,145 @@
+"""Readers: a few connections of their own, which never wait for a writer and never hold one up."""
+
+from __future__ import annotations
+
+import asyncio
+import sqlite3
+from collections.abc import AsyncIterator, Mapping, Sequence
+from contextlib import asynccontextmanager, suppress
+from pathlib import Path
+
+import aiosqlite
+import msgspec
+
+from taskhub.errors import StoreLocked
+from taskhub.model import Owner, TaskId, TaskItem, TypeInfo, micros_from_utc
+from taskhub.ports import Page, QueueCount, TaskQuery
+from taskhub.store.sqlite.clock import Clock
+from taskhub.store.sqlite.ids import FIRST, LAST, first_id_at
+from taskhub.store.sqlite.rows import STATUS, Row, json, task_of
+from taskhub.store.sqlite.session import BUSY_MS, trouble_of
+
+CONNECTIONS = 2
+FOREVER = 1 << 62  # microseconds: later than any time
+
+
+class Readers:
+    """What the store answers without changing anything."""
+
+    def __init__(self, path: Path, statements: Mapping[str, str], clock: Clock) -> None:
+        """Make ready; connections are made when they are needed."""
+        self._path, self._statements, self._clock = path, statements, clock
+        self._free: asyncio.LifoQueue[aiosqlite.Connection | None] = asyncio.LifoQueue()
+        self._open: set[aiosqlite.Connection] = set()
+
+    async def open(self) -> None:
+        """Allow reading, and try it once; raises Trouble."""
+        self._free = asyncio.LifoQueue()
+        for _ in range(CONNECTIONS):
+            self._free.put_nowait(None)
+        await self._ask("revision")
+
+    async def close(self) -> None:
+        """Give connections and threads back, stopping what still runs; may be called twice."""
+        while self._open:
+            connection = self._open.pop()
+            with suppress(sqlite3.Error, ValueError):  # ValueError: it never came to be open
+                await connection.interrupt()
+                await connection.close()
+
+    async def get(self, ids: Sequence[TaskId]) -> list[TaskItem]:
+        """The tasks that exist, in the order asked."""
+        rows = await self._ask("get", {"ids": json(ids)})
+        found = {row[0]: row for row in rows}
+        return [task_of(found[id_]) for id_ in ids if id_ in found]
+
+    async def find(self, query: TaskQuery) -> Page:
+        """One page: a row more than asked for tells whether there is a next one."""
+        some = query.status or query.type or query.queue
+        rows = await self._ask("find_some" if some else "find", _page_values(query))
+        items = [task_of(row) for row in rows[: query.limit]]
+        return Page(items, items[-1].id if len(rows) > query.limit else None)
+
+    async def counts(self) -> list[QueueCount]:
+        """Depths of the live states by queue."""
+        now = self._clock.time_of_day()
+        return [
+            QueueCount(queue, STATUS[status], count, max(0, now - due) / 1e6)
+            for queue, status, count, due in await self._ask("counts")
+        ]
+
+    async def owners(self) -> list[Owner]:
+        """Who holds leases now."""
+        return [owner for (owner,) in await self._ask("owners")]
+
+    async def types(self) -> list[TypeInfo]:
+        """Every type that was registered."""
+        rows = await self._ask("types")
+        return [TypeInfo(name, msgspec.json.decode(schema), by) for name, schema, by in rows]
+
+    async def next_due(self) -> float | None:
+        """Seconds until the first Pending task is due."""
+        ((due,),) = await self._ask("next_due")
+        return None if due is None else max(0, due - self._clock.time_of_day()) / 1e6
+
+    async def _ask(self, name: str, values: Mapping[str, object] | None = None) -> list[Row]:
+        async with self._borrowed() as connection:
+            rows = await connection.execute_fetchall(self._statements[name], dict(values or {}))
+            return list(map(tuple, rows))
+
+    @asynccontextmanager
+    async def _borrowed(self) -> AsyncIterator[aiosqlite.Connection]:
+        """A connection for one question; it goes back whole, or a new one is made next time."""
+        connection = await self._free.get()
+        try:
+            if connection is None:
+                connection = await self._connect()
+            yield connection
+        except sqlite3.Error as error:
+            trouble = trouble_of(error)
+            if connection is not None and not isinstance(trouble, StoreLocked):
+                await self._drop(connection)
+                connection = None
+            raise trouble or error from error
+        except asyncio.CancelledError:
+            if connection is not None:
+                await connection.interrupt()
+            raise
+        finally:
+            self._free.put_nowait(connection)
+
+    async def _connect(self) -> aiosqlite.Connection:
+        uri = f"{self._path.absolute().as_uri()}?mode=rw"
+        connection = aiosqlite.connect(uri, uri=True, isolation_level=None)
+        connection._thread.daemon = True  # noqa: SLF001 - else a crash before close hangs the exit
+        self._open.add(connection)
+        try:
+            await connection
+            await connection.execute_fetchall(f"PRAGMA busy_timeout = {BUSY_MS}")
+            await connection.execute_fetchall("PRAGMA query_only = ON")
+        except BaseException:
+            await self._drop(connection)
+            raise
+        return connection
+
+    async def _drop(self, connection: aiosqlite.Connection) -> None:
+        self._open.discard(connection)
+        with suppress(sqlite3.Error, ValueError):
+            await connection.close()
+
+
+def _page_values(query: TaskQuery) -> dict[str, object]:
+    """What `find` and `find_some` take: the range of time as times and as bounds on the ids."""
+    since = None if query.created_from is None else micros_from_utc(query.created_from)
+    before = None if query.created_to is None else micros_from_utc(query.created_to)
+    last = LAST if before is None else first_id_at(before, later=True)
+    return {
+        "status": query.status and query.status.value,
+        "type": query.type,
+        "queue": query.queue,
+        "since": 0 if since is None else since,
+        "before": FOREVER if before is None else before,
+        "since_id": FIRST if since is None else first_id_at(since, later=False),
+        "before_id": last if query.cursor is None else min(last, query.cursor),
+        "limit": query.limit + 1,
+    }

@@ -1,0 +1,124 @@
+"""Rows to tasks and back, by position and cheaply; claim.sql has the columns in the same order."""
+
+from __future__ import annotations
+
+import sqlite3
+from collections.abc import Sequence
+from datetime import datetime
+from typing import Any
+
+import msgspec
+
+from taskhub.model import Lease, Status, TaskItem, micros_from_utc, utc_from_micros
+
+STATUS = {status.value: status for status in Status}
+WIDTH = 20  # columns of a task; what follows belongs to the lease
+ERROR_LIMIT = 4_000  # characters of an error that are kept
+SIZES = tuple(1 << power for power in range(9))
+
+Row = tuple[Any, ...]
+
+_json = msgspec.json.Encoder()
+
+
+def json(value: object) -> str:
+    """A value as one JSON parameter of a statement."""
+    return _json.encode(value).decode()
+
+
+def task_of(row: Row) -> TaskItem:
+    """The task that a row of the `task` columns holds."""
+    created, updated, run, started, finished = row[10:15]
+    made = utc_from_micros(created)
+    return TaskItem(
+        id=row[0],
+        title=row[1],
+        type=row[2],
+        queue=row[3],
+        priority=row[4],
+        status=STATUS[row[5]],
+        attempts=row[6],
+        max_attempts=row[7],
+        timeout_seconds=float(row[8]),
+        cancel_requested=bool(row[9]),
+        created_at=made,
+        updated_at=made if updated == created else utc_from_micros(updated),
+        run_at=made if run == created else utc_from_micros(run),
+        started_at=None if started is None else utc_from_micros(started),
+        finished_at=None if finished is None else utc_from_micros(finished),
+        created_by=row[15],
+        error=row[16],
+        progress=_raw(row[17]),
+        payload=msgspec.Raw(row[18]),
+        result=_raw(row[19]),
+    )
+
+
+def _raw(text: str | None) -> msgspec.Raw | None:
+    return None if text is None else msgspec.Raw(text)
+
+
+def lease_of(row: Row) -> Lease:
+    """The lease that a row of a claim holds."""
+    fence, suspect, trace_parent = row[WIDTH:]
+    return Lease(item=task_of(row), fence=fence, suspect=bool(suspect), trace_parent=trace_parent)
+
+
+def by_urgency(row: Row) -> tuple[int, int, str]:
+    """Sorts rows of a claim: most urgent first."""
+    return (-row[4], row[12], row[0])
+
+
+def new_row(item: TaskItem, trace_parent: str | None) -> Row:
+    """What the statement `create` takes."""
+    created = micros_from_utc(item.created_at)
+    return (
+        item.id,
+        item.title,
+        item.type,
+        item.queue,
+        item.priority,
+        item.max_attempts,
+        item.timeout_seconds,
+        _micros(item.run_at, item.created_at, created),
+        created,
+        _micros(item.updated_at, item.created_at, created),
+        item.created_by,
+        trace_parent,
+        str(item.payload, "utf-8"),
+    )
+
+
+def _micros(moment: datetime, known: datetime, micros: int) -> int:
+    return micros if moment is known else micros_from_utc(moment)
+
+
+def text_of(data: bytes | None) -> str | None:
+    """JSON as the column keeps it; raises UnicodeDecodeError when it is no UTF-8."""
+    return None if data is None else data.decode()
+
+
+def clean(error: str | None) -> str | None:
+    """An error that any reader can stand: cut to a limit, and nothing that is no text."""
+    if error is None:
+        return None
+    kept = error[:ERROR_LIMIT].replace("\0", "\ufffd")
+    return kept if kept.isascii() else kept.encode("utf-8", "replace").decode()
+
+
+class Insert:
+    """Many rows by few statements: a row each is what costs, so 1, 2, 4 ... 256 go at once."""
+
+    def __init__(self, statement: str) -> None:
+        """Take a statement that ends in `VALUES (?, ...)` for one row."""
+        head, values = statement.split("VALUES")
+        self._texts = tuple(f"{head}VALUES{','.join([values] * size)}" for size in SIZES)
+
+    def run(self, connection: sqlite3.Connection, rows: Sequence[Row]) -> None:
+        """Insert the rows in their order."""
+        start = 0
+        while left := len(rows) - start:
+            power = min(left.bit_length(), len(SIZES)) - 1
+            chunk = rows[start : start + SIZES[power]]
+            connection.execute(self._texts[power], [value for row in chunk for value in row])
+            start += SIZES[power]

@@ -1,0 +1,159 @@
+"""The store on a SQLite file: a writer thread, some reading connections, a lock beside the file."""
+
+from __future__ import annotations
+
+import sqlite3
+import threading
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import TypeVar
+
+from taskhub.model import Owner, TaskId, TaskItem, TypeInfo
+from taskhub.ports import (
+    Audit,
+    Cancel,
+    Claim,
+    Committed,
+    Create,
+    Finish,
+    Page,
+    Progress,
+    Prune,
+    QueueCount,
+    Register,
+    Release,
+    Renew,
+    Renewed,
+    Requeue,
+    SchemaState,
+    Sweep,
+    Takeover,
+    TaskQuery,
+    Write,
+)
+from taskhub.store import migrations
+from taskhub.store.sqlite import acts, creating, ending, leasing
+from taskhub.store.sqlite.batch import Batch, Kinds, Statements, commit
+from taskhub.store.sqlite.clock import Clock
+from taskhub.store.sqlite.hand import Hand
+from taskhub.store.sqlite.migrating import migrate, revision_in
+from taskhub.store.sqlite.reading import Readers
+from taskhub.store.sqlite.session import Session
+
+T = TypeVar("T")
+
+KINDS: Kinds = {
+    Register: acts.register,
+    Create: creating.create,
+    Finish: ending.finish,
+    Progress: ending.progress,
+    Renew: leasing.renew,
+    Release: leasing.release,
+    Takeover: leasing.takeover,
+    Sweep: leasing.sweep,
+    Cancel: acts.cancel,
+    Requeue: acts.requeue,
+    Claim: leasing.claim,
+    Audit: acts.audit,
+    Prune: acts.prune,
+}
+"""What is done for each kind of write, in the order in which a batch does them."""
+
+RENEWAL_TIMEOUT = 2.0  # seconds a renewal waits at most: the keeper has other leases to think of
+
+
+class SqliteStore:
+    """The `Store` port on one file; one host, any number of processes."""
+
+    def __init__(self, path: Path, lock_timeout: float = 5.0, clock: Clock | None = None) -> None:
+        """Make ready; a write waits `lock_timeout` seconds for others, then raises StoreLocked."""
+        self._path, self._lock_timeout = path, lock_timeout
+        self._clock = clock or Clock()
+        self._statements = Statements()
+        self._hand: Hand | None = None
+        self._writing = Session(path, lock_timeout=lock_timeout)
+        self._readers = Readers(path, self._statements.text, self._clock)
+        self._renewing = Session(
+            path, lock_timeout=min(lock_timeout, RENEWAL_TIMEOUT), synchronous="NORMAL"
+        )
+        self._one_renewal = threading.Lock()
+
+    async def open(self) -> None:
+        """Connect; raises SchemaNewer | SchemaOlder when the schema does not fit, or Trouble."""
+        self._hand = Hand("store-writer")
+        try:
+            migrations.refuse_unless_newest(await self._hand.call(revision_in, self._path))
+            await self._readers.open()
+        except BaseException:
+            await self.close()
+            raise
+
+    async def close(self) -> None:
+        """Give every connection and thread back; commits that wait are done first."""
+        await self._readers.close()
+        hand, self._hand = self._hand, None
+        if hand is not None:
+            self._writing.stop.set()
+            hand.call(self._writing.close)
+            await hand.close()
+            self._writing.stop.clear()
+        with self._one_renewal:
+            self._renewing.close()
+
+    async def commit(self, writes: Sequence[Write]) -> Committed:
+        """All in one durable transaction; a write that cannot be stored is `Refused` alone."""
+        assert self._hand is not None, "the store is not open"
+        return await self._hand.call(self._commit, self._writing, writes)
+
+    def renew(self, write: Renew) -> Renewed:
+        """Extend leases from any thread; needs not be on disk, for a lease ends with the power."""
+        with self._one_renewal:
+            answer = self._commit(self._renewing, [write]).results[0]
+        assert isinstance(answer, Renewed)
+        return answer
+
+    def _commit(self, session: Session, writes: Sequence[Write]) -> Committed:
+        def work(connection: sqlite3.Connection) -> Committed:
+            return commit(Batch(connection, self._statements, self._clock.read()), KINDS, writes)
+
+        return session.transaction(work)
+
+    async def get(self, ids: Sequence[TaskId]) -> list[TaskItem]:
+        """The tasks that exist, in the order asked."""
+        return await self._readers.get(ids)
+
+    async def find(self, query: TaskQuery) -> Page:
+        """One page, newest first."""
+        return await self._readers.find(query)
+
+    async def counts(self) -> list[QueueCount]:
+        """Depths of the live states by queue."""
+        return await self._readers.counts()
+
+    async def owners(self) -> list[Owner]:
+        """Who holds leases now."""
+        return await self._readers.owners()
+
+    async def types(self) -> list[TypeInfo]:
+        """Every type that a worker has registered."""
+        return await self._readers.types()
+
+    async def next_due(self) -> float | None:
+        """Seconds until the next Pending task is due; those in paused queues are not looked at."""
+        return await self._readers.next_due()
+
+    async def schema(self) -> SchemaState:
+        """Where the schema stands; needs no `open`, not even a file."""
+        return migrations.state(await self._once(revision_in, self._path))
+
+    async def migrate(self) -> list[str]:
+        """Bring the schema to the newest revision, one migrator at a time; needs no `open`."""
+        return await self._once(migrate, self._path, self._lock_timeout)
+
+    async def _once(self, function: Callable[..., T], *args: object) -> T:
+        """Have one call done by a thread that ends with it."""
+        hand = Hand("store-schema")
+        try:
+            return await hand.call(function, *args)
+        finally:
+            await hand.close()

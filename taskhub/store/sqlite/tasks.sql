@@ -1,0 +1,72 @@
+-- Making tasks, acts on single tasks, and what is kept beside them.
+
+-- create: one row per new task; what is not named here begins at its default
+INSERT INTO Tasks (Id, Title, Type, Queue, Priority, MaxAttempts, TimeoutSeconds, RunAt, CreatedAt,
+                   UpdatedAt, CreatedBy, TraceParent, Payload)
+VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?);
+
+-- happened: one row per event, in the order in which they happened
+INSERT INTO Events (At, Type, TaskId, Data) VALUES (?, ?, ?, ?);
+
+-- known_keys: the living answers among the keys asked for, each given as [principal, key]
+SELECT known.Principal, known.Key, known.RequestHash, known.Answer
+  FROM json_each(:keys) AS asked
+ CROSS JOIN IdempotencyKeys AS known
+    ON known.Principal = asked.value ->> 0 AND known.Key = asked.value ->> 1
+ WHERE known.ExpiresAt > :now;
+
+-- keep_key: remember the answer to a key; an expired one makes room
+INSERT OR REPLACE INTO IdempotencyKeys (Principal, Key, RequestHash, TaskId, ExpiresAt, Answer)
+VALUES (?, ?, ?, ?, ?, ?);
+
+-- cancel: end what is Pending, flag what is Processing
+UPDATE Tasks
+   SET Status = CASE Status WHEN 'Pending' THEN 'Cancelled' ELSE Status END,
+       FinishedAt = CASE Status WHEN 'Pending' THEN :now END,
+       CancelRequested = 1, UpdatedAt = :now
+ WHERE Id IN (SELECT value FROM json_each(:ids)) AND Status IN ('Pending', 'Processing')
+RETURNING {task};
+
+-- requeue: an operator's retry begins anew; the fence goes on, a suspect stays one
+UPDATE Tasks
+   SET Status = 'Pending', Attempts = 0, RunAt = :now, CancelRequested = 0, UpdatedAt = :now,
+       StartedAt = NULL, FinishedAt = NULL, Progress = NULL, Error = NULL, Result = NULL
+ WHERE Id IN (SELECT value FROM json_each(:ids)) AND Status IN ('Failed', 'Cancelled')
+RETURNING {task};
+
+-- audit: append to the audit log
+INSERT INTO Audit (At, Message, Actor, TaskId) VALUES (?, ?, ?, ?);
+
+-- register: make a type known; a pause of it stays
+INSERT INTO Types (Name, Schema, RegisteredBy, RegisteredAt) VALUES (?, ?, ?, ?)
+    ON CONFLICT (Name) DO UPDATE
+   SET Schema = excluded.Schema, RegisteredBy = excluded.RegisteredBy,
+       RegisteredAt = excluded.RegisteredAt
+ WHERE Schema <> excluded.Schema OR RegisteredBy <> excluded.RegisteredBy;
+
+-- prune_tasks: delete the oldest ended tasks; ids tell when they were made, so young ones are not read
+WITH RECURSIVE {kinds}
+DELETE FROM Tasks WHERE rowid IN (
+    SELECT old.rowid
+      FROM kinds CROSS JOIN Tasks AS old
+        ON old.rowid IN (SELECT rowid FROM Tasks INDEXED BY Tasks_Status
+                          WHERE Status <> 'Processing' AND Status = kinds.Status
+                            AND Type = kinds.Type AND Queue = kinds.Queue AND Id < :before_id
+                            AND FinishedAt < :before
+                          ORDER BY Id LIMIT :limit)
+     WHERE kinds.Status <> 'Pending'
+     LIMIT :limit);
+
+-- prune_keys: delete answers that nobody may ask for again
+DELETE FROM IdempotencyKeys WHERE rowid IN (
+    SELECT rowid FROM IdempotencyKeys WHERE ExpiresAt <= :now ORDER BY ExpiresAt LIMIT :limit);
+
+-- prune_events: delete the oldest; the newest stays, for the next Seq counts on from it
+DELETE FROM Events WHERE At < :before
+   AND Seq IN (SELECT Seq FROM Events ORDER BY Seq LIMIT :limit)
+   AND Seq < (SELECT max(Seq) FROM Events);
+
+-- prune_audit: delete the oldest entries; the newest stays, for the next Id counts on from it
+DELETE FROM Audit WHERE At < :before
+   AND Id IN (SELECT Id FROM Audit ORDER BY Id LIMIT :limit)
+   AND Id < (SELECT max(Id) FROM Audit);
