@@ -134,7 +134,6 @@ class Actors(Counted):
             t.ProcessChanged: self._process_changed,
             t.HookFailed: counts(self.hooks),
             t.LoopBlocked: counts(self.blocks),
-            t.LoopLag: self._lagged,
         }
 
     def short(self, actor: str) -> str:
@@ -150,7 +149,8 @@ class Actors(Counted):
     def _process_changed(self, event: t.ProcessChanged) -> None:
         self.exits[self.short(event.actor)].inc(event.what == "exited")
 
-    def _lagged(self, event: t.LoopLag) -> None:
+    def lagged(self, event: t.LoopLag) -> None:
+        """Keep one measurement."""
         self._lags.append(event.seconds)
         only(self.lag).value = max(self._lags)
 

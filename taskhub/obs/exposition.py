@@ -8,6 +8,7 @@ import time
 from collections.abc import Awaitable, Callable, Sequence
 from typing import TYPE_CHECKING
 
+from taskhub.errors import TaskHubError
 from taskhub.obs.merge import merge, openmetrics
 from taskhub.obs.metrics import render
 
@@ -64,7 +65,7 @@ class Exposition:
         try:
             async with asyncio.timeout(PATIENCE):
                 return await self._gather()
-        except OSError:  # TimeoutError too: half a picture is better than none
+        except (OSError, TaskHubError):  # TimeoutError too: half a picture is better than none
             return ()
 
     def _merged(self, others: Sequence[bytes]) -> bytes:

@@ -210,7 +210,8 @@ def _process_changed(event: t.ProcessChanged) -> Told:
 
 
 def _process_level(event: t.ProcessChanged) -> Level:
-    return Level.WARNING if event.what in {"exited", "killed"} else Level.INFO
+    went_well = event.what == "exited" and event.detail == "exit code 0"
+    return Level.WARNING if event.what in {"exited", "killed"} and not went_well else Level.INFO
 
 
 def _hook_failed(event: t.HookFailed) -> Told:

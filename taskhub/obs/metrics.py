@@ -12,6 +12,7 @@ from prometheus_client import CollectorRegistry, Metric, generate_latest
 from prometheus_client.openmetrics.exposition import generate_latest as generate_openmetrics
 from prometheus_client.registry import Collector
 
+from taskhub.obs import telemetry as t
 from taskhub.obs.counted import Actors, Tasks, World
 from taskhub.obs.meters import Family
 from taskhub.obs.process import process_metrics
@@ -57,6 +58,7 @@ class MetricsListener(Collector):
         self.tasks, self.actors, self.world = Tasks(), Actors(unit), World()
         self._groups = (self.tasks, self.actors, self.world)
         self._hears = self.tasks.hears | self.actors.hears | self.world.hears
+        self._hears[t.LoopLag] = self._lagged
         self._more: list[Family[Any]] = []
         self._tree: Callable[[], Iterable[ActorState]] = tuple
         self._dropped_lines: Callable[[], int] = int
@@ -83,12 +85,16 @@ class MetricsListener(Collector):
         self._dropped_lines = dropped
 
     def sample(self) -> None:
-        """Look at what only the loop's thread may look at; call it there before a render."""
+        """Look at what only the loop's thread may look at; call it there before a render.
+
+        Each LoopLag (they come from the loop, twice a second) does it too: so a render in a
+        thread of its own is right within half a second, even while the loop stands still.
+        """
         self._states = tuple(self._tree())
-        self.world.refresh()
 
     def collect(self) -> Iterator[Metric]:
         """Every metric of this process, for the registry."""
+        self.world.refresh()
         yield self._build_info()
         yield self._one("taskhub_log_lines_dropped", "Log lines lost.", self._dropped_lines())
         yield from process_metrics(self.unit)
@@ -99,6 +105,10 @@ class MetricsListener(Collector):
                 yield family.collect(self.unit)
         for family in self._more:
             yield family.collect(self.unit)
+
+    def _lagged(self, event: t.LoopLag) -> None:
+        self.actors.lagged(event)
+        self.sample()
 
     def _actor_metrics(self) -> Iterator[Metric]:
         for name, text, kind, read in _ACTOR_METRICS:

@@ -146,6 +146,25 @@ def test_trouble_that_ends_is_good_news() -> None:
     assert levels == ["Error", "Warning", "Information"]
 
 
+@pytest.mark.parametrize(
+    ("what", "detail", "level"),
+    [
+        ("spawned", "", "Information"),
+        ("exited", "exit code 0", "Information"),
+        ("exited", "exit code 70", "Warning"),
+        ("exited", "signal SIGKILL", "Warning"),
+        ("killed", "frozen", "Warning"),
+    ],
+)
+def test_a_process_that_ends_as_it_should_is_no_warning(what: str, detail: str, level: str) -> None:
+    """Each deploy stops every process."""
+    log, lines = listener()
+
+    log(t.ProcessChanged(actor="tree/worker-1", pid=1, what=what, detail=detail))
+
+    assert json.loads(lines[0])["lvl"] == level
+
+
 def test_an_event_that_nobody_described_is_told_by_its_fields() -> None:
     """Nothing is lost while its line is not yet written."""
 

@@ -10,6 +10,7 @@ from collections.abc import Sequence
 
 import pytest
 from prometheus_client.openmetrics.parser import text_string_to_metric_families as modern
+from taskhub.errors import StoreLocked
 from taskhub.obs import telemetry as t
 from taskhub.obs.exposition import KEEP, Exposition
 from taskhub.obs.merge import merge, openmetrics
@@ -161,7 +162,12 @@ async def test_others_that_do_not_answer_are_left_out() -> None:
     async def refused() -> Sequence[bytes]:
         raise ConnectionRefusedError
 
-    bodies = [await Exposition(listener("tree"), gather).body() for gather in (never, refused)]
+    async def locked() -> Sequence[bytes]:
+        raise StoreLocked
+
+    bodies = [
+        await Exposition(listener("tree"), gather).body() for gather in (never, refused, locked)
+    ]
 
     assert all(b'taskhub_heartbeats_total{unit="tree"} 1.0' in body for body in bodies)
 

@@ -217,17 +217,27 @@ def test_the_process_is_shown_as_the_kernel_sees_it() -> None:
 def test_a_heartbeat_ages() -> None:
     """Nothing before the first; then the time since the last, measured at each look."""
     listener = MetricsListener("worker-1")
-    listener.sample()
     before = value(listener, "taskhub_heartbeat_age_seconds")
 
     listener(t.Heartbeat())
-    listener.sample()
     first = value(listener, "taskhub_heartbeat_age_seconds")
-    listener.sample()
 
     assert before is None
     assert first is not None
     assert (value(listener, "taskhub_heartbeat_age_seconds") or 0) > first
+
+
+def test_actors_are_looked_at_whenever_the_loop_turns() -> None:
+    """A keeper's thread renders on its own: it must never read the tree of another thread."""
+    listener = MetricsListener("worker-1")
+    pool = ActorState("worker-1/pool", State.READY, 3.5, 0)
+    listener.watch_actors(lambda: [pool])
+    before = value(listener, "taskhub_actor_up", actor="pool")
+
+    listener(t.LoopLag(seconds=0.0))
+
+    assert before is None
+    assert value(listener, "taskhub_actor_up", actor="pool") == 1
 
 
 async def test_a_snapshot_is_looked_at_in_the_loop_and_rendered_beside_it() -> None:
