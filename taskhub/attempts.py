@@ -63,16 +63,16 @@ class Attempt(Protocol):
         """How long the handler ran (0 while it does)."""
 
 
-A = TypeVar("A", bound=Attempt)
+A_contra = TypeVar("A_contra", bound=Attempt, contravariant=True)
 
 
-class Runner(Protocol[A]):
+class Runner(Protocol[A_contra]):
     """Runs attempts; all methods belong to one event loop."""
 
-    async def run(self, attempt: A) -> Ended:
+    async def run(self, attempt: A_contra) -> Ended:
         """Run the handler to its end, or until it is stopped."""
 
-    def stop(self, attempt: A, reason: StopReason) -> None:
+    def stop(self, attempt: A_contra, reason: StopReason) -> None:
         """Tell the handler to stop; `run` then returns soon. After its end nothing happens."""
 
 

@@ -6,9 +6,13 @@ from collections.abc import Sequence
 
 import msgspec
 
-from taskhub.kernel.mailbox import Ask
+from taskhub.errors import Trouble
+from taskhub.kernel.mailbox import ActorFailed, Ask, MailboxClosed, MailboxFull
 from taskhub.model import Event, TaskId
 from taskhub.ports import Result, Write
+
+PASSING = (Trouble, MailboxFull, MailboxClosed, ActorFailed)
+"""What an ask of the store may end in that is not its sender's bug: try again later."""
 
 
 class Put(Ask[Sequence[Result]]):

@@ -5,8 +5,7 @@ from __future__ import annotations
 import asyncio
 from typing import TYPE_CHECKING
 
-from taskhub.actors.store import PASSING
-from taskhub.messages import Put
+from taskhub.messages import PASSING, Put
 from taskhub.obs.telemetry import Emit, LoopLag
 from taskhub.obs.telemetry import Heartbeat as HeartbeatSaved
 from taskhub.ports import Audit

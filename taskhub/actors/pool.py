@@ -13,11 +13,10 @@ import aiojobs
 
 from taskhub.actors.renewal import Renewal
 from taskhub.actors.settling import Settler
-from taskhub.actors.store import PASSING
 from taskhub.attempts import StopReason, Stubborn
 from taskhub.kernel.clock import boottime
 from taskhub.kernel.mailbox import MailboxClosed, MailboxFull
-from taskhub.messages import Put, Stop, Wake
+from taskhub.messages import PASSING, Put, Stop, Wake
 from taskhub.obs.telemetry import LeaseLost, TaskStarted
 from taskhub.ports import Claim, Claimed, Register
 

@@ -7,8 +7,7 @@ from contextlib import suppress
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING
 
-from taskhub.actors.store import PASSING
-from taskhub.messages import Put
+from taskhub.messages import PASSING, Put
 from taskhub.ports import Prune, Touched
 
 if TYPE_CHECKING:

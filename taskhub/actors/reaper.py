@@ -8,9 +8,8 @@ from contextlib import suppress
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from taskhub.actors.store import PASSING
 from taskhub.kernel.mailbox import MailboxClosed, MailboxFull
-from taskhub.messages import Put, Stop, Wake
+from taskhub.messages import PASSING, Put, Stop, Wake
 from taskhub.model import Owner, TaskId
 from taskhub.obs.telemetry import Emit, LeasesTaken
 from taskhub.ports import Sweep, Swept, Takeover

@@ -7,9 +7,8 @@ import time
 from contextlib import suppress
 from typing import TYPE_CHECKING
 
-from taskhub.actors.store import PASSING
 from taskhub.kernel.mailbox import MailboxClosed, MailboxFull
-from taskhub.messages import Publish, Wake
+from taskhub.messages import PASSING, Publish, Wake
 from taskhub.obs.telemetry import Depths, Emit
 
 if TYPE_CHECKING:

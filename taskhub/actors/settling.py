@@ -7,8 +7,7 @@ import random
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
-from taskhub.actors.store import PASSING
-from taskhub.messages import Put
+from taskhub.messages import PASSING, Put
 from taskhub.model import Status
 from taskhub.obs.telemetry import (
     Emit,

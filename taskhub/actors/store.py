@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from taskhub.errors import SchemaNewer, SchemaOlder, Trouble
-from taskhub.kernel.mailbox import ActorFailed, Mailbox, MailboxClosed, MailboxFull, answering
+from taskhub.kernel.mailbox import Mailbox, MailboxClosed, MailboxFull, answering
 from taskhub.messages import Publish, Put
 from taskhub.model import EventType, Status
 from taskhub.obs.telemetry import Committed, Emit, EventsDropped, StateChanged
@@ -22,9 +22,6 @@ if TYPE_CHECKING:
 
 BATCH = 512
 """Messages taken into one transaction; the batch grows by itself while the last commit runs."""
-
-PASSING = (Trouble, MailboxFull, MailboxClosed, ActorFailed)
-"""What an ask of the store may end in that is not its sender's bug: try again later."""
 
 _KINDS = {
     EventType.CREATED: "work",

@@ -1,0 +1,36 @@
+"""The composition root: the only place that knows every name and puts the parts together."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from taskhub.config.load import Loaded
+    from taskhub.config.sections import Config
+    from taskhub.ports import Store
+
+
+def run(loaded: Loaded, unit: str, *, hangup_stops: bool = False) -> int:
+    """Run a unit as this process until a signal ends it; returns the exit code.
+
+    `hangup_stops`: a closed terminal ends it too (else SIGHUP reloads).
+    0 after a drain, 70 when a supervisor gave up, 75 when this process wants to be replaced.
+    Raises TaskHubError for what the operator must mend before anything can start.
+    """
+    from taskhub.app.root import run as run_root
+
+    return run_root(loaded, unit, hangup_stops=hangup_stops)
+
+
+def child_main() -> int:
+    """Be a child process: everything it needs to know comes from its parent."""
+    from taskhub.app.child import main
+
+    return main()
+
+
+def open_store(config: Config) -> Store:
+    """The store that `[store] url` names; it is not opened yet."""
+    from taskhub.app.backends import make_store
+
+    return make_store(config)

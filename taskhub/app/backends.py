@@ -1,0 +1,49 @@
+"""Chooses the store and the event bus that the configuration names."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from taskhub.errors import ConfigError, ConfigProblem
+
+if TYPE_CHECKING:
+    from taskhub.config.sections import Config
+    from taskhub.ports import EventBus, Store
+
+SQLITE = "sqlite:///"
+
+
+def make_store(config: Config) -> Store:
+    """The store that `[store] url` names; raises ConfigError for a scheme that is not ours."""
+    url = config.store.url
+    if not url.startswith(SQLITE):
+        raise ConfigError([ConfigProblem("store.url", "expected sqlite:///PATH")])
+    from taskhub.store.sqlite import SqliteStore
+
+    path = Path(url.removeprefix(SQLITE)).absolute()
+    return SqliteStore(path, lock_timeout=config.store.lock_timeout)
+
+
+def make_bus(config: Config, role: str) -> EventBus:
+    """The event bus that `[events] url` names, under the client name `taskhub-ROLE`."""
+    if config.events.url == "local":
+        from taskhub.events.local import LocalBus
+
+        return LocalBus()
+    from taskhub.events.redis_pubsub import RedisBus
+
+    return RedisBus(
+        config.events.url,
+        config.events.channel,
+        username=config.redis.username,
+        password=config.redis.password,
+        client_name=f"taskhub-{role}",
+    )
+
+
+def state_directory(config: Config) -> Path:
+    """Where the files of this installation live: beside the database."""
+    if config.store.url.startswith(SQLITE):
+        return Path(config.store.url.removeprefix(SQLITE)).absolute().parent
+    return Path("data").absolute()

@@ -1,0 +1,46 @@
+"""A child process of the tree: it learns everything from its parent, and dies with it."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import msgspec
+
+from taskhub.app.kin import Snapshot
+from taskhub.app.life import live, local_specs, run_loop
+from taskhub.app.listening import adopt
+from taskhub.app.process import Live, assemble
+from taskhub.app.reload import Follow
+from taskhub.config.snapshot import decode
+from taskhub.config.units import entries
+from taskhub.kernel.lifeline import attach
+from taskhub.model import Owner
+from taskhub.obs.start import open_log
+
+if TYPE_CHECKING:
+    from taskhub.obs.start import Log
+
+
+def main() -> int:
+    """Read the snapshot from the lifeline (its descriptor is the last argument), then live."""
+    told = msgspec.msgpack.decode(attach(int(sys.argv[-1])), type=Snapshot)
+    config = decode(told.config)
+    with open_log(config.logs, told.name) as log:
+        return run_loop(_main(told, Live(config), log))
+
+
+async def _main(told: Snapshot, configuration: Live, log: Log) -> int:
+    place = (Path(told.runtime), Path(told.socket))
+    process = assemble(told.name, configuration, log, place)
+    process.owner = Owner(told.owner)
+    process.folder, process.parent = Path(told.folder), Path(told.parent)
+    process.entries = entries(configuration.config.units, told.unit)
+    if told.listener >= 0:
+        process.listener = adopt(told.listener)
+        process.stack.callback(process.listener.close)
+    follow = Follow(process)
+    process.keeper.verbs |= {"reload-prepare": follow.prepare, "reload-apply": follow.apply}
+    with process.stack:
+        return await live(process, local_specs(process), is_root=False)

@@ -1,0 +1,171 @@
+"""The child processes of this one: how they are made, what they are told, how they are buried."""
+
+from __future__ import annotations
+
+import os
+import sys
+from contextlib import suppress
+from typing import TYPE_CHECKING, Any
+
+import msgspec
+
+from taskhub.app.process import new_owner
+from taskhub.config.keys import sections
+from taskhub.config.runtime import socket_path
+from taskhub.config.snapshot import encode
+from taskhub.config.units import UnitEntry, actors
+from taskhub.kernel.call import Refused, Unreachable, call
+from taskhub.kernel.process import ProcessSpec, child_process
+from taskhub.messages import PASSING, Put
+from taskhub.model import Owner
+from taskhub.obs.telemetry import LeasesTaken
+from taskhub.ports import Swept, Takeover
+from taskhub.work.neighbours import forget, started
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+    from pathlib import Path
+
+    from taskhub.app.process import Process
+    from taskhub.config.sections import Config
+    from taskhub.kernel.actor import ChildSpec
+    from taskhub.kernel.spawn import Birth
+
+PRIVATE = frozenset(
+    {
+        "CREDENTIALS_DIRECTORY",
+        "INVOCATION_ID",
+        "LISTEN_FDNAMES",
+        "LISTEN_FDS",
+        "LISTEN_PID",
+        "NOTIFY_SOCKET",
+        "WATCHDOG_PID",
+        "WATCHDOG_USEC",
+    }
+)
+"""What systemd gives to the root alone."""
+
+
+class Snapshot(msgspec.Struct, frozen=True):
+    """Everything that a child process is told at its birth; it holds secrets."""
+
+    config: bytes
+    unit: str
+    name: str
+    owner: str
+    runtime: str
+    socket: str
+    parent: str
+    folder: str
+    """Where the user's own modules are looked for."""
+    listener: int = -1
+
+
+class Kin:
+    """The children of one process, by their names."""
+
+    def __init__(self, process: Process, folder: Path) -> None:
+        """Nothing runs yet: `specs` are for the supervisor."""
+        self._process, self._folder = process, folder
+        self.sockets: dict[str, Path] = {}
+
+    def specs(self, entry: UnitEntry) -> list[ChildSpec]:
+        """The child specs of `unit:worker*2`."""
+        return [self._spec(entry.name, name) for name in entry.instances]
+
+    def _spec(self, unit: str, name: str) -> ChildSpec:
+        process = self._process
+        path = self.sockets[name] = socket_path(process.runtime, name)
+        spec = ProcessSpec(
+            name=name,
+            argv=lambda birth: (
+                sys.executable,
+                "-P",
+                "-m",
+                "taskhub",
+                "_child",
+                str(birth.lifeline),
+            ),
+            env=environment(os.environ),
+            mint=lambda: new_owner(name),
+            socket=path,
+            snapshot=lambda birth: self._snapshot(unit, name, birth),
+            pass_fds=self._descriptors(unit),
+            lease=lambda: process.live.config.work.lease,
+            stop_timeout=process.live.config.supervisor.grace + 3.0,
+        )
+        return child_process(spec, on_death=self._on_death)
+
+    def _descriptors(self, unit: str) -> tuple[int, ...]:
+        listener = self._process.listener
+        return (listener.fileno(),) if listener is not None and self._serves(unit) else ()
+
+    def _serves(self, unit: str) -> bool:
+        return "api" in actors(self._process.live.config.units, unit)
+
+    def _snapshot(self, unit: str, name: str, birth: Birth) -> bytes:
+        process, fds = self._process, self._descriptors(unit)
+        told = Snapshot(
+            config=self.config_for(unit, process.live.config),
+            unit=unit,
+            name=name,
+            owner=birth.incarnation,
+            runtime=str(process.runtime),
+            socket=str(birth.socket),
+            parent=str(process.keeper.path),
+            folder=str(self._folder),
+            listener=fds[0] if fds else -1,
+        )
+        return msgspec.msgpack.encode(told)
+
+    def config_for(self, unit: str, config: Config) -> bytes:
+        """The configuration as this unit may see it: only the API ever sees a token key."""
+        return encode(config, () if self._serves(unit) else ("jwt",))
+
+    async def _on_death(self, incarnation: str, _pid: int, _status: int) -> None:
+        """It is reaped, so it cannot act: whatever it held is free before its successor starts."""
+        process, owner = self._process, Owner(incarnation)
+        write = Takeover(owner=owner, started=started(process.runtime, owner))
+        for _ in range(20):
+            with suppress(*PASSING):
+                swept = (await Put(write).sent_to(process.boxes.store))[0]
+                self._tell(owner, swept)
+                forget(process.runtime, owner)
+                return
+        # The sweep of the successor finds the dead one's lock free and does the same.
+
+    def _tell(self, owner: Owner, swept: Any) -> None:
+        if isinstance(swept, Swept) and (swept.requeued or swept.failed or swept.cancelled):
+            self._process.emit(
+                LeasesTaken(
+                    owner=owner,
+                    requeued=len(swept.requeued),
+                    failed=len(swept.failed),
+                    cancelled=len(swept.cancelled),
+                )
+            )
+
+    async def ask(self, verb: str, within: float = 2.0) -> dict[str, dict[str, Any]]:
+        """The answers of all children that give one, by name."""
+        answers = {}
+        for name, path in self.sockets.items():
+            with suppress(Unreachable, Refused):
+                answers[name] = await call(path, verb, within)
+        return answers
+
+
+def command_line(birth: Birth) -> tuple[str, ...]:
+    """How a child is started; everything else it reads from its lifeline."""
+    return sys.executable, "-P", "-m", "taskhub", "_child", str(birth.lifeline)
+
+
+def environment(environ: Mapping[str, str]) -> dict[str, str]:
+    """What a child inherits: nothing of the configuration, so no secret either."""
+    return {name: value for name, value in environ.items() if not is_private(name)}
+
+
+def is_private(name: str) -> bool:
+    """Whether a variable is for the root alone."""
+    section = name.partition("__")[0].replace("_", "").lower()
+    ours = "__" in name and section in {*sections(), "units", "taskhub"}
+    return ours or name in PRIVATE or name.startswith("TASKHUB_TOKEN")

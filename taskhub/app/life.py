@@ -1,0 +1,98 @@
+"""Runs the actors of a process from their first breath to their last, root and child alike."""
+
+from __future__ import annotations
+
+import asyncio
+import importlib.util
+from typing import TYPE_CHECKING, Any
+
+from taskhub.app.reload import restart_limit
+from taskhub.app.specs import spec_of
+from taskhub.kernel.host import run_process, run_root
+from taskhub.kernel.supervisor import NoSuchActor, Supervisor
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Coroutine, Sequence
+
+    from taskhub.app.process import Process
+    from taskhub.kernel.actor import ChildSpec
+
+SAMPLE = 1.0
+"""Seconds between two looks at what a scrape shows of the actors."""
+
+
+def run_loop(main: Coroutine[Any, Any, int]) -> int:
+    """Run it on the quick event loop when there is one."""
+    with asyncio.Runner(loop_factory=_quick_loop()) as runner:
+        return runner.run(main)
+
+
+def _quick_loop() -> Callable[[], asyncio.AbstractEventLoop] | None:
+    if importlib.util.find_spec("uvloop") is None:
+        return None
+    import uvloop
+
+    return uvloop.new_event_loop
+
+
+def local_specs(process: Process) -> list[ChildSpec]:
+    """The child specs of the actors that run in this process, in the order of start."""
+    return [spec_of(process, entry) for entry in process.entries if isinstance(entry, str)]
+
+
+async def live(process: Process, specs: Sequence[ChildSpec], *, is_root: bool) -> int:
+    """Be a process with these actors; returns its exit code."""
+    supervisor = Supervisor(specs, restart_limit(process.live.config))
+    process.supervisor = supervisor
+    process.metrics.watch_actors(supervisor.tree)
+    process.keeper.verbs["tree"] = _Tree(supervisor).verb
+    process.keeper.verbs["restart"] = _Restart(supervisor).verb
+    sampler = _Sampler(process.metrics.sample)
+    await process.bus.open()
+    sampler.start()
+    try:
+        run = run_root if is_root else run_process
+        return await run(supervisor, process.host, process.keeper)
+    finally:
+        sampler.stop()
+        await process.bus.close()
+
+
+class _Tree:
+    """The verb `tree`: what every actor of this process does."""
+
+    def __init__(self, supervisor: Supervisor) -> None:
+        self._supervisor = supervisor
+
+    async def verb(self, _: dict[str, Any]) -> dict[str, Any]:
+        return {"actors": self._supervisor.tree()}
+
+
+class _Restart:
+    """The verb `restart`: stop and start one actor."""
+
+    def __init__(self, supervisor: Supervisor) -> None:
+        self._supervisor = supervisor
+
+    async def verb(self, args: dict[str, Any]) -> dict[str, Any]:
+        try:
+            await self._supervisor.restart(str(args.get("name", "")))
+        except NoSuchActor:
+            return {"restarted": False}
+        return {"restarted": True}
+
+
+class _Sampler:
+    """A timer that looks at the actors in the loop's thread, so that a scrape need not."""
+
+    def __init__(self, sample: Callable[[], None]) -> None:
+        self._sample = sample
+        self._timer: asyncio.TimerHandle | None = None
+
+    def start(self) -> None:
+        self._sample()
+        self._timer = asyncio.get_running_loop().call_later(SAMPLE, self.start)
+
+    def stop(self) -> None:
+        if self._timer is not None:
+            self._timer.cancel()

@@ -1,0 +1,158 @@
+"""SIGHUP: the new configuration is read whole, prepared everywhere, then applied; or refused."""
+
+from __future__ import annotations
+
+import os
+from typing import TYPE_CHECKING, Any
+
+import msgspec
+
+from taskhub.config.diff import Change, How, changes
+from taskhub.config.load import check_unit
+from taskhub.config.snapshot import decode
+from taskhub.errors import ConfigError, TaskHubError
+from taskhub.kernel.actor import RestartLimit
+from taskhub.kernel.call import Refused, Unreachable, call
+from taskhub.obs.telemetry import Reloaded, ReloadRefused
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from taskhub.app.kin import Kin
+    from taskhub.app.process import Process
+    from taskhub.config.load import Loaded
+    from taskhub.config.sections import Config
+
+Applied = dict[str, Any]
+
+
+class Reload:
+    """The root's side: all or nothing, and what was accepted is what later children get."""
+
+    def __init__(self, process: Process, kin: Kin, loaded: Loaded, unit: str) -> None:
+        self._process, self._kin, self._loaded, self._unit = process, kin, loaded, unit
+
+    async def hangup(self) -> None:
+        """Carry out a SIGHUP; what is wrong is in the log, and nothing has changed."""
+        self._process.log.sink.reopen()
+        await self.run()
+
+    async def verb(self, _: dict[str, Any]) -> Applied:
+        """The same, asked for over the supervision socket."""
+        return await self.run()
+
+    async def run(self) -> Applied:
+        """Read, compare, prepare, apply; returns what `taskhub reload` prints."""
+        try:
+            loaded = self._loaded.again(os.environ)
+            check_unit(loaded, self._unit)
+        except ConfigError as error:
+            return self._refuse([problem.detail for problem in error.problems])
+        found = self._differences(loaded.config)
+        accepted = merged(self._process.live.config, loaded.config, found)
+        if problems := await self._prepare(accepted):
+            return self._refuse(problems)
+        self._loaded = loaded
+        apply(self._process, accepted)
+        await self._apply()
+        return self._tell(found)
+
+    def _differences(self, new: Config) -> list[Change]:
+        """What differs from the configuration in force; the embedded server's address does not."""
+        old = self._loaded.config
+        return changes(old, new)
+
+    async def _prepare(self, accepted: Config) -> list[str]:
+        """What the children object to. One that cannot be asked gets it at its next birth."""
+        try:
+            check_here(self._process, accepted)
+        except TaskHubError as error:
+            return [error.detail]
+        problems: list[str] = []
+        for name, path in self._kin.sockets.items():
+            data = self._kin.config_for(name.rpartition("-")[0], accepted)
+            try:
+                await call(path, "reload-prepare", 5.0, config=data.hex())
+            except Refused as refusal:
+                problems.append(f"{name}: {refusal.detail}")
+            except Unreachable:
+                continue
+        return problems
+
+    async def _apply(self) -> None:
+        """A child that died between prepare and apply is born again with the accepted one."""
+        await self._kin.ask("reload-apply", 5.0)
+
+    def _refuse(self, problems: Sequence[str]) -> Applied:
+        self._process.emit(ReloadRefused(problems=tuple(problems)))
+        return {"applied": False, "problems": list(problems), "changes": [], "needsRestart": []}
+
+    def _tell(self, found: Sequence[Change]) -> Applied:
+        done = tuple(str(change) for change in found if change.how is How.IN_PLACE)
+        later = tuple(change.key for change in found if change.how is How.RESTART_NEEDED)
+        self._process.emit(Reloaded(changes=done, needs_restart=later))
+        return {
+            "applied": True,
+            "problems": [],
+            "changes": list(done),
+            "needsRestart": list(later),
+        }
+
+
+class Follow:
+    """A child's side: keep what was prepared until it is applied."""
+
+    def __init__(self, process: Process) -> None:
+        self._process = process
+        self._prepared: Config | None = None
+
+    async def prepare(self, args: dict[str, Any]) -> Applied:
+        """Raises when the configuration cannot be used here."""
+        config = decode(bytes.fromhex(args["config"]))
+        check_here(self._process, config)
+        self._prepared = config
+        return {"prepared": True}
+
+    async def apply(self, _: dict[str, Any]) -> Applied:
+        """Put in force what was prepared."""
+        if self._prepared is not None:
+            apply(self._process, self._prepared)
+            self._prepared = None
+        return {"applied": True}
+
+
+def merged(old: Config, new: Config, found: Sequence[Change]) -> Config:
+    """The old configuration with those changes of the new one that can be made in place."""
+    taken: dict[str, dict[str, Any]] = {}
+    for change in found:
+        section, _, key = change.key.partition(".")
+        if change.how is How.IN_PLACE:
+            taken.setdefault(section, {})[key] = getattr(getattr(new, section), key)
+    sections = {
+        section: msgspec.structs.replace(getattr(old, section), **values)
+        for section, values in taken.items()
+    }
+    return msgspec.structs.replace(old, **sections)
+
+
+def check_here(process: Process, config: Config) -> None:
+    """What only this process can tell: whether its parts can be made of the new configuration."""
+    for check in process.checks:
+        check(config)
+
+
+def apply(process: Process, config: Config) -> None:
+    """Put a configuration in force in this process."""
+    process.live.config = config
+    process.log.listener.set_level(config.logs.level)
+    for box in process.boxes.all():
+        box.limit = config.limits.mailbox
+    if process.supervisor is not None:
+        process.supervisor.limit = restart_limit(config)
+    for follow in process.follows:
+        follow(config)
+
+
+def restart_limit(config: Config) -> RestartLimit:
+    """The restart intensity of `[supervisor]`."""
+    return RestartLimit(intensity=config.supervisor.intensity, period=config.supervisor.period)

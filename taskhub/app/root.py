@@ -1,0 +1,128 @@
+"""The process that a shell or systemd starts: it migrates the store, binds the socket, has kin."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from taskhub.app.embedded import EMBEDDED, with_server
+from taskhub.app.forest import Forest
+from taskhub.app.kin import Kin
+from taskhub.app.life import live, local_specs, run_loop
+from taskhub.app.listening import listening_socket
+from taskhub.app.process import Live, Process, assemble
+from taskhub.app.reload import Reload
+from taskhub.config.load import check_unit
+from taskhub.config.runtime import make_private, runtime_directory, socket_path
+from taskhub.config.units import UnitEntry, actors, entries
+from taskhub.kernel.keeper import Unreachable, call_blocking
+from taskhub.obs.start import open_log
+from taskhub.obs.telemetry import Complained, Said
+
+if TYPE_CHECKING:
+    from taskhub.config.load import Loaded
+    from taskhub.config.sections import Config
+    from taskhub.kernel.actor import ChildSpec
+    from taskhub.obs.start import Log
+
+ALONE = frozenset({"tree", "all"})
+"""Units of which one installation runs one process: it has no number."""
+
+
+def run(loaded: Loaded, unit: str, *, hangup_stops: bool = False) -> int:
+    """Run a unit until a signal ends it. With `hangup_stops` a closed terminal ends it too."""
+    check_unit(loaded, unit)
+    runtime = make_private(runtime_directory(loaded.config, os.environ))
+    name = instance(runtime, unit)
+    with open_log(loaded.config.logs, name) as log:
+        return run_loop(_main(loaded, unit, (runtime, name), log, hangup_stops=hangup_stops))
+
+
+def instance(runtime: Path, unit: str) -> str:
+    """What this process is called: `tree`, or the first `worker-N` that nobody answers to."""
+    if unit in ALONE:
+        return unit
+    number = 1
+    while _answers(socket_path(runtime, f"{unit}-{number}")):
+        number += 1
+    return f"{unit}-{number}"
+
+
+def _answers(path: Path) -> bool:
+    try:
+        call_blocking(path, "ping", 1.0)
+    except Unreachable:
+        return False
+    return True
+
+
+async def _main(
+    loaded: Loaded, unit: str, place: tuple[Path, str], log: Log, *, hangup_stops: bool
+) -> int:
+    runtime, name = place
+    reload: Reload
+
+    async def on_hangup() -> None:
+        await reload.hangup()
+
+    config = with_server(loaded.config, runtime, log.listener)
+    process = assemble(
+        name,
+        Live(config),
+        log,
+        (runtime, socket_path(runtime, name)),
+        None if hangup_stops else on_hangup,
+    )
+    process.entries = _entries(loaded.config, unit)
+    with process.stack:
+        kin = _prepare(process, loaded, unit)
+        reload = Reload(process, kin, loaded, unit)
+        process.keeper.verbs["reload"] = reload.verb
+        await _migrate(process)
+        _greet(process, loaded)
+        return await live(process, _specs(process, kin), is_root=True)
+
+
+def _entries(config: Config, unit: str) -> list[UnitEntry | str]:
+    """What runs here; without `embedded` there is no event server to keep."""
+    found = entries(config.units, unit)
+    if config.events.url == EMBEDDED:
+        return found
+    return [entry for entry in found if entry != "events-server"]
+
+
+def _prepare(process: Process, loaded: Loaded, unit: str) -> Kin:
+    config, folder = process.live.config, loaded.path.parent if loaded.path else Path.cwd()
+    process.folder = folder
+    if "api" in actors(config.units, unit):
+        process.listener = listening_socket(config.http, os.environ)
+        process.stack.callback(process.listener.close)
+    kin = Kin(process, folder)
+    forest = process.forest = Forest(process, kin)
+    process.keeper.verbs |= {"forest": forest.verb, "exposition": forest.exposition_verb}
+    return kin
+
+
+def _specs(process: Process, kin: Kin) -> list[ChildSpec]:
+    own = {spec.name: spec for spec in local_specs(process)}
+    found: list[ChildSpec] = []
+    for entry in process.entries:
+        found += kin.specs(entry) if isinstance(entry, UnitEntry) else [own[entry]]
+    return found
+
+
+async def _migrate(process: Process) -> None:
+    """Bring the schema up before anything else starts; raises SchemaNewer in one line."""
+    if "store" not in process.entries:
+        return
+    for step in await process.store.migrate():
+        process.emit(Said(text=f"database: {step}"))
+
+
+def _greet(process: Process, loaded: Loaded) -> None:
+    for warning in loaded.warnings:
+        process.emit(Complained(text=warning))
+    if process.listener is not None:
+        host, port, *_ = process.listener.getsockname()
+        process.emit(Said(text=f"the API is at http://{host}:{port}"))

@@ -1,0 +1,148 @@
+"""Puts the API and the metrics server of a process together."""
+
+from __future__ import annotations
+
+import dataclasses
+from typing import TYPE_CHECKING, Any
+
+import msgspec
+
+from taskhub.actors.api import Api
+from taskhub.actors.metrics import Metrics
+from taskhub.http.auth import Verifier
+from taskhub.http.catalog import Catalog
+from taskhub.http.context import ActorRow, ApiContext, PartHealth
+from taskhub.http.server import serving
+from taskhub.http.waiting import Waiters
+from taskhub.kernel.actor import ChildSpec
+from taskhub.kernel.call import Refused, Unreachable, call
+from taskhub.obs.exposition import Exposition, dressed, nobody
+from taskhub.work.builtins import fail, simulate, transform
+from taskhub.work.registry import Registry
+
+if TYPE_CHECKING:
+    import socket
+    from collections.abc import Callable, Sequence
+    from contextlib import AbstractAsyncContextManager
+
+    from taskhub.app.process import Process
+    from taskhub.config.sections import Config
+
+STOP = 15.0
+"""Seconds that requests in flight may take to end when the API stops."""
+
+
+def api_spec(process: Process) -> ChildSpec:
+    """The child spec of the API on the socket that was bound for it."""
+    listener = process.listener
+    assert listener is not None, "the API's socket is bound before its process starts"
+    context = _context(process)
+    process.rings.append(context.waiters.rang)
+    process.checks.append(lambda config: Verifier(config.jwt))
+    process.follows.append(_Follow(process, context).apply)
+    return ChildSpec("api", lambda: Api(_door(context, listener)), stop_timeout=STOP)
+
+
+def metrics_spec(process: Process) -> ChildSpec:
+    """The child spec of the server of `[metrics]`."""
+    section, forest = process.live.config.metrics, process.forest
+    gather = forest.gather if forest is not None else nobody
+
+    def build() -> Metrics:
+        return Metrics(section.host, section.port, process.metrics, gather, process.emit)
+
+    return ChildSpec("metrics", build, stop_timeout=5.0)
+
+
+def _door(
+    context: ApiContext, listener: socket.socket
+) -> Callable[[], AbstractAsyncContextManager[None]]:
+    return lambda: serving(context, listener)
+
+
+class _Follow:
+    """What a reload changes in the API: keys at once, origins by a restart of the actor."""
+
+    def __init__(self, process: Process, context: ApiContext) -> None:
+        self._process, self._context = process, context
+        self._before = process.live.config
+
+    def apply(self, config: Config) -> None:
+        before, self._before = self._before, config
+        if config.jwt != before.jwt:
+            self._context.verifier = Verifier(config.jwt)
+        needs_new_server = config.cors != before.cors or config.http != before.http
+        if needs_new_server and self._process.supervisor is not None:
+            self._process.supervisor.ask_restart("api")
+
+
+def _context(process: Process) -> ApiContext:
+    view = _View(process)
+    return ApiContext(
+        store_box=process.boxes.store,
+        store=process.store,
+        verifier=Verifier(process.live.config.jwt),
+        emit=process.emit,
+        settings=process.live,
+        types=Catalog(process.store.types, Registry.of(simulate, transform, fail).types()),
+        health=view.health,
+        metrics=view.metrics,
+        actors=view.actors,
+        waiters=Waiters(process.store.get),
+    )
+
+
+class _View:
+    """What the API shows of the rest: asked of the process above where there is one."""
+
+    def __init__(self, process: Process) -> None:
+        self._process = process
+        self._own = Exposition(process.metrics)
+
+    def health(self) -> Sequence[PartHealth]:
+        """The store and both directions of the events; of these the worse one counts."""
+        process = self._process
+        store = process.store_health
+        events = max(process.publishing, process.hearing, key=lambda side: _WORSE[side.state])
+        return [
+            _part("store", store.state, store.detail),
+            _part("events", events.state, events.detail),
+        ]
+
+    async def metrics(self, *, as_openmetrics: bool = False, zipped: bool = False) -> bytes:
+        """The exposition of the whole tree, or of this process when it stands alone."""
+        if (parent := self._process.parent) is not None:
+            try:
+                text: bytes = (await call(parent, "exposition"))["body"]
+            except (Unreachable, Refused):
+                pass
+            else:
+                return dressed(text, as_openmetrics, zipped)
+        return await self._own.body(as_openmetrics=as_openmetrics, zipped=zipped)
+
+    async def actors(self) -> Sequence[ActorRow]:
+        """A row per actor of every process."""
+        process = self._process
+        rows: list[dict[str, Any]] = []
+        if process.parent is not None:
+            try:
+                rows = (await call(process.parent, "forest"))["actors"]
+            except (Unreachable, Refused):
+                rows = []
+        if not rows and process.supervisor is not None:
+            rows = [dataclasses.asdict(state) for state in process.supervisor.tree()]
+        return [_row(row) for row in rows]
+
+
+_WORSE = {"ok": 0, "degraded": 1, "failed": 2}
+_ROW = tuple(field.name for field in msgspec.structs.fields(ActorRow))
+
+
+def _row(row: dict[str, Any]) -> ActorRow:
+    return ActorRow(**{name: row[name] for name in _ROW if name in row})
+
+
+def _part(name: str, state: str, detail: str) -> PartHealth:
+    if state == "ok":
+        return PartHealth(name, "ok")
+    return PartHealth(name, "degraded" if state == "degraded" else "failed", detail)

@@ -1,0 +1,114 @@
+"""Puts the pool and the reaper of a worker process together."""
+
+from __future__ import annotations
+
+import os
+from functools import partial
+from typing import TYPE_CHECKING
+
+from taskhub.actors.holdings import Holdings
+from taskhub.actors.pool import Lanes, Pool, PoolParts
+from taskhub.actors.reaper import Holder, Neighbours, Reaper
+from taskhub.app.rings import ring
+from taskhub.kernel.actor import ChildSpec
+from taskhub.kernel.process import EXIT_REPLACE_ME
+from taskhub.work.attempt import Attempt
+from taskhub.work.executor import Runner
+from taskhub.work.incarnation import IncarnationLock, ledger_file
+from taskhub.work.lane import ProcessorLane
+from taskhub.work.ledger import Ledger
+from taskhub.work.neighbours import forget, probe, started
+from taskhub.work.processor import ProcessorSpec
+from taskhub.work.registry import discover
+from taskhub.work.threads import Threads
+
+if TYPE_CHECKING:
+    from taskhub.app.process import Process
+    from taskhub.work.registry import Registry
+
+SPARE = 10.0
+"""Seconds that a pool gets beyond the grace time, to settle what its handlers leave."""
+
+
+def pool_spec(process: Process) -> ChildSpec:
+    """The child spec of the pool; its lock and its ledger are the whole process's."""
+    registry = discover(process.live.config.work.handlers, folder=process.folder)
+    holdings = process.holdings = Holdings()
+    parts = PoolParts(
+        inbox=process.boxes.pool,
+        store_box=process.boxes.store,
+        renew=process.store.renew,
+        types=registry.types(),
+        lanes=partial(_lanes, process, registry),
+        ledger=_ledger(process, holdings),
+        owner=process.owner,
+        settings=process.live,
+        emit=process.emit,
+        retire=partial(process.host.drain, EXIT_REPLACE_ME),
+        holdings=holdings,
+    )
+    process.rings.append(ring(process.boxes.pool, "work"))
+    grace = process.live.config.supervisor.grace
+    return ChildSpec("pool", lambda: Pool(parts), process.boxes.pool, stop_timeout=grace + SPARE)
+
+
+def reaper_spec(process: Process) -> ChildSpec:
+    """The child spec of the reaper; without a pool in its process it sweeps for the others."""
+    has_pool = "pool" in process.entries
+    holder = Holder(
+        owner=process.owner,
+        held=lambda: tuple(process.holdings.attempts) if process.holdings else (),
+        lease=lambda: process.live.config.work.lease,
+        pool=process.boxes.pool if has_pool else None,
+    )
+    neighbours = Neighbours(
+        probe=lambda owner: probe(process.runtime, owner, process.owner),
+        started=partial(started, process.runtime),
+        forget=partial(forget, process.runtime),
+    )
+    box = process.boxes.reaper
+    process.rings.append(ring(box, "cancel"))
+
+    def build() -> Reaper:
+        return Reaper(box, (process.boxes.store, process.store), holder, neighbours, process.emit)
+
+    return ChildSpec("reaper", build, box, stop_timeout=5.0)
+
+
+def _ledger(process: Process, holdings: Holdings) -> Ledger:
+    """Take the lock of this incarnation, then open its ledger, for the life of the process."""
+    lock = IncarnationLock(process.runtime, process.owner)
+    lock.hold()
+    path = ledger_file(process.runtime, process.owner)
+    assert path is not None, "our own name is a good one"
+    ledger = Ledger.create(path, 2 * process.live.config.work.concurrency)
+
+    def leave() -> None:
+        """With leases still held only our death may free the lock: others must not act before."""
+        ledger.close()
+        if not holdings.attempts:
+            lock.release()
+
+    process.stack.callback(leave)
+    return ledger
+
+
+def _lanes(process: Process, registry: Registry, pool: Pool) -> Lanes:
+    threads = Threads(process.live.config.work.concurrency)
+    runner = Runner(registry, threads, process.emit, on_progress=pool.on_progress)
+    spec = ProcessorSpec(
+        env=dict(os.environ),  # a worker's own is free of secrets already
+        handlers=process.live.config.work.handlers,
+        folder=process.folder,
+    )
+    suspects = ProcessorLane(registry, spec, process.emit, on_progress=pool.on_progress)
+    process.host.pulse.deadline = runner.earliest_deadline
+
+    async def close() -> None:
+        await suspects.close()
+        runner.close()
+        threads.close()
+
+    return Lanes(
+        main=runner, suspects=suspects, attempt=Attempt, resize=threads.resize, close=close
+    )
