@@ -1,0 +1,161 @@
+"""What a worker and its processor say to each other, and how it is put into bytes."""
+
+from __future__ import annotations
+
+import asyncio
+import socket
+import struct
+from collections.abc import Callable, Iterator
+from typing import Generic, TypeVar, cast
+
+import msgspec
+
+from taskhub.attempts import Ended, StopReason
+from taskhub.model import Lease, TaskId
+from taskhub.obs.telemetry import HandlerRaised, HandlerSaid
+from taskhub.ports import Progress
+
+LENGTH = struct.Struct("!I")
+FRAME_LIMIT = 256 * 1024 * 1024
+"""Bytes of one message: far more than any payload or result may have."""
+
+
+class Setup(msgspec.Struct, frozen=True):
+    """What a processor is told at its birth, through its lifeline."""
+
+    work: int
+    """The descriptor of its end of the line on which tasks come."""
+    handlers: tuple[str, ...]
+    folder: str | None
+    threads: int
+    grace: float
+
+
+class Run(msgspec.Struct, frozen=True, tag=True):
+    """To the processor: run this lease (JSON)."""
+
+    lease: bytes
+
+
+class Halt(msgspec.Struct, frozen=True, tag=True):
+    """To the processor: stop this task."""
+
+    id: TaskId
+    reason: StopReason
+
+
+class Ready(msgspec.Struct, frozen=True, tag=True):
+    """From the processor: the handlers are there."""
+
+
+class Begun(msgspec.Struct, frozen=True, tag=True):
+    """From the processor: a handler begins; before that, nothing is its fault."""
+
+    id: TaskId
+
+
+class Told(msgspec.Struct, frozen=True, tag=True):
+    """From the processor: a handler has logged or raised."""
+
+    said: HandlerSaid | None = None
+    raised: HandlerRaised | None = None
+
+
+class Reported(msgspec.Struct, frozen=True, tag=True):
+    """From the processor: handlers have made progress."""
+
+    reports: tuple[Progress, ...]
+
+
+class Over(msgspec.Struct, frozen=True, tag=True):
+    """From the processor: an attempt has ended."""
+
+    id: TaskId
+    ended: Ended
+
+
+Order = Run | Halt
+Answer = Ready | Begun | Told | Reported | Over
+M = TypeVar("M")
+
+_encoder = msgspec.msgpack.Encoder()
+
+
+def run_order(lease: Lease) -> Run:
+    """The order to run a lease: as JSON, since that is what its payload is."""
+    return Run(msgspec.json.encode(lease))
+
+
+def lease_of(order: Run) -> Lease:
+    """The lease of an order."""
+    return msgspec.json.decode(order.lease, type=Lease)
+
+
+class Line(asyncio.Protocol, Generic[M]):
+    """One end of the line: whole messages in, whole messages out.
+
+    `on_message` is called for each message, in order; `on_end` once, when the other end has gone
+    or talks nonsense.
+    """
+
+    def __init__(
+        self,
+        decoder: msgspec.msgpack.Decoder[M],
+        on_message: Callable[[M], None],
+        on_end: Callable[[], None],
+    ) -> None:
+        self._decode, self._on_message, self._on_end = decoder.decode, on_message, on_end
+        self._buffer = bytearray()
+        self._transport: asyncio.Transport | None = None
+
+    @classmethod
+    async def over(cls, end: socket.socket, line: Line[M]) -> Line[M]:
+        """Speak through this end of a socketpair; it is ours from now on."""
+        loop = asyncio.get_running_loop()
+        await loop.create_unix_connection(lambda: line, sock=end)
+        return line
+
+    def send(self, message: Order | Answer) -> None:
+        """Write it behind what waits; what the other end does not live to read is lost."""
+        if self._transport is not None:
+            data = _encoder.encode(message)
+            self._transport.write(LENGTH.pack(len(data)) + data)
+
+    def close(self) -> None:
+        """Hang up once all is written."""
+        if self._transport is not None:
+            self._transport.close()
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        """(asyncio) The line is up."""
+        self._transport = cast("asyncio.Transport", transport)
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        """(asyncio) The line is cut."""
+        self._transport = None
+        self._on_end()
+
+    def data_received(self, data: bytes) -> None:
+        """(asyncio) Some bytes have come: take the whole messages out."""
+        self._buffer += data
+        try:
+            for frame in self._frames():
+                self._on_message(self._decode(frame))
+        except (msgspec.DecodeError, _TooLong):
+            cast("asyncio.Transport", self._transport).abort()
+
+    def _frames(self) -> Iterator[bytes]:
+        buffer, head = self._buffer, LENGTH.size
+        while len(buffer) >= head:
+            end = head + LENGTH.unpack_from(buffer)[0]
+            if end > FRAME_LIMIT:
+                raise _TooLong
+            if len(buffer) < end:
+                return
+            frame = bytes(buffer[head:end])
+            del buffer[:end]
+            yield frame
+
+
+class _TooLong(Exception):
+    """What came is no message of ours."""
