@@ -41,6 +41,15 @@ class Reload:
         """The same, asked for over the supervision socket."""
         return await self.run()
 
+    async def check_verb(self, _: dict[str, Any]) -> Applied:
+        """What a reload would do, for `taskhub reload --dry-run`; it changes and logs nothing."""
+        try:
+            loaded = self._loaded.again(os.environ)
+            check_unit(loaded, self._unit)
+        except ConfigError as error:
+            return answer([problem.detail for problem in error.problems])
+        return answer([], self._differences(loaded.config))
+
     async def run(self) -> Applied:
         """Read, compare, prepare, apply; returns what `taskhub reload` prints."""
         try:
@@ -151,6 +160,16 @@ def apply(process: Process, config: Config) -> None:
         process.supervisor.limit = restart_limit(config)
     for follow in process.follows:
         follow(config)
+
+
+def answer(problems: Sequence[str], found: Sequence[Change] = ()) -> Applied:
+    """What `taskhub reload` reads; nothing of it has been applied."""
+    return {
+        "applied": False,
+        "problems": list(problems),
+        "changes": [str(change) for change in found if change.how is How.IN_PLACE],
+        "needsRestart": [change.key for change in found if change.how is How.RESTART_NEEDED],
+    }
 
 
 def restart_limit(config: Config) -> RestartLimit:

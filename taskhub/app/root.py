@@ -79,6 +79,7 @@ async def _main(
         kin = _prepare(process, loaded, unit)
         reload = Reload(process, kin, loaded, unit)
         process.keeper.verbs["reload"] = reload.verb
+        process.keeper.verbs["reload-check"] = reload.check_verb
         await _migrate(process)
         _greet(process, loaded)
         return await live(process, _specs(process, kin), is_root=True)
