@@ -58,12 +58,13 @@ def has_colour(stream: TextIO) -> bool:
 
 
 def duration(seconds: float) -> str:
-    """`0.42 s`, `12 s`, `3 min`, `5 h`, `2 d`: enough for eyes."""
+    """`2.5 ms`, `12 s`, `3 min`, `5 h`, `2 d`: enough for eyes."""
+    if seconds < 1:
+        return f"{seconds * 1_000:.3g} ms"
     for limit, unit, size in ((90, "s", 1), (5_400, "min", 60), (129_600, "h", 3_600)):
         if seconds < limit:
-            amount = f"{seconds:.3g}" if unit == "s" else f"{seconds / size:.0f}"
-            return f"{amount} {unit}"
-    return f"{seconds / 86_400:.0f} d"
+            return f"{seconds / size:.3g} {unit}"
+    return f"{seconds / 86_400:.3g} d"
 
 
 def _line(row: Sequence[str], widths: Sequence[int]) -> str:

@@ -19,12 +19,12 @@ class Terminal(io.StringIO):
 @pytest.mark.parametrize(
     ("seconds", "text"),
     [
-        (0.0421, "0.0421 s"),
+        (0.0421, "42.1 ms"),
         (12.34, "12.3 s"),
         (89, "89 s"),
         (600, "10 min"),
         (7_200, "2 h"),
-        (200_000, "2 d"),
+        (200_000, "2.31 d"),
     ],
 )
 def test_a_duration_has_the_unit_that_fits(seconds: float, text: str) -> None:

@@ -88,7 +88,7 @@ def test_status_shows_every_actor(run: Run, place: Path) -> None:
     assert lines[0][:5] == ["ACTOR", "STATE", "UP", "RESTARTS", "MAILBOX"]
     assert lines[1][:2] == ["tree", "process"]
     assert ["worker-1/pool", "ready", "75", "s", "2", "3/4096", "it\\x1b", "fell"] in lines
-    assert ["tree/worker-1", "restarting", "0", "s", "1", "4711"] in lines
+    assert ["tree/worker-1", "restarting", "0", "ms", "1", "4711"] in lines
 
 
 def test_status_as_json_is_what_the_processes_said(run: Run, place: Path) -> None:
