@@ -96,6 +96,7 @@ def _defaults(panel: Panel) -> Json:
     defaults: Json = {
         "unit": panel.unit,
         "min": 0,
+        "noValue": "0" if panel.kind == "stat" else "none",
         "color": {"mode": "thresholds" if panel.kind == "stat" else "palette-classic"},
         "thresholds": {"mode": "absolute", "steps": steps},
     }

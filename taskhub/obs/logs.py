@@ -88,8 +88,12 @@ class LogListener:
         self._writes = {}  # each event is learnt anew; a dict replaced whole needs no lock
 
     def foreign(self, record: logging.LogRecord) -> None:
-        """Write a record of the standard library's `logging`, with its traceback in `@x`."""
-        level = SEVERITIES.get(record.levelname.lower(), Level.INFO)
+        """Write a record of the standard library's `logging`, with its traceback in `@x`.
+
+        What libraries call information is news to their authors alone: here it is debugging.
+        """
+        level = SEVERITIES.get(record.levelname.lower(), Level.DEBUG)
+        level = Level.DEBUG if level is Level.INFO else level
         if not self._lets(level):
             return
         properties = {"Logger": record.name, "Thread": record.threadName}

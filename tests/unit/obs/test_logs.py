@@ -191,7 +191,8 @@ async def test_records_of_libraries_come_into_the_same_log() -> None:
             warnings.simplefilter("always")
             logging.captureWarnings(capture=True)
             warnings.warn("old way", DeprecationWarning, stacklevel=1)
-        logging.getLogger("x").info(*("does %s not %s fit", "this"))
+        logging.getLogger("x").error(*("does %s not %s fit", "this"))
+        logging.getLogger("chatty").info("setting up plugin seven")
 
     seen: list[dict[str, Any]] = [json.loads(line) for line in lines]
     assert [line["Logger"] for line in seen] == ["some.library", "asyncio", "py.warnings", "x"]
