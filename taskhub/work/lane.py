@@ -87,6 +87,8 @@ class ProcessorLane:
     # ---- one attempt ----
 
     async def _sent(self, attempt: Attempt) -> Ended | Retry:
+        if attempt.reason is not None:
+            return Retry("stopped before it began")
         try:
             processor = await self._processor()
         except OSError as error:

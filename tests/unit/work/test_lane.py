@@ -1,0 +1,322 @@
+"""Tasks in processors: real processes, really killed."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import signal
+import subprocess
+import sys
+import textwrap
+from collections.abc import AsyncIterator, Sequence
+from contextlib import asynccontextmanager, suppress
+from pathlib import Path
+from typing import Any
+
+import msgspec
+import pytest
+from taskhub.attempts import Ended, Lost, Released, StopReason
+from taskhub.model import Status, TaskId
+from taskhub.obs.telemetry import HandlerRaised, HandlerSaid, ProcessChanged, Telemetry
+from taskhub.ports import Finish, Progress
+from taskhub.work.attempt import Attempt
+from taskhub.work.lane import ProcessorLane
+from taskhub.work.processor import ProcessorSpec
+from taskhub.work.processor_child import EXIT_HANDLERS
+from taskhub.work.registry import discover
+
+from tests.unit.work.making import TASK, attempt
+from tests.waiting import Signal, blocking_until, until
+
+ROOT = Path(__file__).parents[3]
+PROGRAMS = "tests.unit.work.programs"
+OTHER = TaskId("018f0000-0000-7000-8000-000000000002")
+
+
+class _World:
+    """A lane, and all it told."""
+
+    def __init__(self, **more: Any) -> None:
+        self.events: list[Telemetry] = []
+        self.reports: list[Progress] = []
+        self.said: Signal[HandlerSaid] = Signal()
+        given: dict[str, Any] = {
+            "env": dict(os.environ),
+            "handlers": (PROGRAMS,),
+            "folder": ROOT,
+            "grace": 0.3,
+        }
+        spec = ProcessorSpec(**(given | more))
+        registry = discover([PROGRAMS])
+        self.lane = ProcessorLane(registry, spec, self._emit, on_progress=self._on_progress)
+
+    def _emit(self, event: Telemetry) -> None:
+        self.events.append(event)
+        if isinstance(event, HandlerSaid):
+            self.said(event)
+
+    def _on_progress(self, reports: Sequence[Progress]) -> None:
+        self.reports += reports
+
+    def changes(self, what: str) -> list[str]:
+        found = [event for event in self.events if isinstance(event, ProcessChanged)]
+        return [event.detail for event in found if event.what == what]
+
+    async def started(self, one: Attempt) -> tuple[asyncio.Task[Ended], int]:
+        """Run an attempt whose handler says its pid; returns once it does."""
+        task = asyncio.create_task(self.lane.run(one))
+        return task, int((await self.said.next(20)).fields["pid"])
+
+
+@asynccontextmanager
+async def _world(**more: Any) -> AsyncIterator[_World]:
+    world = _World(**more)
+    try:
+        yield world
+    finally:
+        await world.lane.close()
+
+
+def _finish(ended: Ended) -> Finish:
+    assert isinstance(ended, Finish)
+    return ended
+
+
+async def test_a_task_runs_in_a_process_of_its_own() -> None:
+    """Its result, its log and its progress come over all the same."""
+    async with _world() as world:
+        ended = await world.lane.run(attempt("speaks", {"name": "ada"}, suspect=True))
+
+    assert ended == Finish(id=TASK, fence=7, status=Status.DONE, result=b'{"hello":"ada"}')
+    said = world.said._said[0]
+    assert (said.task_id, said.severity, said.text) == (TASK, "Warning", "hello")
+    assert [msgspec.json.decode(r.data)["fraction"] for r in world.reports] == [0.5]
+
+
+async def test_a_processor_is_used_again() -> None:
+    """Starting one costs a tenth of a second and more."""
+    async with _world() as world:
+        for _ in range(3):
+            await world.lane.run(attempt("speaks", {"name": "ada"}))
+
+    assert len(world.changes("spawned")) == 1
+
+
+async def test_a_handler_that_raises_has_failed_as_anywhere() -> None:
+    """It is no suspect any more: it did not kill its process."""
+    async with _world() as world:
+        finish = _finish(await world.lane.run(attempt("raises", suspect=True)))
+
+    assert (finish.status, finish.error, finish.suspect) == (
+        Status.PENDING,
+        "ValueError: no",
+        False,
+    )
+    assert any(isinstance(event, HandlerRaised) for event in world.events)
+
+
+async def test_a_handler_that_kills_its_process_has_failed_and_stays_a_suspect() -> None:
+    """The next task gets a new process."""
+    async with _world() as world:
+        finish = _finish(await world.lane.run(attempt("exits", {"code": 3})))
+        after = _finish(await world.lane.run(attempt("speaks", {"name": "ada"})))
+
+    assert (finish.status, finish.error) == (Status.PENDING, "its process died (exit code 3)")
+    assert finish.suspect
+    assert after.status is Status.DONE
+
+
+async def test_the_last_attempt_that_kills_its_process_ends_the_task() -> None:
+    """However often poison is given, it ends."""
+    async with _world() as world:
+        ended = await world.lane.run(attempt("exits", {"code": 0}, attempt=5, max_attempts=5))
+
+    assert (_finish(ended).status, _finish(ended).error) == (
+        Status.FAILED,
+        "its process died (exit code 0)",
+    )
+
+
+async def test_a_processor_that_is_killed_in_mid_task_ends_the_attempt() -> None:
+    """By the kernel for its memory, say."""
+    async with _world() as world:
+        task, pid = await world.started(attempt("waits"))
+        os.kill(pid, signal.SIGKILL)
+        finish = _finish(await task)
+
+    assert (finish.status, finish.error) == (Status.PENDING, "its process died (signal 9)")
+
+
+@pytest.mark.parametrize("kind", ["blocks-loop", "blocks-thread"])
+async def test_a_handler_that_does_not_stop_at_its_deadline_is_killed(kind: str) -> None:
+    """With its process, and with nobody else's."""
+    async with _world() as world:
+        task, _ = await world.started(attempt(kind, timeout=0.2))
+        finish = _finish(await task)
+
+    assert (finish.status, finish.error) == (
+        Status.PENDING,
+        "timed out after 0.2 s and was killed",
+    )
+    assert finish.suspect
+
+
+@pytest.mark.parametrize(
+    ("reason", "expected"),
+    [
+        (StopReason.CANCEL, Status.CANCELLED),
+        (StopReason.TIMEOUT, Status.PENDING),
+        (StopReason.LOST, Lost()),
+        (StopReason.DRAIN, Released()),
+    ],
+)
+@pytest.mark.parametrize("kind", ["waits", "blocks-loop", "blocks-thread"])
+async def test_a_stop_is_obeyed_or_enforced(
+    kind: str, reason: StopReason, expected: object
+) -> None:
+    """What is written is the same, whether the handler obeys or its process is killed."""
+    one = attempt(kind)
+    async with _world() as world:
+        task, _ = await world.started(one)
+        world.lane.stop(one, reason)
+        ended = await task
+        killed = world.changes("killed")
+
+    assert (ended.status if isinstance(ended, Finish) else ended) == expected
+    assert bool(killed) == (kind != "waits")
+
+
+async def test_who_runs_beside_a_killed_one_is_given_back_unharmed() -> None:
+    """We killed it, so nobody else is to blame."""
+    one, other = attempt("blocks-thread"), attempt("waits", task_id=OTHER)
+    async with _world() as world:
+        task, _ = await world.started(one)
+        beside, _ = await world.started(other)
+        world.lane.stop(one, StopReason.TIMEOUT)
+
+        assert _finish(await task).error == "timed out after 3600 s and was killed"
+        assert await beside == Released()
+
+
+async def test_who_runs_beside_one_that_dies_by_itself_is_a_suspect_as_well() -> None:
+    """Nobody can tell which of them it was: alone, each will show."""
+    async with _world() as world:
+        beside, _ = await world.started(attempt("waits", task_id=OTHER))
+        died = _finish(await world.lane.run(attempt("exits", {"code": 1})))
+        stood_by = _finish(await beside)
+
+    assert died.suspect
+    assert stood_by.suspect
+    assert died.error == stood_by.error == "its process died (exit code 1)"
+
+
+async def test_what_a_dead_processor_had_started_dies_with_it() -> None:
+    """A fork of a handler must not hold ports, locks or memory for ever."""
+    async with _world() as world:
+        finish = _finish(await world.lane.run(attempt("leaves-child")))
+        grandchild = int((await world.said.next()).fields["pid"])
+
+    assert finish.error == "its process died (signal 9)"
+    await until(lambda: not _lives(grandchild))
+
+
+async def test_an_idle_processor_ends_by_itself() -> None:
+    """Its memory is worth more than the tenth of a second to start it again."""
+    async with _world(idle=0.01) as world:
+        await world.lane.run(attempt("speaks", {"name": "ada"}))
+        await until(lambda: world.changes("exited"))
+
+    assert world.changes("exited") == ["exit code 0"]
+    assert world.changes("killed") == []
+
+
+async def test_a_processor_finds_in_its_environment_what_it_is_given() -> None:
+    """The worker's own may hold secrets."""
+    async with _world(env={"PATH": "/usr/bin", "GIVEN": "1"}) as world:
+        ended = await world.lane.run(attempt("environment"))
+
+    names = msgspec.json.decode(_finish(ended).result or b"")
+    assert set(names) - {"LC_CTYPE"} == {"GIVEN", "PATH"}
+
+
+async def test_a_processor_that_cannot_import_its_handlers_fails_the_attempt(
+    tmp_path: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
+    """And says why, in the log."""
+    async with _world(handlers=("not_there",), folder=tmp_path) as world:
+        finish = _finish(await world.lane.run(attempt("waits")))
+
+    assert finish.error == f"its processor did not get ready (exit code {EXIT_HANDLERS})"
+    assert "not_there" in capfd.readouterr().err
+
+
+async def test_a_processor_that_does_not_get_ready_is_killed(tmp_path: Path) -> None:
+    """A module may hang while it is imported; the worker must not hang with it."""
+    (tmp_path / "hangs.py").write_text("import threading; threading.Event().wait()")
+
+    async with _world(handlers=("hangs",), folder=tmp_path, start_within=0.2) as world:
+        finish = _finish(await world.lane.run(attempt("waits")))
+
+    assert finish.error == "its processor did not get ready (signal 9)"
+
+
+async def test_nobody_waits_for_a_task_whose_caller_is_cancelled() -> None:
+    """Its processor is killed: the task must not run on unseen."""
+    async with _world() as world:
+        task, pid = await world.started(attempt("waits"))
+        task.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await task
+        await until(lambda: not _lives(pid))
+
+
+async def test_a_lane_that_closes_gives_its_tasks_back() -> None:
+    """Its worker ends: that is no fault of theirs."""
+    async with _world() as world:
+        task, _ = await world.started(attempt("waits"))
+        await world.lane.close()
+
+        assert await task == Released()
+
+
+async def test_an_attempt_stopped_before_it_began_starts_no_handler() -> None:
+    """It may be cancelled between its claim and its turn."""
+    one = attempt("exits", {"code": 1})
+    async with _world() as world:
+        world.lane.stop(one, StopReason.DRAIN)
+
+        assert await world.lane.run(one) == Released()
+    assert world.changes("spawned") == []
+
+
+PARENT = """
+    import asyncio, os
+    from tests.unit.work.making import attempt
+    from tests.unit.work.test_lane import _World
+
+    async def main():
+        world = _World()
+        _, pid = await world.started(attempt("blocks-thread"))
+        print(pid, flush=True)
+        await asyncio.Event().wait()
+
+    asyncio.run(main())
+"""
+
+
+def test_no_processor_outlives_its_worker() -> None:
+    """Not even when that is killed without a word."""
+    command = [sys.executable, "-c", textwrap.dedent(PARENT)]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, cwd=ROOT) as parent:
+        assert parent.stdout is not None
+        processor = int(parent.stdout.readline())
+        parent.kill()
+
+    blocking_until(lambda: not _lives(processor))
+
+
+def _lives(pid: int) -> bool:
+    with suppress(OSError):
+        state = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0]
+        return state != "Z"
+    return False
