@@ -16,7 +16,7 @@ from taskhub.http.keys import SigningKey
 from taskhub.http.problems import BadToken
 
 TOKEN_LIMIT = 8_192
-CACHE_LIMIT = 10_000
+CACHE_LIMIT = 4_096
 CACHE_SECONDS = 60.0
 ROLE_URI = "http://schemas.microsoft.com/ws/2008/06/identity/claims/role"
 """The role claim as .NET issuers name it."""
@@ -56,22 +56,21 @@ class Verifier:
         self._leeway = section.leeway
         self._clock = clock
         self._jwt = jwt.PyJWT({"enforce_minimum_key_length": True})
-        self._good: dict[bytes, Principal] = {}
+        self._good: dict[str, Principal] = {}
 
     def principal(self, header: str) -> Principal:
         """Who sent this `Authorization` field; raises BadToken, whatever the reason."""
-        digest = blake2b(header.encode("utf-8", "surrogateescape"), digest_size=16).digest()
-        known = self._good.get(digest)
+        known = self._good.get(header)
         if known is not None and self._clock() < known.until:
             return known
-        self._good.pop(digest, None)
-        found = self._check(header, digest)
+        self._good.pop(header, None)
+        found = self._check(header)
         if len(self._good) >= CACHE_LIMIT:
             del self._good[next(iter(self._good))]
-        self._good[digest] = found
+        self._good[header] = found
         return found
 
-    def _check(self, header: str, digest: bytes) -> Principal:
+    def _check(self, header: str) -> Principal:
         scheme, _, token = header.partition(" ")
         if scheme.lower() != "bearer" or len(token) > TOKEN_LIMIT or not TOKEN.fullmatch(token):
             raise BadToken
@@ -85,13 +84,11 @@ class Verifier:
                 leeway=self._leeway,
                 options={"require": ["exp", "iss", "aud"]},
             )
-            return self._principal(whole["header"], whole["payload"], digest)
+            return self._principal(whole["header"], whole["payload"], token)
         except REFUSALS:
             raise BadToken from None
 
-    def _principal(
-        self, header: dict[str, Any], claims: dict[str, Any], digest: bytes
-    ) -> Principal:
+    def _principal(self, header: dict[str, Any], claims: dict[str, Any], token: str) -> Principal:
         """Read the claims; raises ValueError at what PyJWT lets pass and we do not."""
         if "crit" in header or "b64" in header or not _has_good_type(header):
             raise ValueError("header")
@@ -101,11 +98,15 @@ class Verifier:
         subject = _subject(claims)
         return Principal(
             subject=subject,
-            key=f"sub:{subject}" if subject else f"token:{digest.hex()}",
+            key=f"sub:{subject}" if subject else f"token:{_digest(token)}",
             scopes=frozenset(_scopes(claims)),
             roles=frozenset(_roles(claims)),
             until=min(expires + self._leeway, self._clock() + CACHE_SECONDS),
         )
+
+
+def _digest(token: str) -> str:
+    return blake2b(token.encode(), digest_size=16).hexdigest()
 
 
 def _has_good_type(header: dict[str, Any]) -> bool:

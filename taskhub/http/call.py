@@ -16,8 +16,6 @@ from taskhub.http.problems import TooLarge, TooSlow, Unknown, WrongMedia
 from taskhub.messages import Put
 from taskhub.ports import Result, Write
 
-STORE_SECONDS = 30.0
-"""How long a request waits for the store; the store itself gives up far sooner."""
 TRACE = re.compile(r"00-[0-9a-f]{32}-[0-9a-f]{16}-[0-9a-f]{2}", re.ASCII)
 CONTINUE = b"HTTP/1.1 100 Continue\r\n\r\n"
 
@@ -58,15 +56,13 @@ class Call:
     async def put(self, *writes: Write) -> Sequence[Result]:
         """Have the store commit these; raises what the store answers, or Unknown after a while."""
         reply = Put(*writes).sent_to(self.context.store_box)
-        patience = reply.get_loop().call_later(STORE_SECONDS, reply.cancel)
+        self.context.patience.watch(reply)
         try:
             return await reply
         except asyncio.CancelledError:
             if (task := asyncio.current_task()) and task.cancelling():
                 raise
             raise Unknown from None
-        finally:
-            patience.cancel()
 
     async def _read(self) -> bytes:
         content, limit = self.request.content, self.context.settings().http.max_body

@@ -35,11 +35,10 @@ class KnownType(msgspec.Struct, frozen=True):
     defaults: TypeDefaults
     validator: Any
 
-    def broken(self, payload: bytes) -> list[FieldError]:
+    def broken(self, value: Any) -> list[FieldError]:
         """Every rule of the type's schema that a payload breaks."""
         if self.validator is None:
             return []
-        value = msgspec.json.decode(payload)
         return [
             FieldError(_pointer(error.instance_path), _sentence(error))
             for error in self.validator.iter_errors(value)

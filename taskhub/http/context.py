@@ -17,6 +17,7 @@ from taskhub.ports import Store
 if TYPE_CHECKING:
     from taskhub.http.auth import Verifier
     from taskhub.http.catalog import Catalog
+    from taskhub.http.patience import Patience
     from taskhub.http.waiting import Waiters
 
 
@@ -62,3 +63,4 @@ class ApiContext:
     metrics: Metrics
     actors: Callable[[], Awaitable[Sequence[ActorRow]]]
     waiters: Waiters
+    patience: Patience

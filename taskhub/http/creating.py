@@ -16,8 +16,8 @@ from taskhub.http.answers import Answer, Headers
 from taskhub.http.call import Call
 from taskhub.http.problems import BadHeader, KeyReused
 from taskhub.http.queries import no_query, only_one, prefer_wait
-from taskhub.http.showing import encode_item, etag, wait_for
-from taskhub.model import TaskId, TaskItem
+from taskhub.http.showing import encode_item, wait_for
+from taskhub.model import TaskItem
 from taskhub.obs.telemetry import TaskCreated
 from taskhub.ports import Create, Created, IdempotencyKey, Refused, Replayed, Result
 from taskhub.ports import KeyReused as KeyWasReused
@@ -38,37 +38,35 @@ class Known(msgspec.Struct):
 
 async def create(call: Call) -> Answer:
     """Store a new task; answer when it is on disk."""
-    no_query(call.request.query)
+    no_query(call.request)
     headers = call.request.headers
     name = only_one(headers.getall(IDEMPOTENCY_KEY, []), IDEMPOTENCY_KEY)
     body = await call.json_body()
-    item = await _item(call, body)
+    if len(body) < LARGE:
+        draft = new_task.read(body)
+    else:
+        draft = await asyncio.to_thread(new_task.read, body)
+    types = call.context.types
+    known = types.get(draft.new.type) or await types.find(draft.new.type)
+    if known is None:
+        raise new_task.unknown_type()
+    item = new_task.item(draft, known, _birth(call))
     text = encode_item(item)
     key = None if name is None else _key(call, name, body, text)
-    write = Create(item=item, trace_parent=call.trace_parent, key=key)
-    (result,) = await call.put(write)
+    (result,) = await call.put(Create(item=item, trace_parent=call.trace_parent, key=key))
     return await _answer(call, item, text, result)
 
 
-async def _item(call: Call, body: bytes) -> TaskItem:
-    if len(body) >= LARGE:
-        new = await asyncio.to_thread(new_task.read, body)
-    else:
-        new = new_task.read(body)
-    known = call.context.types.get(new.type) or await call.context.types.find(new.type)
-    if known is None:
-        raise new_task.unknown_type()
-    made = (new, known, str(uuid7()), call.principal.subject, datetime.now(UTC))
-    if len(body) >= LARGE and known.validator is not None:
-        return await asyncio.to_thread(new_task.item, *made)
-    return new_task.item(*made)
+def _birth(call: Call) -> new_task.Birth:
+    return new_task.Birth(str(uuid7()), call.principal.subject, datetime.now(UTC))
 
 
 async def _answer(call: Call, item: TaskItem, text: bytes, result: Result) -> Answer:
     match result:
         case Created():
             _tell(call, item)
-            return await _created(call, item.id, text)
+            wish = call.request.headers.get("Prefer")
+            return _made(item.id, text) if wish is None else await _later(call, item, text, wish)
         case Replayed(answer=kept):
             id_ = msgspec.json.decode(kept, type=Known).id
             return _made(id_, kept, (("Idempotency-Replayed", "true"),))
@@ -80,20 +78,20 @@ async def _answer(call: Call, item: TaskItem, text: bytes, result: Result) -> An
             raise TypeError(f"no answer to a Create: {result!r}")
 
 
-async def _created(call: Call, id_: TaskId, text: bytes) -> Answer:
-    wish = call.request.headers.get("Prefer")
-    seconds = prefer_wait(wish) if wish is not None else 0.0
+async def _later(call: Call, item: TaskItem, text: bytes, wish: str) -> Answer:
+    """The same answer when the task has ended, for who would rather wait."""
+    seconds = prefer_wait(wish)
     if not seconds:
-        return _made(id_, text)
+        return _made(item.id, text)
     try:
-        item = await wait_for(call, id_, seconds)
+        item = await wait_for(call, item.id, seconds)
     except Busy:
-        return _made(id_, text)  # it was only a wish, and the task is stored
-    return _made(id_, encode_item(item), (("Preference-Applied", f"wait={seconds:g}"),))
+        return _made(item.id, text)  # it was only a wish, and the task is stored
+    return _made(item.id, encode_item(item), (("Preference-Applied", f"wait={seconds:g}"),))
 
 
 def _made(id_: str, text: bytes, extra: Headers = ()) -> Answer:
-    return Answer(201, text, headers=(("Location", f"/tasks/{id_}"), ("ETag", etag(text)), *extra))
+    return Answer(201, text, headers=(("Location", f"/tasks/{id_}"), *extra))
 
 
 def _tell(call: Call, item: TaskItem) -> None:

@@ -11,7 +11,7 @@ from msgspec import UNSET, Meta, Raw, UnsetType
 
 from taskhub.errors import FieldError, Invalid, Malformed
 from taskhub.http.catalog import KnownType
-from taskhub.http.strict_json import strictly
+from taskhub.http.strict_json import is_plain, strictly
 from taskhub.model import NAME_PATTERN, TITLE_LIMIT, Status, TaskId, TaskItem
 
 T = TypeVar("T")
@@ -51,7 +51,12 @@ Timeout = Annotated[float, Meta(ge=0.1, le=86_400, description="0.1 to 86400 sec
 
 
 class NewTask(
-    msgspec.Struct, frozen=True, kw_only=True, rename="camel", forbid_unknown_fields=True, gc=False
+    msgspec.Struct,
+    frozen=True,
+    kw_only=True,
+    rename="camel",
+    forbid_unknown_fields=True,
+    omit_defaults=True,
 ):
     """What a client may say of a task that it wants done."""
 
@@ -60,7 +65,7 @@ class NewTask(
     queue: Name | UnsetType = UNSET
     """Default: the queue of the type."""
     priority: Priority = 0
-    payload: Raw = msgspec.field(default_factory=lambda: EMPTY)
+    payload: Any = UNSET
     """Any JSON; kept byte for byte. Default: {}."""
     run_at: Moment | UnsetType = UNSET
     """Not before this time. Default: now."""
@@ -88,30 +93,54 @@ BOTH = "runAt or delaySeconds, not both"
 _decode = msgspec.json.Decoder(NewTask).decode
 
 
-def read(body: bytes) -> NewTask:
+class _Payload(msgspec.Struct):
+    payload: Raw
+
+
+_decode_payload = msgspec.json.Decoder(_Payload).decode
+
+
+class Draft(msgspec.Struct, frozen=True):
+    """A valid wish for a task; `payload` is the bytes that the client has sent for it."""
+
+    new: NewTask
+    payload: Raw
+
+
+class Birth(msgspec.Struct, frozen=True):
+    """What the API itself says of a new task."""
+
+    id: str
+    creator: str
+    at: datetime
+
+
+def read(body: bytes) -> Draft:
     """The task that a body asks for; raises Malformed, or Invalid with every broken rule."""
-    value = strictly(body)
     try:
         new = _decode(body)
-    except (msgspec.MsgspecError, ValueError, OverflowError):
-        raise Invalid(_broken(value) or [FieldError("", "a member breaks a rule")]) from None
+    except (msgspec.MsgspecError, ValueError, RecursionError, OverflowError):
+        raise _explained(body) from None
+    if not is_plain(body, new):
+        strictly(body)
     if new.run_at is not UNSET and new.delay_seconds is not UNSET:
         raise Invalid([FieldError("/delaySeconds", BOTH)])
-    return new
+    return Draft(new, EMPTY if new.payload is UNSET else _decode_payload(body).payload)
 
 
-def item(new: NewTask, known: KnownType, id_: str, creator: str, now: datetime) -> TaskItem:
+def item(draft: Draft, known: KnownType, birth: Birth) -> TaskItem:
     """The task as it will be stored; raises Invalid where the payload breaks its type's rules."""
-    if errors := known.broken(bytes(new.payload)):
+    new = draft.new
+    if errors := known.broken({} if new.payload is UNSET else new.payload):
         raise Invalid([FieldError(f"/payload{e.pointer}", e.detail) for e in errors])
     return TaskItem(
-        id=TaskId(id_),
+        id=TaskId(birth.id),
         title=new.title,
         type=new.type,
         queue=_given(new.queue, known.defaults.queue),
         priority=new.priority,
         status=Status.PENDING,
-        payload=new.payload,
+        payload=draft.payload,
         result=None,
         error=None,
         progress=None,
@@ -119,12 +148,12 @@ def item(new: NewTask, known: KnownType, id_: str, creator: str, now: datetime) 
         max_attempts=_given(new.max_attempts, known.defaults.max_attempts),
         timeout_seconds=_given(new.timeout_seconds, known.defaults.timeout_seconds),
         cancel_requested=False,
-        created_at=now,
-        updated_at=now,
-        run_at=_due(new, now),
+        created_at=birth.at,
+        updated_at=birth.at,
+        run_at=_due(new, birth.at),
         started_at=None,
         finished_at=None,
-        created_by=creator,
+        created_by=birth.creator,
     )
 
 
@@ -151,6 +180,12 @@ def _utc(moment: datetime) -> datetime:
         return moment.astimezone(UTC)
     except OverflowError:
         raise Invalid([FieldError("/runAt", _rule(Moment))]) from None
+
+
+def _explained(body: bytes) -> Invalid:
+    """Why a body is no new task, with every rule that it breaks."""
+    value = strictly(body)
+    return Invalid(_broken(value) or [FieldError("", "a member breaks a rule")])
 
 
 def _broken(value: Any) -> list[FieldError]:

@@ -67,7 +67,7 @@ def described(routes: Sequence[Route]) -> tuple[Route, ...]:
     """The routes, and one more that describes them all, itself too."""
 
     async def describe(call: Call) -> Answer:
-        no_query(call.request.query)
+        no_query(call.request)
         return Answer(200, text, cache="no-cache")
 
     own = Route(

@@ -21,7 +21,7 @@ _encode = msgspec.json.Encoder().encode
 
 async def cancel(call: Call) -> Answer:
     """Cancel a waiting task at once (200), ask a running one to stop (202); an ended one: 409."""
-    no_query(call.request.query)
+    no_query(call.request)
     id_ = task_id(call)
     item = await fetch(call, id_)
     if not _may_cancel(call, item):
@@ -34,7 +34,7 @@ async def cancel(call: Call) -> Answer:
 
 async def retry(call: Call) -> Answer:
     """Let a failed or cancelled task begin anew; 409 in every other state."""
-    no_query(call.request.query)
+    no_query(call.request)
     item = await fetch(call, task_id(call))
     if item.status not in {Status.FAILED, Status.CANCELLED}:
         raise Conflict("Only a failed or cancelled task can be retried.")
@@ -51,7 +51,7 @@ async def retry(call: Call) -> Answer:
 
 async def actors(call: Call) -> Answer:
     """Every actor of the whole tree, and how it is."""
-    no_query(call.request.query)
+    no_query(call.request)
     return Answer(200, _encode({"items": await call.context.actors()}))
 
 

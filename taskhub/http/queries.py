@@ -8,6 +8,7 @@ from datetime import UTC, datetime
 from typing import Any
 
 import msgspec
+from aiohttp import web
 from multidict import MultiMapping
 
 from taskhub.errors import FieldError
@@ -153,9 +154,10 @@ def prefer_wait(header: str | None) -> float:
     return min(float(found[1]), WAIT_LIMIT) if found else 0.0
 
 
-def no_query(query: MultiMapping[str]) -> None:
+def no_query(request: web.BaseRequest) -> None:
     """For routes that take no parameters; raises BadQuery."""
-    values(query, ())
+    if "?" in request.raw_path:
+        values(request.query, ())
 
 
 def only_one(fields: list[str], name: str) -> str | None:

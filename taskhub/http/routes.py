@@ -133,7 +133,6 @@ ROUTES: tuple[Route, ...] = (
                 TaskItem,
                 headers={
                     "Location": "where the task is",
-                    **ONE_ETAG,
                     "Idempotency-Replayed": "`true`: the kept answer of an earlier request",
                 },
             ),

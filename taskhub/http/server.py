@@ -17,6 +17,7 @@ from taskhub.http.connection import Connection, Door
 from taskhub.http.context import ApiContext
 from taskhub.http.dispatch import Dispatch
 from taskhub.http.openapi import described
+from taskhub.http.patience import Patience
 from taskhub.http.request_ids import RequestIds
 from taskhub.http.routes import ROUTES
 from taskhub.obs.telemetry import Complained
@@ -52,7 +53,7 @@ async def serving(context: ApiContext, sock: socket.socket) -> AsyncIterator[Non
         chores = [
             group.create_task(context.waiters.run(), name="http waiters"),
             group.create_task(_keep_fresh(context), name="http types"),
-            group.create_task(_sweep(door), name="http readers"),
+            group.create_task(_sweep(door, context.patience), name="http deadlines"),
         ]
         listener = await _listen(runner.server, door, sock)
         try:
@@ -112,12 +113,13 @@ async def _keep_fresh(context: ApiContext) -> None:
         await context.types.look()
 
 
-async def _sweep(door: Door) -> None:
-    """Look each second, or more often where the deadlines are short, for who does not read."""
+async def _sweep(door: Door, patience: Patience) -> None:
+    """Look each second, or more often where deadlines are short, for what takes too long."""
     loop = asyncio.get_running_loop()
     while True:
         await asyncio.sleep(min(1.0, door.stall_timeout / 4))
         door.sweep(loop.time())
+        patience.look()
 
 
 def _warn_of_slow_parser(context: ApiContext) -> None:

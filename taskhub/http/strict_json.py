@@ -29,9 +29,18 @@ def strictly(body: bytes) -> Any:
         raise Malformed("The body is not JSON (RFC 8259) in UTF-8.") from None
     if _quotes(body) != _quotes(text):
         raise Malformed("The body names a member twice.")
-    if body.count(b"[") + body.count(b"{") > DEPTH_LIMIT and _is_deep(value):
+    if _brackets(body) > DEPTH_LIMIT and _is_deep(value):
         raise Malformed(f"The body nests deeper than {DEPTH_LIMIT} levels.")
     return value
+
+
+def is_plain(body: bytes, value: Any) -> bool:
+    """Whether a body that was decoded to `value` is surely strict; a False proves nothing."""
+    return _quotes(body) == _quotes(_encode(value)) and _brackets(body) <= DEPTH_LIMIT
+
+
+def _brackets(text: bytes) -> int:
+    return text.count(b"[") + text.count(b"{")
 
 
 def _quotes(text: bytes) -> int:
