@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+import asyncio
+from pathlib import Path
 from typing import TYPE_CHECKING
 
+from taskhub.kernel.call import call
 from taskhub.obs.exposition import CLASSIC, OPENMETRICS, Exposition
 from taskhub.obs.meters import REQUEST_SECONDS, histogram, only
 from taskhub.obs.telemetry import Complained, Emit, Said
 
 if TYPE_CHECKING:
-    from collections.abc import Awaitable, Callable
+    from collections.abc import Awaitable, Callable, Sequence
 
     from aiohttp import web
 
@@ -18,7 +21,26 @@ if TYPE_CHECKING:
     from taskhub.obs.metrics import MetricsListener
 
 VARY = "Accept, Accept-Encoding"
+SOCKET_PATIENCE = 1.5
+"""Seconds that one process has to answer: less than the whole scrape waits for all of them."""
 PAUSE, LONGEST_PAUSE = 1.0, 30.0  # seconds between two tries to take the port
+
+
+def from_sockets(directory: Path, own: str) -> Gather:
+    """Asks every process whose supervision socket stands in `directory`, but not `own`.
+
+    For processes that no common supervisor has started; who does not answer is left out.
+    """
+
+    def others() -> list[Path]:
+        return [path for path in sorted(directory.glob("*.sock")) if path.stem != own]
+
+    async def gather() -> Sequence[bytes]:
+        asked = (call(path, "metrics", within=SOCKET_PATIENCE) for path in others())
+        answers = await asyncio.gather(*asked, return_exceptions=True)
+        return [answer["body"] for answer in answers if isinstance(answer, dict)]
+
+    return gather
 
 
 class Metrics:

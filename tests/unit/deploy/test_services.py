@@ -160,6 +160,7 @@ def test_the_configuration_for_services_is_valid(unit: str, tmp_path: Path) -> N
     assert config.jwt.issuer_signing_key.reveal() == "k" * 32
     assert config.store.url == "sqlite:////var/lib/taskhub/taskhub.db"
     assert config.logs.directory == "/var/log/taskhub"
+    assert config.supervisor.runtime_directory == "/run/taskhub"
     assert unit in config.units
 
 

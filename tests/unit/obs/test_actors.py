@@ -8,14 +8,19 @@ import subprocess
 import sys
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
+from functools import partial
+from pathlib import Path
+from typing import Any
 
 import aiohttp
 import pytest
 from taskhub.actors.heartbeat import LAG_EVERY, Heartbeat, LagClock
-from taskhub.actors.metrics import PAUSE, Metrics
+from taskhub.actors.metrics import PAUSE, Metrics, from_sockets
 from taskhub.errors import StoreLocked
 from taskhub.kernel.actor import Actor, Context
+from taskhub.kernel.keeper import Keeper
 from taskhub.kernel.mailbox import Mailbox
+from taskhub.kernel.pulse import Pulse
 from taskhub.messages import Put
 from taskhub.obs import telemetry as t
 from taskhub.obs.exposition import CLASSIC, OPENMETRICS, nobody
@@ -137,6 +142,37 @@ def test_a_worker_that_counts_does_not_load_an_http_server() -> None:
     )
 
     assert said.stdout == "[]\n"
+
+
+def told(name: str, _arguments: dict[str, Any]) -> bytes:
+    """What a process answers."""
+    return f"of {name}".encode()
+
+
+@pytest.fixture
+async def neighbours(tmp_path: Path) -> AsyncIterator[Path]:
+    """A runtime directory with two living processes, ourselves, and one that was killed."""
+    pulse, keepers = Pulse(), []
+    pulse.start(asyncio.get_running_loop())
+    for name in ("api-1", "metrics-1", "worker-1"):
+        keeper = Keeper(tmp_path / f"{name}.sock", pulse, quick={"metrics": partial(told, name)})
+        keeper.start(asyncio.get_running_loop())
+        keepers.append(keeper)
+    with socket.socket(socket.AF_UNIX) as dead:
+        dead.bind(str(tmp_path / "worker-2.sock"))
+    yield tmp_path
+    for keeper in keepers:
+        keeper.close()
+    pulse.stop()
+
+
+async def test_processes_without_a_common_root_are_found_by_their_sockets(
+    neighbours: Path,
+) -> None:
+    """Roles that run as services of their own are scraped at one port too."""
+    bodies = await from_sockets(neighbours, "metrics-1")()
+
+    assert bodies == [b"of api-1", b"of worker-1"]
 
 
 # ---- heartbeat -------------------------------------------------------------------------------
