@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import time
 from collections import deque
 from contextlib import suppress
 from dataclasses import dataclass
@@ -14,6 +15,8 @@ from taskhub.kernel.events import ActorReady, Emit, ignore
 from taskhub.kernel.mailbox import ActorFailed
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from taskhub.kernel.actor import Actor, ChildSpec
 
 
@@ -82,6 +85,7 @@ class Child:
         self.last_error: str | None = None  # of any run
         self.leaving = self.was_cancelled = False
         self._run: Run | None = None
+        self._time: Callable[[], float] = time.monotonic  # its loop's, once it has one
 
     @property
     def was_called(self) -> bool:
@@ -100,6 +104,7 @@ class Child:
         ctx = Context(self.name, self.emit, lambda: self._is_ready(run))
         task = loop.create_task(self._body(ctx), name=self.name)
         run = self._run = Run(ctx, task, loop.create_future(), loop.create_future())
+        self._time = loop.time
         self.state, self.since, self.error = State.STARTING, loop.time(), None
         self.was_cancelled = False
         self.restarts += 1
@@ -134,13 +139,13 @@ class Child:
             self.spec.inbox.abandon()
 
     def snapshot(self) -> ActorState:
-        """Its row in the tree."""
+        """Its row in the tree; also for other threads."""
         box = self.spec.inbox
         up = self.state in {State.STARTING, State.READY}
         return ActorState(
             name=self.name,
             state=self.state,
-            uptime=asyncio.get_running_loop().time() - self.since if up else 0.0,
+            uptime=self._time() - self.since if up else 0.0,
             restarts=max(self.restarts, 0),
             mailbox_depth=0 if box is None else len(box),
             mailbox_limit=0 if box is None else box.limit,
@@ -163,7 +168,7 @@ class Child:
         run.is_ready.set_result(None)
         self.state = State.READY
         self.settled.set()
-        self.emit(ActorReady(self.name, asyncio.get_running_loop().time() - self.since))
+        self.emit(ActorReady(self.name, self._time() - self.since))
 
 
 def outcome(run: asyncio.Task[None], *, cancelled_by_us: bool) -> BaseException | None:

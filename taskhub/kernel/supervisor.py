@@ -75,7 +75,10 @@ class Supervisor:
             raise RestartLimitExceeded(name) from error
 
     def tree(self) -> list[ActorState]:
-        """What every actor below does now, in the order of start, groups before their members."""
+        """What every actor below does now, in the order of start, groups before their members.
+
+        Any thread may ask: a blocked loop does not hide its actors.
+        """
         rows = []
         for child in self._children:
             rows.append(child.snapshot())

@@ -357,6 +357,14 @@ async def test_the_tree_shows_state_uptime_restarts_mailbox_and_the_last_error()
     assert row == expected
 
 
+async def test_another_thread_may_look_at_the_tree() -> None:
+    """The keeper's thread answers for a loop that is blocked."""
+    async with on_stage([part("a")]) as stage:
+        rows = await asyncio.to_thread(stage.supervisor.tree)
+
+    assert [(row.name, row.state) for row in rows] == [("a", State.READY)]
+
+
 async def test_a_pause_of_an_actor_ends_at_a_stop() -> None:
     """`while not await ctx.pause(n)` is the loop of every periodic actor."""
     ctx = Context("a")
