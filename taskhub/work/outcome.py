@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import inspect
+import linecache
 import traceback
+from collections import deque
 from typing import Any
 
 import msgspec
@@ -49,9 +51,14 @@ def error_text(error: BaseException) -> str:
 
 
 def trace_text(error: BaseException) -> str:
-    """The traceback for the handler's author: the last 20 frames, at most 8,000 characters."""
-    lines = traceback.format_exception(type(error), error, error.__traceback__, limit=-_FRAMES)
-    return cleaned("".join(lines)[-TRACE_LIMIT:], TRACE_LIMIT)
+    """The traceback for the handler's author: the last 20 frames, at most 8,000 characters.
+
+    By hand, since the standard one costs 0.4 ms: a storm of failures must not stop a worker.
+    """
+    if isinstance(error, BaseExceptionGroup):
+        return cleaned("".join(traceback.format_exception(error, limit=-_FRAMES)), TRACE_LIMIT)
+    parts = [f"{''.join(_frames(each))}{_one_line(each)}" for each in _causes(error)]
+    return cleaned("\n\nthen\n\n".join(parts)[-TRACE_LIMIT:], TRACE_LIMIT)
 
 
 def cleaned(text: str, limit: int = ERROR_LIMIT) -> str:
@@ -62,6 +69,30 @@ def cleaned(text: str, limit: int = ERROR_LIMIT) -> str:
             c if c.isprintable() or c in _KEPT else "\N{REPLACEMENT CHARACTER}" for c in text
         )
     return text if len(text) <= limit else text[: limit - 1] + "…"
+
+
+def _causes(error: BaseException) -> list[BaseException]:
+    """The error after those it came from, oldest first."""
+    found = [error]
+    while len(found) < _CAUSES:
+        latest = found[-1]
+        cause = latest.__cause__ or (None if latest.__suppress_context__ else latest.__context__)
+        if cause is None or cause in found:
+            break
+        found.append(cause)
+    return found[::-1]
+
+
+def _frames(error: BaseException) -> list[str]:
+    lines: deque[str] = deque(maxlen=_FRAMES)
+    trace = error.__traceback__
+    while trace is not None:
+        code = trace.tb_frame.f_code
+        source = linecache.getline(code.co_filename, trace.tb_lineno).strip()
+        place = f'  File "{code.co_filename}", line {trace.tb_lineno}, in {code.co_name}\n'
+        lines.append(f"{place}    {source}\n" if source else place)
+        trace = trace.tb_next
+    return list(lines)
 
 
 def _encoded(value: Any) -> Outcome:

@@ -139,3 +139,36 @@ def test_a_trace_shows_the_latest_frames_and_no_more_than_fit() -> None:
     trace = trace_text(caught.value)
     assert len(trace) <= TRACE_LIMIT
     assert trace.count("deeper(level - 1)") <= 20
+
+
+def test_a_trace_shows_what_an_error_came_from() -> None:
+    """The cause is where the mistake is."""
+    with pytest.raises(ValueError, match="outer") as caught:
+        _wraps()
+
+    trace = trace_text(caught.value)
+    assert trace.index("KeyError: 'inner'") < trace.index("ValueError: outer")
+    assert 'raise ValueError("outer") from error' in trace
+
+
+def _wraps() -> None:
+    try:
+        {}["inner"]
+    except KeyError as error:
+        raise ValueError("outer") from error
+
+
+def test_a_trace_of_errors_that_lead_to_each_other_ends() -> None:
+    """A library may raise one object twice."""
+    one, two = ValueError("one"), ValueError("two")
+    one.__cause__, two.__cause__ = two, one
+
+    assert trace_text(one) == "ValueError: two\n\nthen\n\nValueError: one"
+
+
+def test_a_trace_of_a_group_shows_its_parts() -> None:
+    """Each is a mistake of its own."""
+    trace = trace_text(ExceptionGroup("both", [ValueError("a"), KeyError("b")]))
+
+    assert "ValueError: a" in trace
+    assert "KeyError: 'b'" in trace
