@@ -153,7 +153,7 @@ def test_a_trace_shows_what_an_error_came_from() -> None:
 
 def _wraps() -> None:
     try:
-        {}["inner"]
+        dict[str, int]()["inner"]
     except KeyError as error:
         raise ValueError("outer") from error
 
