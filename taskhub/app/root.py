@@ -11,6 +11,7 @@ from taskhub.app.forest import Forest
 from taskhub.app.kin import Kin
 from taskhub.app.life import live, local_specs, run_loop
 from taskhub.app.listening import listening_socket
+from taskhub.app.migration import migrate
 from taskhub.app.process import Live, Process, assemble
 from taskhub.app.reload import Reload
 from taskhub.config.load import check_unit
@@ -117,7 +118,7 @@ async def _migrate(process: Process) -> None:
     """Bring the schema up before anything else starts; raises SchemaNewer in one line."""
     if "store" not in process.entries:
         return
-    for step in await process.store.migrate():
+    for step in await migrate(process.live.config):
         process.emit(Said(text=f"database: {step}"))
 
 
@@ -126,4 +127,5 @@ def _greet(process: Process, loaded: Loaded) -> None:
         process.emit(Complained(text=warning))
     if process.listener is not None:
         host, port, *_ = process.listener.getsockname()
-        process.emit(Said(text=f"the API is at http://{host}:{port}"))
+        process.host.status = f"the API is at http://{host}:{port}"
+        process.emit(Said(text=process.host.status))

@@ -2,21 +2,24 @@
 
 from __future__ import annotations
 
+import asyncio
 import dataclasses
 from typing import TYPE_CHECKING, Any
 
 import msgspec
 
 from taskhub.actors.api import Api
-from taskhub.actors.metrics import Metrics
+from taskhub.actors.metrics import Metrics, from_sockets
+from taskhub.config.units import UnitEntry
 from taskhub.http.auth import Verifier
 from taskhub.http.catalog import Catalog
 from taskhub.http.context import ActorRow, ApiContext, PartHealth
+from taskhub.http.patience import Patience
 from taskhub.http.server import serving
 from taskhub.http.waiting import Waiters
 from taskhub.kernel.actor import ChildSpec
 from taskhub.kernel.call import Refused, Unreachable, call
-from taskhub.obs.exposition import Exposition, dressed, nobody
+from taskhub.obs.exposition import Exposition, dressed
 from taskhub.work.builtins import fail, simulate, transform
 from taskhub.work.registry import Registry
 
@@ -46,7 +49,10 @@ def api_spec(process: Process) -> ChildSpec:
 def metrics_spec(process: Process) -> ChildSpec:
     """The child spec of the server of `[metrics]`."""
     section, forest = process.live.config.metrics, process.forest
-    gather = forest.gather if forest is not None else nobody
+    has_kin = any(isinstance(entry, UnitEntry) for entry in process.entries)
+    gather = from_sockets(process.runtime, process.name)
+    if forest is not None and has_kin:
+        gather = forest.gather
 
     def build() -> Metrics:
         return Metrics(section.host, section.port, process.metrics, gather, process.emit)
@@ -89,6 +95,7 @@ def _context(process: Process) -> ApiContext:
         metrics=view.metrics,
         actors=view.actors,
         waiters=Waiters(process.store.get),
+        patience=Patience(asyncio.get_running_loop()),
     )
 
 

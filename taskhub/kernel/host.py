@@ -51,6 +51,8 @@ class Host:
         """`name` is the first part of every actor's full name: the unit's."""
         self.name, self.emit = name, emit
         self.pulse, self.notifier = Pulse(), Notifier()
+        self.status = ""
+        """One line for `systemctl status`, told with every READY."""
         self._on_hangup, self._on_usr1 = on_hangup, on_usr1
         self._ctx = Context(name, emit, self._on_ready)
         self._code = EXIT_OK
@@ -118,7 +120,7 @@ class Host:
 
     def _on_ready(self) -> None:
         self.pulse.is_ready = True
-        self.notifier.ready()
+        self.notifier.ready(self.status)
 
     def _install_signals(self, loop: asyncio.AbstractEventLoop) -> None:
         for number in (signal.SIGTERM, signal.SIGINT):
@@ -164,7 +166,7 @@ class Host:
             except Exception as error:  # noqa: BLE001 - a failed reload changes nothing
                 self.emit(HookFailed(self.name, "on_hangup", error))
             if not self._ctx.stopping.is_set():
-                self.notifier.ready()
+                self.notifier.ready(self.status)
 
     async def _drain_verb(self, _: dict[str, Any]) -> dict[str, Any]:
         self.drain()
