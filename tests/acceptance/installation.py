@@ -132,7 +132,7 @@ class Installation:
             except TimeoutError:
                 await self.stop(signal.SIGKILL)
 
-    def signal(self, number: signal.Signals) -> None:
+    def send(self, number: signal.Signals) -> None:
         """Signal the root."""
         assert self.process is not None
         self.process.send_signal(number)
