@@ -70,7 +70,7 @@ Index(
     *(tasks.c.Type, tasks.c.Queue, tasks.c.Priority.desc(), tasks.c.RunAt, tasks.c.Id),
     sqlite_where=SUSPECT,
 )
-Index("Tasks_Leases", tasks.c.LeaseOwner, sqlite_where=PROCESSING)
+Index("Tasks_Leases", tasks.c.CancelRequested, sqlite_where=PROCESSING)
 Index(
     "Tasks_Status",
     *(tasks.c.Status, tasks.c.Type, tasks.c.Queue, tasks.c.Id),

@@ -24,15 +24,14 @@ from taskhub.store.sqlite.rows import json, task_of
 def cancel(batch: Batch, group: Sequence[tuple[int, Cancel]]) -> None:
     """End what is Pending, flag what is Processing (flagging twice changes nothing more)."""
     changed = _act(batch, "cancel", group, repeatable=Status.PROCESSING)
-    for item in changed:
-        if item.status is Status.CANCELLED:
-            batch.tell(EventType.CANCELLED, item.id, item.title)
+    ended = [(item.id, item.title) for item in changed if item.status is Status.CANCELLED]
+    batch.tell(EventType.CANCELLED, ended)
 
 
 def requeue(batch: Batch, group: Sequence[tuple[int, Requeue]]) -> None:
     """Let what has failed or was cancelled begin anew."""
-    for item in _act(batch, "requeue", group, repeatable=None):
-        batch.tell(EventType.RETRYING, item.id, item.title)
+    changed = _act(batch, "requeue", group, repeatable=None)
+    batch.tell(EventType.RETRYING, [(item.id, item.title) for item in changed])
 
 
 def _act(
@@ -45,7 +44,7 @@ def _act(
     ids = list(dict.fromkeys(write.id for _, write in group))
     values = {"ids": json(ids), "now": batch.now.micros}
     changed = {row[0]: task_of(row) for row in batch.ask(statement, values)}
-    others = _others(batch, [id_ for id_ in ids if id_ not in changed])
+    others = _others(batch, [task for task in ids if task not in changed])
     seen: set[TaskId] = set()
     for place, write in group:
         if item := changed.get(write.id):

@@ -15,7 +15,7 @@ from taskhub.model import Event, EventType, TaskId
 from taskhub.ports import Committed, Refused, Result, Write
 from taskhub.store.sql import load
 from taskhub.store.sqlite.clock import Moment
-from taskhub.store.sqlite.rows import Insert, Row
+from taskhub.store.sqlite.rows import Insert, Row, json
 
 ENDS = {
     "Pending": EventType.RETRYING,
@@ -44,7 +44,7 @@ class Statements:
         """Read the files."""
         self.text = load("taskhub.store.sqlite")
         self.create = Insert(self.text["create"])
-        self.happened = Insert(self.text["happened"])
+        self.told = Insert(self.text["told"])
 
 
 @dataclass(slots=True)
@@ -56,7 +56,6 @@ class Batch:
     now: Moment
     results: dict[int, Result] = field(default_factory=dict)
     events: list[Event] = field(default_factory=list)
-    history: list[Row] = field(default_factory=list)
 
     def ask(self, name: str, values: Mapping[str, object]) -> list[Row]:
         """Run one statement and have all its rows."""
@@ -70,15 +69,34 @@ class Batch:
         """Run one short statement for each row."""
         return self.connection.executemany(self.statements.text[name], rows).rowcount
 
-    def tell(self, kind: EventType, id: TaskId, title: str, data: str | None = None) -> None:  # noqa: A002
-        """Have an event appended with this transaction, and published after it."""
-        self.events.append(Event(kind, id, title, self.now.utc))
-        self.history.append((self.now.micros, kind._value_, id, data))
+    def tell(self, kind: EventType, tasks: Sequence[tuple[TaskId, str]]) -> None:
+        """Append an event for each (id, title); it is published after the commit."""
+        if tasks:
+            at = self.now.utc
+            self.events += [Event(kind, task, title, at) for task, title in tasks]
+            ids = json([task for task, _ in tasks])
+            self.change("happened", {"now": self.now.micros, "type": kind.value, "ids": ids})
 
-    def tell_ends(self, rows: Sequence[Row]) -> None:
-        """Tell what has become of rows given as (id, status, title, ...)."""
-        for row in rows:
-            self.tell(ENDS[row[1]], row[0], row[2])
+    def tell_more(self, kind: EventType, tasks: Sequence[tuple[TaskId, str, str]]) -> None:
+        """Append an event for each (id, title, data); the data is JSON and stays in the store."""
+        now = self.now
+        self.events += [Event(kind, task, title, now.utc) for task, title, _ in tasks]
+        rows = [(now.micros, kind.value, task, data) for task, _, data in tasks]
+        self.statements.told.run(self.connection, rows)
+
+    def tell_ends(self, ends: Sequence[tuple[TaskId, str, str, str | None]]) -> None:
+        """Tell what has become of rows given as (id, status, title, error)."""
+        for status, kind in ENDS.items():
+            of_kind = [end for end in ends if end[1] == status]
+            self.tell(kind, [(task, title) for task, _, title, error in of_kind if error is None])
+            self.tell_more(
+                kind,
+                [
+                    (task, title, json({"error": error}))
+                    for task, _, title, error in of_kind
+                    if error is not None
+                ],
+            )
 
 
 Step = Callable[[Batch, Sequence[tuple[int, Any]]], None]
@@ -114,7 +132,7 @@ def _apply_alone(batch: Batch, kinds: Kinds, place: int, write: Write) -> None:
 
 
 def apply(batch: Batch, kinds: Kinds, writes: Sequence[tuple[int, Write]]) -> None:
-    """Sort the writes by kind and do one kind after the other, then append what happened."""
+    """Sort the writes by kind and do one kind after the other."""
     groups: dict[type[Any], list[tuple[int, Any]]] = {}
     for place, write in writes:
         groups.setdefault(type(write), []).append((place, write))
@@ -123,4 +141,3 @@ def apply(batch: Batch, kinds: Kinds, writes: Sequence[tuple[int, Write]]) -> No
             step(batch, group)
     if groups:
         raise LookupError(f"no step for {next(iter(groups)).__name__}")
-    batch.statements.happened.run(batch.connection, batch.history)

@@ -29,7 +29,7 @@ def _boottime() -> float:
 
 @dataclass(frozen=True, slots=True)
 class Clock:
-    """Microseconds since 1970 UTC, and seconds since the boot, sleep and all; tests bring others."""
+    """Microseconds since 1970 UTC, and seconds since the boot, sleep too; tests bring their own."""
 
     time_of_day: Callable[[], int] = _time_of_day
     boottime: Callable[[], float] = _boottime

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from taskhub.model import Event, EventType, micros_from_utc
+from taskhub.model import EventType, micros_from_utc
 from taskhub.ports import Create, Created, IdempotencyKey, KeyReused, Replayed, Result
 from taskhub.store.sqlite.batch import Batch
 from taskhub.store.sqlite.rows import json, new_row
@@ -19,10 +19,8 @@ def create(batch: Batch, group: Sequence[tuple[int, Create]]) -> None:
     items = [write.item for _, write in fresh]
     rows = [new_row(write.item, write.trace_parent) for _, write in fresh]
     batch.statements.create.run(batch.connection, rows)
-    now = batch.now
     batch.results.update((place, Created(write.item)) for place, write in fresh)
-    batch.events += [Event(EventType.CREATED, item.id, item.title, now.utc) for item in items]
-    batch.history += [(now.micros, "TaskCreated", item.id, None) for item in items]
+    batch.tell(EventType.CREATED, [(item.id, item.title) for item in items])
 
 
 def _fresh(

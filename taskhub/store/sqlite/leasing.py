@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from operator import itemgetter
 
-from taskhub.model import Event, EventType, Owner, Status, TaskId
+from taskhub.model import EventType, Owner, Status, TaskId
 from taskhub.ports import (
     Claim,
     Claimed,
@@ -18,30 +18,42 @@ from taskhub.ports import (
     Touched,
 )
 from taskhub.store.sqlite.batch import Batch
-from taskhub.store.sqlite.rows import Row, by_urgency, json, lease_of
+from taskhub.store.sqlite.rows import Row, json, lease_of
 
 
 def claim(batch: Batch, group: Sequence[tuple[int, Claim]]) -> None:
     """Hand out the most urgent due tasks, claim by claim."""
     for place, write in group:
         values = {
-            "owner": write.owner,
-            "until": batch.now.boottime + write.lease,
-            "now": batch.now.micros,
             "types": json(write.types),
             "queues": json(write.queues) if write.queues else None,
+            "now": batch.now.micros,
             "limit": write.limit,
         }
-        rows = batch.ask("claim_suspect" if write.suspects else "claim", values)
-        rows.sort(key=by_urgency)
-        batch.results[place] = Claimed([lease_of(row) for row in rows])
-        _tell_started(batch, rows)
+        rows = batch.ask("due_suspect" if write.suspects else "due", values)
+        rows.sort(key=_by_urgency)
+        _take(batch, write, [row[0] for row in rows])
+        now = batch.now.utc
+        leases = [lease_of(row, now, suspect=write.suspects) for row in rows]
+        batch.results[place] = Claimed(leases)
+        batch.tell(EventType.STARTED, [row[1:3] for row in rows])
 
 
-def _tell_started(batch: Batch, rows: Sequence[Row]) -> None:
-    now = batch.now
-    batch.events += [Event(EventType.STARTED, row[0], row[1], now.utc) for row in rows]
-    batch.history += [(now.micros, "TaskStarted", row[0], None) for row in rows]
+def _by_urgency(row: Row) -> tuple[int, int, str]:
+    return (-row[5], row[10], row[1])
+
+
+def _take(batch: Batch, write: Claim, rows: Sequence[int]) -> None:
+    if not rows:
+        return
+    values = {
+        "owner": write.owner,
+        "until": batch.now.boottime + write.lease,
+        "now": batch.now.micros,
+        "rows": json(rows),
+    }
+    taken = batch.change("claim", values)
+    assert taken == len(rows), "the transaction is not alone"
 
 
 def renew(batch: Batch, group: Sequence[tuple[int, Renew]]) -> None:
@@ -56,10 +68,12 @@ def renew(batch: Batch, group: Sequence[tuple[int, Renew]]) -> None:
 
 def release(batch: Batch, group: Sequence[tuple[int, Release]]) -> None:
     """Give claimed tasks back as if they had never been claimed."""
+    held = {tuple(held) for _, write in group for held in write.held}
+    rows = batch.ask("release", {"held": json(list(held)), "now": batch.now.micros})
+    freed = {(task, fence) for task, fence, _, _ in rows}
     for place, write in group:
-        rows = batch.ask("release", {"held": json(write.held), "now": batch.now.micros})
-        batch.results[place] = Touched(len(rows))
-        batch.tell_ends(rows)
+        batch.results[place] = Touched(len(freed.intersection(map(tuple, write.held))))
+    batch.tell_ends([(task, status, title, None) for task, _, status, title in rows])
 
 
 def takeover(batch: Batch, group: Sequence[tuple[int, Takeover]]) -> None:
@@ -91,7 +105,10 @@ def sweep(batch: Batch, group: Sequence[tuple[int, Sweep]]) -> None:
 
 def _freed(batch: Batch, rows: list[Row]) -> Swept:
     rows.sort(key=itemgetter(0))
-    batch.tell_ends(rows)
+    failed = Status.FAILED
+    batch.tell_ends(
+        [(key, now, title, error if now == failed else None) for key, now, title, error in rows]
+    )
     return Swept(
         _those(rows, Status.PENDING), _those(rows, Status.FAILED), _those(rows, Status.CANCELLED)
     )

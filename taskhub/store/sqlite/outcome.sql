@@ -1,21 +1,19 @@
 -- What becomes of a running attempt: outcomes and progress, lost leases, dead owners.
 
--- finish: write outcomes, each given as [id, fence, status, result, error, run_at, refund, suspect]
+-- finish: end attempts as :status, each given as [id, fence, result, error, run_at]
 -- A cancel that was asked for wins over Pending and Failed; an old fence changes nothing.
 UPDATE Tasks
-   SET Status = CASE WHEN CancelRequested AND outcome.Status IN ('Pending', 'Failed')
-                     THEN 'Cancelled' ELSE outcome.Status END,
-       FinishedAt = CASE WHEN CancelRequested OR outcome.Status <> 'Pending' THEN :now END,
-       RunAt = CASE WHEN outcome.Status = 'Pending' AND NOT CancelRequested
-                    THEN coalesce(outcome.RunAt, Tasks.RunAt) ELSE Tasks.RunAt END,
-       Result = outcome.Result, Error = outcome.Error, Attempts = Attempts - outcome.Refund,
-       Suspect = outcome.Suspect, LeaseOwner = NULL, LeaseUntil = NULL, UpdatedAt = :now
-  FROM (SELECT value ->> 0 AS Id, value ->> 1 AS Fence, value ->> 2 AS Status,
-               value ->> 3 AS Result, value ->> 4 AS Error, value ->> 5 AS RunAt,
-               value ->> 6 AS Refund, value ->> 7 AS Suspect
-          FROM json_each(:outcomes)) AS outcome
- WHERE Tasks.Id = outcome.Id AND Tasks.Fence = outcome.Fence AND Tasks.Status = 'Processing'
-RETURNING Id, Fence, Status, Title, Attempts, Error;
+   SET Status = CASE WHEN CancelRequested AND :status IN ('Pending', 'Failed')
+                     THEN 'Cancelled' ELSE :status END,
+       FinishedAt = CASE WHEN CancelRequested OR :status <> 'Pending' THEN :now END,
+       RunAt = CASE WHEN :status = 'Pending' AND NOT CancelRequested
+                    THEN coalesce(ended.value ->> 4, RunAt) ELSE RunAt END,
+       Result = ended.value ->> 2, Error = ended.value ->> 3, Attempts = Attempts - :refund,
+       Suspect = :suspect, LeaseOwner = NULL, LeaseUntil = NULL, UpdatedAt = :now
+  FROM json_each(:ended) AS ended
+ WHERE Tasks.Id = ended.value ->> 0 AND Tasks.Fence = ended.value ->> 1
+   AND Tasks.Status = 'Processing'
+RETURNING Id, Fence, Status, Title;
 
 -- progress: keep what handlers say of themselves, each given as [id, fence, json]
 UPDATE Tasks SET Progress = news.value ->> 2, UpdatedAt = :now
@@ -28,7 +26,7 @@ RETURNING Id, Fence, Title, Progress;
 -- Our own only where the handler has ended (an answer was lost); those of owners that live on this
 -- host only four leases after the last renewal, for the fence alone protects then; all others at
 -- once, and those of another boot of this host too, whatever their clock said.
-UPDATE Tasks
+UPDATE Tasks INDEXED BY Tasks_Leases
    SET Status = CASE WHEN CancelRequested THEN 'Cancelled'
                      WHEN Attempts < MaxAttempts THEN 'Pending' ELSE 'Failed' END,
        FinishedAt = CASE WHEN CancelRequested OR Attempts >= MaxAttempts THEN :now END,
@@ -42,10 +40,11 @@ UPDATE Tasks
             WHEN LeaseOwner IN (SELECT value FROM json_each(:living))
             THEN LeaseUntil + 3 * :lease <= :boottime
             ELSE LeaseUntil <= :boottime END
-RETURNING Id, Status, Title, Attempts, Error;
+RETURNING Id, Status, Title, Error;
 
 -- cancels: which of :owner's tasks somebody wants cancelled
-SELECT Id FROM Tasks WHERE Status = 'Processing' AND LeaseOwner = :owner AND CancelRequested;
+SELECT Id FROM Tasks INDEXED BY Tasks_Leases
+ WHERE Status = 'Processing' AND CancelRequested = 1 AND LeaseOwner = :owner;
 
 -- takeover: a dead owner's leases are free; :started NULL means that nobody knows what had started
 -- What had not started goes back for free; what had is a suspect, and ends where attempts do.
@@ -61,6 +60,7 @@ UPDATE Tasks
        LeaseOwner = NULL, LeaseUntil = NULL, UpdatedAt = :now
   FROM (SELECT rowid AS Row,
                :started IS NULL OR Id IN (SELECT value FROM json_each(:started)) AS Begun
-          FROM Tasks WHERE Status = 'Processing' AND LeaseOwner = :owner) AS begun
+          FROM Tasks INDEXED BY Tasks_Leases
+         WHERE Status = 'Processing' AND LeaseOwner = :owner) AS begun
  WHERE Tasks.rowid = begun.Row
-RETURNING Id, Status, Title, Attempts, Error;
+RETURNING Id, Status, Title, Error;

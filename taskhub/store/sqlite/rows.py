@@ -12,7 +12,6 @@ import msgspec
 from taskhub.model import Lease, Status, TaskItem, micros_from_utc, utc_from_micros
 
 STATUS = {status.value: status for status in Status}
-WIDTH = 20  # columns of a task; what follows belongs to the lease
 ERROR_LIMIT = 4_000  # characters of an error that are kept
 SIZES = tuple(1 << power for power in range(9))
 
@@ -39,7 +38,7 @@ def task_of(row: Row) -> TaskItem:
         status=STATUS[row[5]],
         attempts=row[6],
         max_attempts=row[7],
-        timeout_seconds=float(row[8]),
+        timeout_seconds=float(row[8]),  # RETURNING gives a whole number as an int
         cancel_requested=bool(row[9]),
         created_at=made,
         updated_at=made if updated == created else utc_from_micros(updated),
@@ -58,15 +57,33 @@ def _raw(text: str | None) -> msgspec.Raw | None:
     return None if text is None else msgspec.Raw(text)
 
 
-def lease_of(row: Row) -> Lease:
-    """The lease that a row of a claim holds."""
-    fence, suspect, trace_parent = row[WIDTH:]
-    return Lease(item=task_of(row), fence=fence, suspect=bool(suspect), trace_parent=trace_parent)
-
-
-def by_urgency(row: Row) -> tuple[int, int, str]:
-    """Sorts rows of a claim: most urgent first."""
-    return (-row[4], row[12], row[0])
+def lease_of(row: Row, now: datetime, *, suspect: bool) -> Lease:
+    """The lease on a row of the `lease` columns, as a claim at `now` has left it."""
+    created, run = row[9:11]
+    made = utc_from_micros(created)
+    item = TaskItem(
+        id=row[1],
+        title=row[2],
+        type=row[3],
+        queue=row[4],
+        priority=row[5],
+        status=Status.PROCESSING,
+        attempts=row[6] + 1,
+        max_attempts=row[7],
+        timeout_seconds=row[8],
+        cancel_requested=False,
+        created_at=made,
+        updated_at=now,
+        run_at=made if run == created else utc_from_micros(run),
+        started_at=now,
+        finished_at=None,
+        created_by=row[11],
+        error=row[12],
+        progress=_raw(row[13]),
+        payload=msgspec.Raw(row[14]),
+        result=None,
+    )
+    return Lease(item=item, fence=row[15] + 1, suspect=suspect, trace_parent=row[16])
 
 
 def new_row(item: TaskItem, trace_parent: str | None) -> Row:

@@ -5,7 +5,10 @@ INSERT INTO Tasks (Id, Title, Type, Queue, Priority, MaxAttempts, TimeoutSeconds
                    UpdatedAt, CreatedBy, TraceParent, Payload)
 VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?);
 
--- happened: one row per event, in the order in which they happened
+-- happened: the same event for many tasks, given by their ids
+INSERT INTO Events (At, Type, TaskId) SELECT :now, :type, value FROM json_each(:ids);
+
+-- told: events that have something to say, one row each
 INSERT INTO Events (At, Type, TaskId, Data) VALUES (?, ?, ?, ?);
 
 -- known_keys: the living answers among the keys asked for, each given as [principal, key]

@@ -60,7 +60,7 @@ def _tasks() -> None:
     urgency: Columns = ["Type", "Queue", sa.text('"Priority" DESC'), "RunAt", "Id"]
     _partial("Tasks_Claim", urgency, '"Status" = \'Pending\' AND "Suspect" = 0')
     _partial("Tasks_Suspects", urgency, '"Status" = \'Pending\' AND "Suspect" = 1')
-    _partial("Tasks_Leases", ["LeaseOwner"], "\"Status\" = 'Processing'")
+    _partial("Tasks_Leases", ["CancelRequested"], "\"Status\" = 'Processing'")
     _partial("Tasks_Status", ["Status", "Type", "Queue", "Id"], "\"Status\" <> 'Processing'")
 
 
