@@ -87,5 +87,6 @@ async def test_a_handler_that_blocks_the_loop_past_its_deadline_is_killed(
     task = await hub.post(type="blocking", maxAttempts=1)
 
     assert (await hub.ended(task["id"]))["status"] == "Failed"
+    assert await hub.stop() == 0
     assert hub.told("LoopBlocked")
     assert [line for line in hub.told("ProcessChanged") if line["What"] == "killed"]

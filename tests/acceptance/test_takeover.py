@@ -23,6 +23,7 @@ async def test_the_task_of_a_killed_worker_runs_again_long_before_its_lease_ends
 
     assert (done["status"], done["attempts"]) == ("Done", 2)
     assert await hub.pid("tree/worker-1") != killed
+    assert await hub.stop() == 0
     assert [line["Requeued"] for line in hub.told("LeasesTaken")] == [1]
 
 
@@ -37,6 +38,7 @@ async def test_a_frozen_worker_is_killed_before_its_tasks_run_again(hub: Install
     done = await hub.ended(task["id"])
 
     assert (done["status"], done["attempts"]) == ("Done", 2)
+    assert await hub.stop() == 0
     story = [
         (line["@i"], line.get("What"))
         for line in hub.lines()
