@@ -38,9 +38,7 @@ FINAL = frozenset({Status.DONE, Status.FAILED, Status.CANCELLED})
 
 TRANSITIONS: dict[Status, frozenset[Status]] = {
     Status.PENDING: frozenset({Status.PROCESSING, Status.CANCELLED}),
-    Status.PROCESSING: frozenset(
-        {Status.DONE, Status.FAILED, Status.CANCELLED, Status.PENDING}
-    ),
+    Status.PROCESSING: frozenset({Status.DONE, Status.FAILED, Status.CANCELLED, Status.PENDING}),
     Status.DONE: frozenset(),
     Status.FAILED: frozenset({Status.PENDING}),
     Status.CANCELLED: frozenset({Status.PENDING}),
