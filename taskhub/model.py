@@ -1,4 +1,4 @@
-"""What a task is: its fields, its states and the legal moves between them; no input, no output, no clock."""
+"""What a task is: its fields, its states and the legal moves between them; no store, no clock."""
 
 from __future__ import annotations
 
@@ -151,7 +151,7 @@ class Done(msgspec.Struct, frozen=True):
     result: Any = None
 
 
-class Retry(Exception):  # noqa: N818 - an outcome that may be raised, not an error
+class Retry(Exception):
     """Try again, at the cost of this attempt, `in_seconds` from now (None: by the retry policy)."""
 
     def __init__(self, reason: str = "", *, in_seconds: float | None = None) -> None:
@@ -159,7 +159,7 @@ class Retry(Exception):  # noqa: N818 - an outcome that may be raised, not an er
         self.reason, self.in_seconds = reason, in_seconds
 
 
-class Snooze(Exception):  # noqa: N818 - an outcome that may be raised, not an error
+class Snooze(Exception):
     """Not now: come back in `in_seconds`; costs no attempt."""
 
     def __init__(self, in_seconds: float, reason: str = "") -> None:
@@ -167,7 +167,7 @@ class Snooze(Exception):  # noqa: N818 - an outcome that may be raised, not an e
         self.in_seconds, self.reason = in_seconds, reason
 
 
-class Cancel(Exception):  # noqa: N818 - an outcome that may be raised, not an error
+class Cancel(Exception):
     """There is nothing to do: end as Cancelled."""
 
     def __init__(self, reason: str = "") -> None:
@@ -175,7 +175,7 @@ class Cancel(Exception):  # noqa: N818 - an outcome that may be raised, not an e
         self.reason = reason
 
 
-class Fail(Exception):  # noqa: N818 - an outcome that may be raised, not an error
+class Fail(Exception):
     """It will never work: end as Failed at once, whatever attempts are left."""
 
     def __init__(self, reason: str = "") -> None:
