@@ -16,7 +16,10 @@ def main(args: Sequence[str] | None = None) -> int:
         from taskhub.app import child_main
 
         return child_main()
-    return _command(words)
+    try:
+        return _command(words)
+    except KeyboardInterrupt:  # also while Python still imports
+        return 130
 
 
 def _command(words: list[str]) -> int:
@@ -36,7 +39,7 @@ def _command(words: list[str]) -> int:
     except click.ClickException as error:
         error.show()
         return error.exit_code
-    except (KeyboardInterrupt, click.Abort):
+    except click.Abort:
         return exits.INTERRUPTED
     except BrokenPipeError:
         exits.silence_stdout()

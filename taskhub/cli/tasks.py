@@ -21,6 +21,9 @@ HOLD = 2.0
 
 STATUSES = ("Pending", "Processing", "Done", "Failed", "Cancelled")
 ENDED = frozenset({"Done", "Failed", "Cancelled"})
+JSON_MEMBERS = frozenset({"payload", "result", "progress"})
+"""Whatever the client or the handler gave: shown as the JSON that it is."""
+
 COLOURS = {"Done": "green", "Failed": "red", "Cancelled": "yellow", "Processing": "cyan"}
 
 Task = dict[str, Any]
@@ -212,6 +215,7 @@ def _print(task: Task, *, as_json: bool) -> None:
     width = max(map(len, task))
     for name, value in task.items():
         if value is not None:
-            text = value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)
+            is_text = isinstance(value, str) and name not in JSON_MEMBERS
+            text = value if is_text else json.dumps(value, ensure_ascii=False)
             colour = COLOURS.get(text) if name == "status" else None
             say.data(f"{name.ljust(width)}  {say.printable(text)}", colour=colour)

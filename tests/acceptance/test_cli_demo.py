@@ -6,6 +6,7 @@ import asyncio
 import os
 import signal
 import tempfile
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -15,10 +16,10 @@ from tests.acceptance.installation import PATIENCE
 
 
 @pytest.fixture
-def temporary(tmp_path: Path) -> dict[str, str]:
+def temporary() -> Iterator[dict[str, str]]:
     """Where the demo makes its folder; short, for a socket lies deep in it."""
-    (tmp_path / "t").mkdir()
-    return {"TMPDIR": str(tmp_path / "t")}
+    with tempfile.TemporaryDirectory(dir="/tmp") as name:
+        yield {"TMPDIR": name}
 
 
 async def test_the_demo_shows_a_takeover_and_ends_by_itself(
@@ -49,7 +50,6 @@ async def test_the_demo_hears_nothing_of_our_environment(
 
 async def test_a_demo_that_cannot_run_says_why(tmp_path: Path, temporary: dict[str, str]) -> None:
     """The reason and the end of its log."""
-    Path(temporary["TMPDIR"]).joinpath("sitecustomize.py").write_text("")
     broken = tmp_path / "broken"
     broken.mkdir()
     (broken / "sitecustomize.py").write_text(
@@ -85,4 +85,4 @@ async def test_whoever_stops_the_demo_leaves_no_process(
 
     assert code == (-signal.SIGKILL if number == signal.SIGKILL else 130)
     if number != signal.SIGKILL:
-        assert list(Path(tempfile.gettempdir(), temporary["TMPDIR"]).iterdir()) == []
+        assert list(Path(temporary["TMPDIR"]).iterdir()) == []

@@ -20,6 +20,7 @@ from taskhub.cli.demo.place import LOOK_EVERY, Place, hub_of
 from taskhub.cli.demo.screen import Screen, screen
 from taskhub.kernel.call import Unreachable
 
+LONGEST_PARENT = 50  # characters
 STEP_WITHIN = 30.0  # seconds; each step takes a few
 NEXT = """\
 Where to look next:
@@ -40,11 +41,16 @@ def demo() -> None:
     """
     with (
         _stopping_at_signals(),
-        tempfile.TemporaryDirectory(prefix="taskhub-demo-") as name,
+        tempfile.TemporaryDirectory(prefix="taskhub-demo-", dir=_parent()) as name,
         screen() as view,
     ):
         tasks, facts = _play(Place(Path(name)), view)
     _report(tasks, facts)
+
+
+def _parent() -> str | None:
+    """Where the folder is made: sockets stand in it, and their paths must be short (unix(7))."""
+    return None if len(tempfile.gettempdir()) <= LONGEST_PARENT else "/tmp"  # noqa: S108 - made private
 
 
 def _play(place: Place, view: Screen) -> tuple[Tasks, list[str]]:
