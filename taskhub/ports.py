@@ -90,7 +90,8 @@ class Takeover(msgspec.Struct, frozen=True, kw_only=True, tag=True):
 
     `started` None: not known (no ledger), every task counts as started. Those not started go back
     with attempts - 1; those started become Suspect and go back, or end as Failed when attempts are
-    used up, or as Cancelled when that was asked for.
+    used up, or as Cancelled when that was asked for. One that was Suspect already ran in a process
+    of its own: it counts as started only when nothing else had started, for then who else was it?
     """
 
     owner: Owner

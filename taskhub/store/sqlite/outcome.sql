@@ -47,7 +47,8 @@ SELECT Id FROM Tasks INDEXED BY Tasks_Leases
  WHERE Status = 'Processing' AND CancelRequested = 1 AND LeaseOwner = :owner;
 
 -- takeover: a dead owner's leases are free; :started NULL means that nobody knows what had started
--- What had not started goes back for free; what had is a suspect, and ends where attempts do.
+-- What had not started goes back for free; what had is a suspect, and ends where attempts do. One
+-- that was a suspect already ran apart: it is blamed only when nothing else had started.
 UPDATE Tasks
    SET Status = CASE WHEN CancelRequested THEN 'Cancelled'
                      WHEN NOT begun.Begun OR Attempts < MaxAttempts THEN 'Pending'
@@ -59,7 +60,12 @@ UPDATE Tasks
        Attempts = Attempts - NOT begun.Begun, Suspect = Suspect OR begun.Begun,
        LeaseOwner = NULL, LeaseUntil = NULL, UpdatedAt = :now
   FROM (SELECT rowid AS Row,
-               :started IS NULL OR Id IN (SELECT value FROM json_each(:started)) AS Begun
+               :started IS NULL OR (Id IN (SELECT value FROM json_each(:started))
+               AND (NOT Suspect OR NOT EXISTS (
+                   SELECT 1 FROM Tasks AS Other INDEXED BY Tasks_Leases
+                    WHERE Other.Status = 'Processing' AND Other.LeaseOwner = :owner
+                      AND NOT Other.Suspect
+                      AND Other.Id IN (SELECT value FROM json_each(:started))))) AS Begun
           FROM Tasks INDEXED BY Tasks_Leases
          WHERE Status = 'Processing' AND LeaseOwner = :owner) AS begun
  WHERE Tasks.rowid = begun.Row
