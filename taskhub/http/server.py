@@ -47,6 +47,7 @@ async def serving(context: ApiContext, sock: socket.socket) -> AsyncIterator[Non
     if runner.server is None:
         raise RuntimeError("aiohttp has made no server")
     dispatch.attach(runner.server)
+    context.waiters.open()
     await context.types.look()
     _warn_of_slow_parser(context)
     async with asyncio.TaskGroup() as group:
@@ -110,7 +111,8 @@ async def _keep_fresh(context: ApiContext) -> None:
     """Hear of types that workers register, and of those that are gone."""
     while True:
         await asyncio.sleep(FRESH)
-        await context.types.look()
+        context.waiters.open()
+    await context.types.look()
 
 
 async def _sweep(door: Door, patience: Patience) -> None:

@@ -62,6 +62,10 @@ class Waiters:
             for start in range(0, len(ids), AT_ONCE):
                 await self._look(ids[start : start + AT_ONCE])
 
+    def open(self) -> None:
+        """Let requests wait again, after a `close`."""
+        self._closed = False
+
     def close(self) -> None:
         """Send everybody home: nobody waits through a stop."""
         self._closed = True
