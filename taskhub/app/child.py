@@ -15,12 +15,18 @@ from taskhub.app.process import Live, assemble
 from taskhub.app.reload import Follow
 from taskhub.config.snapshot import decode
 from taskhub.config.units import entries
+from taskhub.errors import ConfigError, TaskHubError
 from taskhub.kernel.lifeline import attach
 from taskhub.model import Owner
 from taskhub.obs.start import open_log
+from taskhub.obs.telemetry import ActorGaveUp
 
 if TYPE_CHECKING:
     from taskhub.obs.start import Log
+
+
+EXIT_REFUSED = 2
+"""What is wrong is for the operator to mend: it is in the log, in one line each."""
 
 
 def main() -> int:
@@ -28,7 +34,12 @@ def main() -> int:
     told = msgspec.msgpack.decode(attach(int(sys.argv[-1])), type=Snapshot)
     config = decode(told.config)
     with open_log(config.logs, told.name) as log:
-        return run_loop(_main(told, Live(config), log))
+        try:
+            return run_loop(_main(told, Live(config), log))
+        except TaskHubError as error:  # the root only sees that we have ended
+            for problem in error.problems if isinstance(error, ConfigError) else [error]:
+                log.listener(ActorGaveUp(actor=told.name, error=problem.detail))
+            return EXIT_REFUSED
 
 
 async def _main(told: Snapshot, configuration: Live, log: Log) -> int:

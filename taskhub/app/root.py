@@ -12,12 +12,12 @@ from taskhub.app.kin import Kin
 from taskhub.app.life import live, local_specs, run_loop
 from taskhub.app.listening import listening_socket
 from taskhub.app.migration import migrate
+from taskhub.app.naming import named
 from taskhub.app.process import Live, Process, assemble
 from taskhub.app.reload import Reload
 from taskhub.config.load import check_unit
 from taskhub.config.runtime import make_private, runtime_directory, socket_path
 from taskhub.config.units import UnitEntry, actors, entries
-from taskhub.kernel.keeper import Unreachable, call_blocking
 from taskhub.obs.start import open_log
 from taskhub.obs.telemetry import Complained, Said
 
@@ -27,35 +27,13 @@ if TYPE_CHECKING:
     from taskhub.kernel.actor import ChildSpec
     from taskhub.obs.start import Log
 
-ALONE = frozenset({"tree", "all"})
-"""Units of which one installation runs one process: it has no number."""
-
 
 def run(loaded: Loaded, unit: str, *, hangup_stops: bool = False) -> int:
     """Run a unit until a signal ends it. With `hangup_stops` a closed terminal ends it too."""
     check_unit(loaded, unit)
     runtime = make_private(runtime_directory(loaded.config, os.environ))
-    name = instance(runtime, unit)
-    with open_log(loaded.config.logs, name) as log:
+    with named(runtime, unit) as name, open_log(loaded.config.logs, name) as log:
         return run_loop(_main(loaded, unit, (runtime, name), log, hangup_stops=hangup_stops))
-
-
-def instance(runtime: Path, unit: str) -> str:
-    """What this process is called: `tree`, or the first `worker-N` that nobody answers to."""
-    if unit in ALONE:
-        return unit
-    number = 1
-    while _answers(socket_path(runtime, f"{unit}-{number}")):
-        number += 1
-    return f"{unit}-{number}"
-
-
-def _answers(path: Path) -> bool:
-    try:
-        call_blocking(path, "ping", 1.0)
-    except Unreachable:
-        return False
-    return True
 
 
 async def _main(
