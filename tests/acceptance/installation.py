@@ -57,7 +57,17 @@ class Installation:
         self.runtime = folder / "run"
         self.config = folder / "supervisor.toml"
         self.process: asyncio.subprocess.Process | None = None
+        self.beside: list[Installation] = []
         self.configure()
+
+    def another(self) -> Installation:
+        """A process of its own beside this one: same configuration, same runtime, own port."""
+        folder = self.folder / f"beside-{len(self.beside) + 1}"
+        folder.mkdir()
+        other = Installation(folder, self._http)
+        other.runtime, other.config = self.runtime, self.config
+        self.beside.append(other)
+        return other
 
     def configure(self, settings: str = "") -> None:
         """Write the configuration: ours, and `settings` (whole TOML tables) after it."""
@@ -93,7 +103,7 @@ class Installation:
                 *(sys.executable, "-m", "taskhub", "run", "--unit", unit),
                 *("--config", str(self.config)),
                 cwd=self.folder,
-                env={**os.environ, **extra},
+                env={**os.environ, "Http__Port": str(self.port), **extra},
                 stdin=asyncio.subprocess.DEVNULL,
                 stdout=out,
                 stderr=out,
@@ -126,6 +136,7 @@ class Installation:
 
     async def close(self) -> None:
         """Whatever happened, leave nothing running."""
+        await asyncio.gather(*(other.close() for other in self.beside))
         if self.process is not None and self.process.returncode is None:
             try:
                 await self.stop()
