@@ -64,6 +64,23 @@ async def test_the_readmes_first_task_works_line_by_line(tmp_path: Path) -> None
     assert "taskhub_api_tasks_created_total" in answers[-1][1]
 
 
+async def test_the_readmes_own_handler_works(tmp_path: Path) -> None:
+    """The second thing that a newcomer does."""
+    text = (ROOT / "README.md").read_text()
+    (module,) = re.findall(r"```python\n# shop/tasks.py\n(.*?)```", text, re.DOTALL)
+    (create,) = re.findall(r"^taskhub create 'A picture'.*$", text, re.MULTILINE)
+    (tmp_path / "shop").mkdir()
+    (tmp_path / "shop/tasks.py").write_text(module)
+
+    async with dev(tmp_path, Work__Handlers="shop.tasks") as running:
+        await running.ready()
+        token = (await running.run("token")).out.strip()
+        code, out = await shell(running, f"export TASKHUB_TOKEN={token}\n{create}")
+
+    assert code == 0, out
+    assert '{"width": 640}' in out
+
+
 async def test_the_throw_away_key_is_private_and_stays(tmp_path: Path) -> None:
     """A token made before a restart is good after it."""
     async with dev(tmp_path) as running:
