@@ -8,10 +8,11 @@ from typing import TYPE_CHECKING
 
 import msgspec
 
+from taskhub.app.dump import dump
 from taskhub.app.kin import Snapshot
 from taskhub.app.life import live, local_specs, run_loop
 from taskhub.app.listening import adopt
-from taskhub.app.process import Live, assemble
+from taskhub.app.process import Live, Process, assemble
 from taskhub.app.reload import Follow
 from taskhub.config.snapshot import decode
 from taskhub.config.units import entries
@@ -44,7 +45,14 @@ def main() -> int:
 
 async def _main(told: Snapshot, configuration: Live, log: Log) -> int:
     place = (Path(told.runtime), Path(told.socket))
-    process = assemble(told.name, configuration, log, place)
+    process: Process
+
+    async def ignore_hangup() -> None:
+        """A reload comes from the parent, by its supervision socket."""
+
+    process = assemble(
+        told.name, configuration, log, place, on_hangup=ignore_hangup, on_usr1=lambda: dump(process)
+    )
     process.owner = Owner(told.owner)
     process.folder, process.parent = Path(told.folder), Path(told.parent)
     process.entries = entries(configuration.config.units, told.unit)

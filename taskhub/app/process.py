@@ -137,14 +137,16 @@ def assemble(
     live: Live,
     log: Log,
     place: tuple[Path, Path],
+    *,
     on_hangup: Callable[[], Awaitable[None]] | None = None,
+    on_usr1: Callable[[], None] | None = None,
 ) -> Process:
     """The parts of a process; `place` is its runtime directory and its supervision socket."""
     metrics = MetricsListener(name)
     metrics.watch_log(lambda: log.sink.dropped)
     emit = fan_out(log, metrics)
     runtime, socket_path = place
-    host = Host(name, kernel_emit(emit), on_hangup=on_hangup)
+    host = Host(name, kernel_emit(emit), on_hangup=on_hangup, on_usr1=on_usr1)
     keeper = Keeper(
         socket_path,
         host.pulse,

@@ -6,6 +6,7 @@ import os
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from taskhub.app.dump import dump
 from taskhub.app.embedded import EMBEDDED, with_server
 from taskhub.app.forest import Forest
 from taskhub.app.kin import Kin
@@ -41,6 +42,8 @@ async def _main(
 ) -> int:
     runtime, name = place
     reload: Reload
+    process: Process
+    kin: Kin
 
     async def on_hangup() -> None:
         await reload.hangup()
@@ -51,7 +54,8 @@ async def _main(
         Live(config),
         log,
         (runtime, socket_path(runtime, name)),
-        None if hangup_stops else on_hangup,
+        on_hangup=None if hangup_stops else on_hangup,
+        on_usr1=lambda: dump(process, kin.sockets),
     )
     process.entries = _entries(loaded.config, unit)
     with process.stack:

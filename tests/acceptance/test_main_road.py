@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import signal
 from pathlib import Path
 
 from tests.acceptance.installation import KEY, Installation
@@ -69,3 +70,20 @@ async def test_a_worker_never_sees_the_key_of_tokens(hub: Installation) -> None:
     assert KEY.encode() not in environment
     assert b"jwt__" not in environment
     assert b"canary" not in environment
+
+
+async def test_sigusr1_writes_what_every_process_does_into_the_log(hub: Installation) -> None:
+    """For the moment when nobody understands what is going on."""
+    await hub.start()
+
+    hub.send(signal.SIGUSR1)
+
+    units = {"tree", "worker-1", "api-1"}
+    await hub.until(lambda: _dumped(hub, units))
+    worker = next(line for line in hub.told("StacksDumped") if line["unit"] == "worker-1")
+    assert "worker-1/pool: ready" in worker["@x"]
+    assert "mailbox 0/" in worker["@x"]
+
+
+async def _dumped(hub: Installation, units: set[str]) -> bool:
+    return {line["unit"] for line in hub.told("StacksDumped")} == units
