@@ -88,6 +88,7 @@ async def _listen(manager: web.Server, door: Door, sock: socket.socket) -> async
             manager,
             door,
             loop=loop,
+            access_log=None,  # the requests have telemetry of their own
             keepalive_timeout=door.header_timeout,
             lingering_time=LINGER,
         )
