@@ -80,9 +80,11 @@ async def test_sigusr1_writes_what_every_process_does_into_the_log(hub: Installa
 
     units = {"tree", "worker-1", "api-1"}
     await hub.until(lambda: _dumped(hub, units))
-    worker = next(line for line in hub.told("StacksDumped") if line["unit"] == "worker-1")
-    assert "worker-1/pool: ready" in worker["@x"]
-    assert "mailbox 0/" in worker["@x"]
+    assert await hub.stop() == 0
+    texts = [line["@x"] for line in hub.told("StacksDumped") if line["unit"] == "worker-1"]
+    assert "worker-1/pool: ready" in texts[0]
+    assert "mailbox 0/" in texts[0]
+    assert any("_claim_until" in text for text in texts[1:])
 
 
 async def _dumped(hub: Installation, units: set[str]) -> bool:
