@@ -25,6 +25,7 @@ KEY_BYTES = 32  # RFC 7518, section 3.2: as long as the hash of HS256
 LATER_STORES = ("mssql", "postgresql", "postgres")
 LATER_EVENTS = ("redis+streams", "servicebus")
 STAND_ALONE_EVENTS = "redis://HOST:PORT/DB or unix:///PATH"
+_DATABASE = re.compile(r"db=[0-9]{1,5}", re.ASCII)
 _MODULE = re.compile(r"[A-Za-z_]\w*(\.[A-Za-z_]\w*)*")
 _NEEDS_STORE = frozenset(ACTORS) - {"store", "events-server", "metrics"}
 _ON_THE_BUS = frozenset({"publisher", "subscriber"})
@@ -132,8 +133,8 @@ def _wrong_events(parts: SplitResult | None) -> str:
         return f"{parts.scheme} is not in this version: expected {STAND_ALONE_EVENTS}"
     if parts.username is not None or parts.password is not None:
         return "expected no name and no password here: they go into [redis]"
-    if parts.query or parts.fragment:
-        return "expected a URL without ? and #"
+    if parts.fragment or (parts.query and not _DATABASE.fullmatch(parts.query)):
+        return "expected a URL without # and without options"
     fits = _is_redis(parts) or _is_socket(parts)
     return "" if fits else f"expected embedded, local, {STAND_ALONE_EVENTS}"
 
@@ -150,7 +151,7 @@ def _split(url: str) -> SplitResult | None:
 def _is_redis(parts: SplitResult) -> bool:
     database = parts.path.removeprefix("/")
     fits = not database or (database.isascii() and database.isdigit())
-    return parts.scheme in {"redis", "rediss"} and bool(parts.hostname) and fits
+    return parts.scheme in {"redis", "rediss"} and bool(parts.hostname and fits and not parts.query)
 
 
 def _is_socket(parts: SplitResult) -> bool:

@@ -116,7 +116,16 @@ def test_a_store_that_is_none_is_refused(url: str, said: str) -> None:
 
 @pytest.mark.parametrize(
     "url",
-    ["embedded", "local", "redis://h", "redis://h:1/0", "redis://[::1]:1", "unix:///run/r.sock"],
+    [
+        "embedded",
+        "local",
+        "redis://h",
+        "redis://h:1/0",
+        "redis://[::1]:1",
+        "rediss://h/0",
+        "unix:///r.sock",
+        "unix:///r.sock?db=1",
+    ],
 )
 def test_event_servers_that_there_are(url: str) -> None:
     """The forms of the documentation."""
@@ -132,7 +141,7 @@ def test_event_servers_that_there_are(url: str) -> None:
         ("redis://:canary@h", "they go into [redis]"),
         ("redis://h:port", "expected embedded, local, redis://"),
         ("redis://h/zero", "expected embedded"),
-        ("redis://h?db=canary", "without ? and #"),
+        ("redis://h?db=canary", "without # and without options"),
         ("redis://", "expected embedded"),
         ("unix://path", "expected embedded"),
         ("embeded", "expected embedded"),
