@@ -87,7 +87,10 @@ class Connection(web.RequestHandler):
         if self._request_count != before:
             self._on_time()
         elif data and self._late is None and self._is_idle():
-            self._late = self._loop.call_later(self._door.header_timeout, self._too_late)
+            seconds = self._door.header_timeout
+            self._late = self._loop.call_later(seconds, self._too_late)
+            # The silent close of an idle connection comes after the deadline that says why.
+            self._next_keepalive_close_time = self._loop.time() + 2 * seconds
 
     def resume_reading(self, resume_parser: bool = True) -> None:  # noqa: FBT001, FBT002 - theirs
         """Go on after a pause; without one there is nothing to parse (7 us for each body saved)."""

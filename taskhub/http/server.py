@@ -26,6 +26,8 @@ BACKLOG = 1_024
 CONNECTIONS = 10_000
 SPARE_FILES = 128
 """File descriptors that connections leave to the database, the log and the events."""
+KEEP_ALIVE = 3.0
+"""How many header deadlines a connection may be idle between two requests."""
 LAME_DUCK = 0.5
 """Seconds in which kept connections still get an answer, and with it the news of the end."""
 DRAIN = 8.0
@@ -89,7 +91,7 @@ async def _listen(manager: web.Server, door: Door, sock: socket.socket) -> async
             door,
             loop=loop,
             access_log=None,  # the requests have telemetry of their own
-            keepalive_timeout=door.header_timeout,
+            keepalive_timeout=door.header_timeout * KEEP_ALIVE,
             lingering_time=LINGER,
         )
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import gzip
 import shutil
 import socket
 import time
@@ -14,6 +15,7 @@ from typing import Any
 import aiohttp
 import jwt
 import msgspec
+from multidict import CIMultiDict
 from taskhub.actors.store import StoreActor, StoreHealth
 from taskhub.config.sections import Config, HttpSection, JwtSection, Secret
 from taskhub.http.auth import Verifier
@@ -108,7 +110,7 @@ class House:
     async def ask(self, method: str, path: str, **options: Any) -> Reply:
         """Any request; the answer whole."""
         async with self.client.request(method, path, **options) as answer:
-            return Reply(answer.status, dict(answer.headers), await answer.read())
+            return Reply(answer.status, answer.headers.copy(), await answer.read())
 
     async def raw(self, data: bytes, *, until_closed: bool = True) -> bytes:
         """Bytes to the socket; what comes back until the server closes it (or once)."""
@@ -129,7 +131,7 @@ class Reply(msgspec.Struct):
     """An answer that was read to its end."""
 
     status: int
-    headers: dict[str, str]
+    headers: CIMultiDict[str]
     body: bytes
 
     @property
@@ -139,7 +141,8 @@ class Reply(msgspec.Struct):
 
 
 async def _metrics(*, as_openmetrics: bool = False, zipped: bool = False) -> bytes:
-    return b"zipped" if zipped else b"# EOF\n" if as_openmetrics else b"up 1\n"
+    text = b"# EOF\n" if as_openmetrics else b"up 1\n"
+    return gzip.compress(text) if zipped else text
 
 
 async def _actors() -> Sequence[ActorRow]:

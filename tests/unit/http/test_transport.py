@@ -1,0 +1,351 @@
+"""The wire itself: broken framing, slow clients, hang-ups; everything over bare sockets."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import re
+import socket
+from collections.abc import AsyncIterator
+from pathlib import Path
+from typing import Any
+
+import msgspec
+import pytest
+from taskhub.obs.telemetry import RequestCrashed, RequestServed
+
+from tests.unit.http.house import CONFIG, House, bearer, open_house, tuned
+from tests.waiting import until
+
+AUTH = bearer()["Authorization"]
+BODY = b'{"title":"x"}'
+HEAD = (
+    f"POST /tasks HTTP/1.1\r\nHost: x\r\nAuthorization: {AUTH}\r\n"
+    "Content-Type: application/json\r\n"
+)
+SOON = 0.4
+"""Seconds of the deadlines in these tests."""
+
+
+@pytest.fixture
+async def hasty(tmp_path: Path, empty_database: Path) -> AsyncIterator[House]:
+    """An API with short deadlines."""
+    config = tuned(CONFIG, header_timeout=SOON, body_timeout=SOON)
+    async with open_house(tmp_path, empty_database, config) as house:
+        yield house
+
+
+def post(*lines: str, body: bytes = BODY) -> bytes:
+    """A request with these header fields beside the usual ones."""
+    return (
+        HEAD.encode() + "".join(f"{line}\r\n" for line in lines).encode("latin-1") + b"\r\n" + body
+    )
+
+
+def chunked(*chunks: bytes) -> bytes:
+    """A request whose body comes in these raw pieces."""
+    return post("Transfer-Encoding: chunked", body=b"".join(chunks))
+
+
+BROKEN: dict[str, bytes] = {
+    "length and chunks": post("Content-Length: 13", "Transfer-Encoding: chunked"),
+    "two lengths": post("Content-Length: 13", "Content-Length: 12"),
+    "a list of lengths": post("Content-Length: 13, 13"),
+    "plus": post("Content-Length: +13"),
+    "underscore": post("Content-Length: 1_3"),
+    "hexadecimal": post("Content-Length: 0x0d"),
+    "negative": post("Content-Length: -1"),
+    "no number": post("Content-Length: x"),
+    "xchunked": post("Transfer-Encoding: xchunked"),
+    "chunked, identity": post("Transfer-Encoding: chunked, identity"),
+    "two encodings": post("Transfer-Encoding: chunked", "Transfer-Encoding: identity"),
+    "vertical tab": post("Transfer-Encoding: \x0bchunked"),
+    "space before the colon": post("Content-Length : 13"),
+    "line feeds alone": b"POST /tasks HTTP/1.1\nHost: x\nContent-Length: 0\n\n",
+    "a bare carriage return": post("X-A: a\rb", "Content-Length: 13"),
+    "NUL in a value": post("X-A: a\x00b", "Content-Length: 13"),
+    "a folded line": post("X-A: a", " b", "Content-Length: 13"),
+    "chunk size 0xd": chunked(b"0xd\r\n", BODY, b"\r\n0\r\n\r\n"),
+    "chunk size _d": chunked(b"_d\r\n", BODY, b"\r\n0\r\n\r\n"),
+    "chunks of line feeds": chunked(b"d\n", BODY, b"\n0\n\n"),
+    "a chunk too short": chunked(b"c\r\n", BODY, b"\r\n0\r\n\r\n"),
+    "no host": b"GET /health HTTP/1.1\r\n\r\n",
+    "two hosts": b"GET /health HTTP/1.1\r\nHost: a\r\nHost: b\r\n\r\n",
+    "no version": b"GET /tasks\r\n\r\n",
+    "another version": b"GET /health HTTP/3.0\r\nHost: x\r\n\r\n",
+    "HTTP/2": b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n",
+    "TLS": b"\x16\x03\x01\x02\x00\x01\x00\x01\xfc\x03\x03" + b"\x00" * 50,
+    "an unknown method": b"FOO /health HTTP/1.1\r\nHost: x\r\n\r\n",
+    "a long line": b"GET /" + b"a" * 9_000 + b" HTTP/1.1\r\nHost: x\r\n\r\n",
+    "a long field": b"GET /health HTTP/1.1\r\nHost: x\r\nX-A: " + b"a" * 9_000 + b"\r\n\r\n",
+    "many fields": b"GET /health HTTP/1.1\r\nHost: x\r\n" + b"X-A: 1\r\n" * 1_000 + b"\r\n",
+    "nonsense": b"\x00\xff\xfe evil-marker \r\n\r\n",
+}
+
+
+@pytest.mark.parametrize("data", BROKEN.values(), ids=BROKEN.keys())
+async def test_broken_framing_is_refused_and_the_line_cut(house: House, data: bytes) -> None:
+    """Two readers of one stream must never disagree about where a request ends."""
+    answer = await house.raw(data)
+
+    status, head, body = parts(answer)
+    assert status in {400, 405, 431}
+    assert "content-type: application/problem+json" in head.lower()
+    assert "x-request-id: " in head.lower()
+    assert msgspec.json.decode(body)["status"] == status
+    assert b"evil-marker" not in answer
+    assert answer.count(b"HTTP/1.1 ") == 1
+    assert house.said(RequestCrashed) == []
+
+
+def parts(answer: bytes) -> tuple[int, str, bytes]:
+    """Status, head and body of the first answer in these bytes."""
+    head, _, body = answer.partition(b"\r\n\r\n")
+    assert head.startswith(b"HTTP/1.1 "), answer
+    return int(head[9:12]), head.decode("latin-1"), body
+
+
+async def test_a_smuggled_request_is_not_answered(house: House) -> None:
+    """What stands behind a broken request is nobody's request."""
+    answer = await house.raw(
+        BROKEN["length and chunks"] + b"GET /health HTTP/1.1\r\nHost: x\r\n\r\n"
+    )
+
+    assert answer.count(b"HTTP/1.1 ") == 1
+    assert not answer.endswith(b"ok")
+
+
+@pytest.mark.parametrize("method", ["TRACE", "PUT", "DELETE", "PATCH", "OPTIONS", "CONNECT"])
+async def test_another_method_is_405_and_names_the_right_ones(house: House, method: str) -> None:
+    """`Allow` is what a client reads (RFC 9110, 15.5.6)."""
+    data = f"{method} /tasks HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n"
+
+    status, head, _ = parts(await house.raw(data.encode()))
+
+    assert status in ({400, 404, 405} if method == "CONNECT" else {405})
+    assert status != 405 or "Allow: GET,HEAD,POST" in head
+
+
+async def test_the_absolute_form_is_this_server_too(house: House) -> None:
+    """RFC 9112, 3.2.2: whatever host stands there, it is ours to answer."""
+    data = b"GET http://evil.example/health HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n"
+
+    status, head, body = parts(await house.raw(data))
+
+    assert (status, body) == (200, b"ok")
+    assert "evil" not in head
+
+
+async def test_an_old_client_is_answered(house: House) -> None:
+    """HTTP/1.0, with and without a kept connection."""
+    once = await house.raw(b"GET /health HTTP/1.0\r\n\r\n")
+    kept = await house.raw(
+        b"GET /health HTTP/1.0\r\nConnection: keep-alive\r\n\r\nGET /health HTTP/1.0\r\n\r\n"
+    )
+
+    assert "Connection: close" in parts(once)[1]
+    assert "Connection: keep-alive" in parts(kept)[1]
+    assert kept.count(b"ok") == 2
+
+
+async def test_pipelined_requests_are_answered_in_order(house: House) -> None:
+    """Each with its own answer, and bodies where they belong."""
+    first = post(f"Content-Length: {len(BODY)}", "X-Request-Id: one")
+    second = b"GET /health HTTP/1.1\r\nHost: x\r\nX-Request-Id: two\r\nConnection: close\r\n\r\n"
+
+    answer = await house.raw(first + second)
+
+    assert answer.index(b"X-Request-Id: one") < answer.index(b"X-Request-Id: two")
+    assert answer.startswith(b"HTTP/1.1 201 ")
+    assert answer.endswith(b"ok")
+
+
+async def test_a_client_that_asks_first_is_told_to_go_on(house: House) -> None:
+    """`Expect: 100-continue`: yes to who may, no to who may not, before the body is sent."""
+    head = post(f"Content-Length: {len(BODY)}", "Expect: 100-continue", body=b"")
+    reader, writer = await asyncio.open_connection("127.0.0.1", house.port)
+    writer.write(head)
+    assert await reader.readuntil(b"\r\n\r\n") == b"HTTP/1.1 100 Continue\r\n\r\n"
+    writer.write(BODY)
+    assert (await reader.readuntil(b"\r\n\r\n")).startswith(b"HTTP/1.1 201 ")
+    writer.close()
+
+    refused = await house.raw(head.replace(b"Bearer ", b"Basic "), until_closed=False)
+    assert refused.startswith(b"HTTP/1.1 401 ")
+
+
+async def test_half_a_head_is_cut_off_with_a_reason(hasty: House) -> None:
+    """However often a byte comes: the whole head has one deadline."""
+    reader, writer = await asyncio.open_connection("127.0.0.1", hasty.port)
+
+    async def drip() -> None:
+        for byte in HEAD.encode() * 50:
+            writer.write(bytes((byte,)))
+            await asyncio.sleep(0.01)  # noqa: TID251 - the client's own slowness
+
+    dripping = asyncio.ensure_future(drip())
+    async with asyncio.timeout(10):
+        answer = await reader.read()
+    dripping.cancel()
+    writer.close()
+
+    status, head, body = parts(answer)
+    assert status == 408
+    assert "Connection: close" in head
+    assert msgspec.json.decode(body)["type"] == "urn:taskhub:problem:too-slow"
+
+
+async def test_half_a_body_is_cut_off_with_a_reason(hasty: House) -> None:
+    """Aiohttp has no such deadline of its own."""
+    answer = await hasty.raw(post("Content-Length: 13", body=b'{"tit'))
+
+    assert parts(answer)[0] == 408
+
+
+async def test_a_silent_connection_is_closed(hasty: House) -> None:
+    """Without a word: nobody has asked for anything."""
+    assert await hasty.raw(b"") == b""
+
+
+async def test_many_slow_clients_hold_nobody_up(hasty: House) -> None:
+    """Three hundred half heads and half bodies: others are answered, then all are cut."""
+    halves = [b"GET /health HT", post("Content-Length: 13", body=b"{")] * 150
+    slow = []
+    for data in halves:
+        reader, writer = await asyncio.open_connection("127.0.0.1", hasty.port)
+        writer.write(data)
+        slow.append((reader, writer))
+
+    replies = await asyncio.gather(
+        *(hasty.ask("POST", "/tasks", json={"title": "x"}) for _ in range(20))
+    )
+    async with asyncio.timeout(20):
+        answers = await asyncio.gather(*(reader.read() for reader, _ in slow))
+    for _, writer in slow:
+        writer.close()
+
+    assert {reply.status for reply in replies} == {201}
+    assert {answer[9:12] for answer in answers} == {b"408"}
+
+
+async def test_who_does_not_read_is_cut_off(hasty: House) -> None:
+    """A long answer in our memory for a client that takes nothing: not for long."""
+    for number in range(3):
+        await hasty.create(title=str(number), payload="x" * 1_000_000)
+    before = connections(hasty)
+    client = socket.socket()
+    client.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4_096)
+    client.setblocking(False)
+    loop = asyncio.get_running_loop()
+    await loop.sock_connect(client, ("127.0.0.1", hasty.port))
+
+    await loop.sock_sendall(
+        client, f"GET /tasks HTTP/1.1\r\nHost: x\r\nAuthorization: {AUTH}\r\n\r\n".encode()
+    )
+    await until(lambda: connections(hasty) == before + 1)
+    await until(lambda: connections(hasty) == before, within=20)
+    client.close()
+
+
+def connections(house: House) -> int:
+    """How many established connections the server's port has."""
+    port = f":{house.port:04X}"
+    lines = Path("/proc/net/tcp").read_text().splitlines()[1:]
+    ours = [line.split() for line in lines]
+    return sum(line[1].endswith(port) and line[3] == "01" for line in ours)
+
+
+async def test_a_hang_up_leaves_no_trace(house: House, caplog: pytest.LogCaptureFixture) -> None:
+    """Clients come and go: no traceback, and what was committed stays."""
+    caplog.set_level(logging.DEBUG)
+    starts = [
+        b"",
+        b"GET /hea",
+        HEAD.encode(),
+        post("Content-Length: 13", body=b"{"),
+        post("Transfer-Encoding: chunked", body=b"d\r\n{"),
+        post("Content-Length: 13"),
+    ]
+
+    for data in starts * 5:
+        _, writer = await asyncio.open_connection("127.0.0.1", house.port)
+        writer.write(data)
+        await writer.drain()
+        writer.transport.abort()
+    stored = f"[{len(starts)}]"
+
+    await until(lambda: len(house.said(RequestServed)) >= 5)
+    assert (await house.ask("GET", "/health")).status == 200
+    assert house.said(RequestCrashed) == []
+    ours = [record for record in caplog.records if record.name.startswith("aiohttp")]
+    assert ours == [], stored
+
+
+async def test_the_commit_outlives_the_client(house: House) -> None:
+    """A hang-up cancels the client's own wait only."""
+    _, writer = await asyncio.open_connection("127.0.0.1", house.port)
+    writer.write(post(f"Content-Length: {len(BODY)}"))
+    await writer.drain()
+    await until(lambda: house.box.posted == 1)
+    writer.transport.abort()
+
+    async def stored() -> list[Any]:
+        items: list[Any] = (await house.ask("GET", "/tasks")).json["items"]
+        return items
+
+    async with asyncio.timeout(10):
+        while not await stored():
+            pass
+
+
+async def test_a_foreign_request_id_is_taken_only_when_it_is_harmless(house: House) -> None:
+    """It stands in logs and answers: letters, digits and three signs, at most 64."""
+    for given in ("abc-1._X", "a" * 64):
+        reply = await house.ask("GET", "/health", headers={"X-Request-Id": given})
+        assert reply.headers["X-Request-Id"] == given
+    for given in ("", "a" * 65, "a b", '{"level":"error"}', "\u00e4", "a\t"):
+        lines = (
+            f"GET /health HTTP/1.1\r\nHost: x\r\nX-Request-Id: {given}!\r\nConnection: close\r\n"
+        )
+        _, head, _ = parts(await house.raw(f"{lines}\r\n".encode("latin-1")))
+        assert re.search(r"X-Request-Id: [0-9a-f]{10}-[0-9a-f]+\r", head)
+
+
+async def test_every_answer_has_the_usual_fields(house: House) -> None:
+    """Good ones and bad ones alike."""
+    for path in ("/health", "/nowhere", "/tasks", "/tasks?x=1", "/openapi.json"):
+        reply = await house.ask("GET", path)
+        for name in ("X-Request-Id", "Date", "Cache-Control", "X-Content-Type-Options"):
+            assert reply.headers[name]
+        assert reply.headers["Server"] == "taskhub"
+
+
+async def test_requests_are_told_of_by_their_template(house: House) -> None:
+    """Ten thousand paths, methods and ids are one series, not ten thousand."""
+    await house.ask("GET", "/tasks/019aa1d2-8c6e-7b53-9a43-1d3c5a0f9e21")
+    await house.ask("GET", "/nowhere/1")
+    await house.ask("DELETE", "/tasks")
+    await house.raw(b"nonsense\r\n\r\n")
+
+    told = {(event.method, event.route, event.status) for event in house.said(RequestServed)}
+    assert told == {
+        ("GET", "/tasks/{id}", 404),
+        ("GET", "", 404),
+        ("DELETE", "", 405),
+        ("", "", 400),
+    }
+
+
+async def test_too_many_connections_are_sent_away(
+    house: House, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """With a reason, at once: files are for the database too."""
+    monkeypatch.setattr("taskhub.http.server.CONNECTIONS", 64)
+    async with open_house(house.store._path.parent / "..", house.store._path) as small:
+        held = [await asyncio.open_connection("127.0.0.1", small.port) for _ in range(64)]
+        status, head, _ = parts(await small.raw(b""))
+        for _, writer in held:
+            writer.close()
+
+    assert status == 503
+    assert "Retry-After: 1" in head
