@@ -1,4 +1,4 @@
-"""Every error that is not a bug: the class is the decision, its docstring the text, `status` the HTTP answer."""
+"""Every error that is no bug: the class is the decision, its docstring the text."""
 
 from __future__ import annotations
 

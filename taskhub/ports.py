@@ -1,4 +1,4 @@
-"""The two seams: what a store and an event bus must do, in words of the domain; no SQL, no Redis."""
+"""Two seams: what a store and an event bus must do, in words of the domain; no SQL, no Redis."""
 
 from __future__ import annotations
 
@@ -80,7 +80,7 @@ class Progress(msgspec.Struct, frozen=True, kw_only=True, tag=True):
 
 
 class Release(msgspec.Struct, frozen=True, kw_only=True, tag=True):
-    """Give claimed tasks back unharmed (Pending, attempts - 1), guarded by fences. Result: Touched."""
+    """Give claimed tasks back unharmed (Pending, attempts - 1), by fence. Result: Touched."""
 
     held: Sequence[tuple[TaskId, int]]
 
@@ -119,7 +119,10 @@ class Cancel(msgspec.Struct, frozen=True, kw_only=True, tag=True):
 
 
 class Requeue(msgspec.Struct, frozen=True, kw_only=True, tag=True):
-    """An operator's retry: Failed or Cancelled -> Pending, attempts 0. Result: Changed | Unchanged | Missing."""
+    """An operator's retry: Failed or Cancelled -> Pending, attempts 0.
+
+    Result: Changed | Unchanged | Missing.
+    """
 
     id: TaskId
 
@@ -139,7 +142,7 @@ class Register(msgspec.Struct, frozen=True, kw_only=True, tag=True):
 
 
 class Prune(msgspec.Struct, frozen=True, kw_only=True, tag=True):
-    """Delete up to `limit` rows of each kind that are older than the given times. Result: Touched."""
+    """Delete up to `limit` rows of each kind that are older than these times. Result: Touched."""
 
     tasks_before: datetime
     events_before: datetime
@@ -163,7 +166,7 @@ Write = (
     | Prune
 )
 
-# ---- results, one per write -----------------------------------------------------------------------
+# ---- results, one per write ----
 
 
 class Created(msgspec.Struct, frozen=True):
@@ -266,7 +269,7 @@ class Committed(msgspec.Struct, frozen=True):
     events: Sequence[Event]
 
 
-# ---- reads ----------------------------------------------------------------------------------------
+# ---- reads ----
 
 
 class TaskQuery(msgspec.Struct, frozen=True, kw_only=True):
@@ -289,7 +292,7 @@ class Page(msgspec.Struct, frozen=True):
 
 
 class QueueCount(msgspec.Struct, frozen=True):
-    """How many tasks of a queue are in a state; `oldest` is the age in seconds of the one due longest."""
+    """How many tasks of a queue are in a state; `oldest`: age in seconds of the one due longest."""
 
     queue: str
     status: Status
@@ -298,18 +301,18 @@ class QueueCount(msgspec.Struct, frozen=True):
 
 
 class SchemaState(msgspec.Struct, frozen=True):
-    """Revision found (None: empty database), the newest this version knows, and what is missing between."""
+    """Revision found (None: empty database), the newest of this version, what is missing."""
 
     found: str | None
     newest: str
     missing: Sequence[str]
 
 
-# ---- the ports ------------------------------------------------------------------------------------
+# ---- the ports ----
 
 
 class Store(Protocol):
-    """Where tasks live. Raises the `Trouble` errors when the database is not well, never loses a commit."""
+    """Where tasks live. Raises `Trouble` while the database is not well; never loses a commit."""
 
     async def open(self) -> None:
         """Connect; raises SchemaNewer | SchemaOlder when the schema does not fit."""
@@ -321,7 +324,7 @@ class Store(Protocol):
         """All in one durable transaction; a write that cannot be stored is `Refused` alone."""
 
     def renew(self, write: Renew) -> Renewed:
-        """As `commit` of one Renew, blocking and thread-safe: for the thread that keeps leases alive."""
+        """As `commit` of one Renew, blocking and thread-safe: for the thread that renews."""
 
     async def get(self, ids: Sequence[TaskId]) -> list[TaskItem]:
         """The tasks that exist, in the order asked."""
@@ -339,13 +342,13 @@ class Store(Protocol):
         """Every type that a worker has registered."""
 
     async def next_due(self) -> float | None:
-        """Seconds until the next delayed Pending task is due (0: one is due now; None: none waits)."""
+        """Seconds until the next Pending task is due (0: one is due now; None: none waits)."""
 
     async def schema(self) -> SchemaState:
         """Where the schema stands; works on an empty database too."""
 
     async def migrate(self) -> list[str]:
-        """Bring the schema to the newest revision, one migrator at a time; returns the steps taken."""
+        """Bring the schema to the newest revision, one migrator at a time; the steps taken."""
 
 
 class BellKind(msgspec.Struct, frozen=True):
@@ -374,7 +377,7 @@ class EventBus(Protocol):
         """One pipeline: a message per event and one bell. Raises BusAway | BusRefused, soon."""
 
     def subscribe(self) -> AsyncGenerator[Signal, None]:
-        """Hear the bell; the first signal is Subscribed. Raises BusAway | BusRefused when the line is cut.
+        """Hear the bell; first comes Subscribed. Raises BusAway | BusRefused when the line is cut.
 
         Its line is given back by `aclose()`: use it in `contextlib.aclosing`.
         """

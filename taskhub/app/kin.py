@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 import msgspec
 
 from taskhub.app.process import new_owner
-from taskhub.config.keys import sections
+from taskhub.config.environment import foreign
 from taskhub.config.runtime import socket_path
 from taskhub.config.snapshot import encode
 from taskhub.config.units import UnitEntry, actors
@@ -23,27 +23,12 @@ from taskhub.ports import Swept, Takeover
 from taskhub.work.neighbours import forget, started
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
     from pathlib import Path
 
     from taskhub.app.process import Process
     from taskhub.config.sections import Config
     from taskhub.kernel.actor import ChildSpec
     from taskhub.kernel.spawn import Birth
-
-PRIVATE = frozenset(
-    {
-        "CREDENTIALS_DIRECTORY",
-        "INVOCATION_ID",
-        "LISTEN_FDNAMES",
-        "LISTEN_FDS",
-        "LISTEN_PID",
-        "NOTIFY_SOCKET",
-        "WATCHDOG_PID",
-        "WATCHDOG_USEC",
-    }
-)
-"""What systemd gives to the root alone."""
 
 
 class Snapshot(msgspec.Struct, frozen=True):
@@ -86,7 +71,7 @@ class Kin:
                 "_child",
                 str(birth.lifeline),
             ),
-            env=environment(os.environ),
+            env=foreign(os.environ),
             mint=lambda: new_owner(name),
             socket=path,
             snapshot=lambda birth: self._snapshot(unit, name, birth),
@@ -157,15 +142,3 @@ class Kin:
 def command_line(birth: Birth) -> tuple[str, ...]:
     """How a child is started; everything else it reads from its lifeline."""
     return sys.executable, "-P", "-m", "taskhub", "_child", str(birth.lifeline)
-
-
-def environment(environ: Mapping[str, str]) -> dict[str, str]:
-    """What a child inherits: nothing of the configuration, so no secret either."""
-    return {name: value for name, value in environ.items() if not is_private(name)}
-
-
-def is_private(name: str) -> bool:
-    """Whether a variable is for the root alone."""
-    section = name.partition("__")[0].replace("_", "").lower()
-    ours = "__" in name and section in {*sections(), "units", "taskhub"}
-    return ours or name in PRIVATE or name.startswith("TASKHUB_TOKEN")

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 from taskhub.actors.bus_health import BusHealth
 from taskhub.actors.store import StoreHealth
 from taskhub.app.backends import make_bus, make_store
+from taskhub.config.runtime import make_private
 from taskhub.kernel.clock import boot_id
 from taskhub.kernel.host import Host
 from taskhub.kernel.keeper import Keeper
@@ -146,6 +147,7 @@ def assemble(
     metrics.watch_log(lambda: log.sink.dropped)
     emit = fan_out(log, metrics)
     runtime, socket_path = place
+    make_private(socket_path.parent)
     host = Host(name, kernel_emit(emit), on_hangup=on_hangup, on_usr1=on_usr1)
     keeper = Keeper(
         socket_path,

@@ -31,6 +31,8 @@ class Reload:
 
     def __init__(self, process: Process, kin: Kin, loaded: Loaded, unit: str) -> None:
         self._process, self._kin, self._loaded, self._unit = process, kin, loaded, unit
+        self._in_force = loaded.config
+        """As it was loaded, with what was applied since; a key that waits for a restart is not."""
 
     async def hangup(self) -> None:
         """Carry out a SIGHUP; what is wrong is in the log, and nothing has changed."""
@@ -48,7 +50,7 @@ class Reload:
             check_unit(loaded, self._unit)
         except ConfigError as error:
             return answer([problem.detail for problem in error.problems])
-        return answer([], self._differences(loaded.config))
+        return answer([], changes(self._in_force, loaded.config))
 
     async def run(self) -> Applied:
         """Read, compare, prepare, apply; returns what `taskhub reload` prints."""
@@ -57,19 +59,14 @@ class Reload:
             check_unit(loaded, self._unit)
         except ConfigError as error:
             return self._refuse([problem.detail for problem in error.problems])
-        found = self._differences(loaded.config)
+        found = changes(self._in_force, loaded.config)
         accepted = merged(self._process.live.config, loaded.config, found)
         if problems := await self._prepare(accepted):
             return self._refuse(problems)
-        self._loaded = loaded
+        self._in_force = merged(self._in_force, loaded.config, found)
         apply(self._process, accepted)
         await self._apply()
         return self._tell(found)
-
-    def _differences(self, new: Config) -> list[Change]:
-        """What differs from the configuration in force; the embedded server's address does not."""
-        old = self._loaded.config
-        return changes(old, new)
 
     async def _prepare(self, accepted: Config) -> list[str]:
         """What the children object to. One that cannot be asked gets it at its next birth."""

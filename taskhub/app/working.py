@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING
 from taskhub.actors.holdings import Holdings
 from taskhub.actors.pool import Lanes, Pool, PoolParts
 from taskhub.actors.reaper import Holder, Neighbours, Reaper
-from taskhub.app.kin import environment
 from taskhub.app.rings import ring
+from taskhub.config.environment import foreign
 from taskhub.kernel.actor import ChildSpec
 from taskhub.kernel.process import EXIT_REPLACE_ME
 from taskhub.work.attempt import Attempt
@@ -98,7 +98,7 @@ def _lanes(process: Process, registry: Registry, pool: Pool) -> Lanes:
     threads = Threads(process.live.config.work.concurrency)
     runner = Runner(registry, threads, process.emit, on_progress=pool.on_progress)
     spec = ProcessorSpec(
-        env=environment(os.environ),
+        env=foreign(os.environ),
         handlers=process.live.config.work.handlers,
         folder=process.folder,
     )

@@ -11,7 +11,6 @@ from taskhub.config.keys import (
     hint_for_key,
     hint_for_section,
     key_named,
-    keys,
     section_named,
     sections,
 )
@@ -65,16 +64,6 @@ def read_credentials(environ: Mapping[str, str]) -> Layer:
     )
 
 
-def without_secrets(environ: Mapping[str, str]) -> dict[str, str]:
-    """The variables that a child process may see: none that is, or leads to, a secret."""
-    hidden = {CREDENTIALS, "TASKHUB_TOKEN"}
-    return {
-        name: value
-        for name, value in environ.items()
-        if name not in hidden and not _leads_to_secret(name)
-    }
-
-
 def foreign(environ: Mapping[str, str]) -> dict[str, str]:
     """The variables that do not speak to TaskHub: for one that shall know only what it is told."""
     return {
@@ -86,17 +75,6 @@ def foreign(environ: Mapping[str, str]) -> dict[str, str]:
 
 def _is_own(name: str) -> bool:
     return name.startswith("TASKHUB_")
-
-
-def _leads_to_secret(name: str) -> bool:
-    """A mistyped key beside a secret counts as one."""
-    section, rest = _parted(name)
-    if section is None:
-        return False
-    key = key_named(section, rest) or key_named(section, rest[: -len(FILE_SUFFIX)])
-    return (
-        key.is_secret if key else any(k.is_secret and k.section == section for k in keys().values())
-    )
 
 
 def _parted(name: str) -> tuple[str | None, str]:

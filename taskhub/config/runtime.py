@@ -33,7 +33,11 @@ def absolute_store_url(url: str) -> str:
 
 def socket_path(directory: Path, unit: str) -> Path:
     """The supervision socket of one process: `worker-1`, `api-1`, or `tree` for the root."""
-    path = directory / f"{unit}.sock"
+    return short(directory / f"{unit}.sock")
+
+
+def short(path: Path) -> Path:
+    """The path itself, or where it is too long for a socket one in its stead, always the same."""
     if len(os.fsencode(path)) <= LONGEST_SOCKET:
         return path
     digest = hashlib.sha256(os.fsencode(path)).hexdigest()

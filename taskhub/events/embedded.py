@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 
 import msgspec
 
+from taskhub.config.runtime import make_private
 from taskhub.events.embedded_place import owned
 from taskhub.kernel.process import ChildProcess, Health, ProcessSpec
 from taskhub.kernel.tether import tethered
@@ -48,7 +49,7 @@ class EmbeddedServer:
 
     async def run(self, ctx: Context) -> None:
         """Live as long as the server. Raises ExpectedExit | ChildDied | EmbeddedServerTaken."""
-        self._socket.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+        make_private(self._socket.parent)
         with owned(self._socket):
             await self._clear()
             async with told(self._emit) as output:

@@ -12,11 +12,11 @@ from contextlib import contextmanager
 from pathlib import Path
 from urllib.parse import quote
 
+from taskhub.config.runtime import short
 from taskhub.errors import TaskHubError
 from taskhub.obs.telemetry import Complained, Emit
 
 SOCKET = "events.sock"
-PATH_LIMIT = 100  # bytes; the kernel's own limit is 108 with the final zero, 104 on macOS
 
 
 class EmbeddedServerMissing(TaskHubError):
@@ -55,14 +55,14 @@ def _packaged() -> Path | None:
 
 
 def place_socket(state: Path, runtime: Path, emit: Emit) -> Path:
-    """The socket in the state directory, or in the runtime directory when its path is too long."""
+    """The socket in the state directory, or elsewhere when its path is too long."""
     socket = state.absolute() / SOCKET
-    if len(os.fsencode(socket)) <= PATH_LIMIT:
+    if short(socket) == socket:
         return socket
     name = hashlib.blake2b(os.fsencode(socket), digest_size=6).hexdigest()
-    short = runtime.absolute() / f"events-{name}.sock"
-    emit(Complained(text=f"{state} is too long a path for a socket: events are at {short}"))
-    return short
+    found = short(runtime.absolute() / f"events-{name}.sock")
+    emit(Complained(text=f"{state} is too long a path for a socket: events are at {found}"))
+    return found
 
 
 def socket_url(socket: Path) -> str:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from pathlib import Path
 
 import pytest
@@ -270,22 +269,3 @@ def test_a_credentials_directory_that_cannot_be_read_is_named(tmp_path: Path) ->
     (only,) = problems({"CREDENTIALS_DIRECTORY": str(tmp_path / "gone")})
 
     assert only == "CREDENTIALS_DIRECTORY: cannot be read: no such file or directory"
-
-
-def test_a_childs_environment_has_no_secret() -> None:
-    """User code runs there."""
-    environ = {
-        "Jwt__IssuerSigningKey": KEY,
-        "TASKHUB__JWT__ISSUER_SIGNING_KEY_FILE": "/run/key",
-        "JWT__ISSUER_SIGNIN_KEY": KEY,
-        "Redis__Password": KEY,
-        "TASKHUB_TOKEN": KEY,
-        "CREDENTIALS_DIRECTORY": "/run/credentials",
-        "Http__Port": "1",
-        "SHOP__API_KEY": "the handler's own",
-        "PATH": os.defpath,
-    }
-
-    left = environment.without_secrets(environ)
-
-    assert sorted(left) == ["Http__Port", "PATH", "SHOP__API_KEY"]
