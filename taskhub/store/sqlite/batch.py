@@ -63,7 +63,9 @@ class Batch:
 
     def change(self, name: str, values: Mapping[str, object]) -> int:
         """Run one statement and have the number of rows that it has changed."""
-        return self.connection.execute(self.statements.text[name], values).rowcount
+        before = self.connection.total_changes  # a cursor counts nothing that begins with WITH
+        self.connection.execute(self.statements.text[name], values)
+        return self.connection.total_changes - before
 
     def each(self, name: str, rows: Sequence[Row]) -> int:
         """Run one short statement for each row."""

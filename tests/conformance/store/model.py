@@ -1,0 +1,257 @@
+"""What a store must do, said once more without any database: the reference of this suite.
+
+One method for each kind of write: it changes `rows` as the port's docstrings say, notes the events
+and returns the result. It is written to be read, not to be fast, and shares no code with any store.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from datetime import datetime
+from typing import Any
+
+import msgspec
+from taskhub import ports as p
+from taskhub.model import EventType, Lease, Owner, Status, TaskId, TaskItem
+
+PENDING, PROCESSING = Status.PENDING, Status.PROCESSING
+DONE, FAILED, CANCELLED = Status.DONE, Status.FAILED, Status.CANCELLED
+
+ENDS = {
+    PENDING: EventType.RETRYING,
+    DONE: EventType.DONE,
+    FAILED: EventType.FAILED,
+    CANCELLED: EventType.CANCELLED,
+}
+
+ORDER: tuple[type[Any], ...] = (
+    *(p.Register, p.Create, p.Finish, p.Progress, p.Renew, p.Release, p.Takeover, p.Sweep),
+    *(p.Cancel, p.Requeue, p.Claim, p.Audit, p.Prune),
+)
+"""The kinds of write in the order in which one commit does them."""
+
+
+@dataclass
+class Row:
+    """A task and what clients do not see of it."""
+
+    item: TaskItem
+    trace_parent: str | None = None
+    fence: int = 0
+    owner: Owner | None = None
+    until: float = 0.0
+    suspect: bool = False
+
+    def change(self, **fields: object) -> None:
+        """Set fields of the task."""
+        self.item = msgspec.structs.replace(self.item, **fields)
+
+    def holds(self, fence: int) -> bool:
+        """Whether an attempt with this fence still counts."""
+        return self.item.status is PROCESSING and self.fence == fence
+
+
+@dataclass
+class Model:
+    """All rows, and the two clocks; `boot` is the host part of the owners that live now."""
+
+    now: datetime
+    boottime: float = 1_000.0
+    rows: dict[TaskId, Row] = field(default_factory=dict)
+    keys: dict[tuple[str, str], p.IdempotencyKey] = field(default_factory=dict)
+    paused: set[str] = field(default_factory=set)
+    events: list[tuple[EventType, TaskId]] = field(default_factory=list)
+
+    def commit(self, writes: Sequence[p.Write]) -> list[p.Result]:
+        """The results in the order of the writes; `events` are those of this commit."""
+        self.events = []
+        order = sorted(range(len(writes)), key=lambda place: ORDER.index(type(writes[place])))
+        results = {place: self._do(writes[place]) for place in order}
+        return [results[place] for place in range(len(writes))]
+
+    def _do(self, write: p.Write) -> p.Result:
+        result: p.Result = getattr(self, f"_{type(write).__name__.lower()}")(write)
+        return result
+
+    def _tell(self, kind: EventType, row: Row) -> None:
+        self.events.append((kind, row.item.id))
+
+    # ---- making, handing out -----------------------------------------------------------------
+
+    def _create(self, write: p.Create) -> p.Result:
+        if write.key is not None:
+            name = (write.key.principal, write.key.key)
+            known = self.keys.get(name)
+            if known is not None and known.expires_at > self.now:
+                same = known.request_hash == write.key.request_hash
+                return p.Replayed(known.answer) if same else p.KeyReused()
+        if write.item.id in self.rows:
+            return p.Refused("")
+        if write.key is not None:
+            self.keys[write.key.principal, write.key.key] = write.key
+        self.rows[write.item.id] = row = Row(write.item, write.trace_parent)
+        self._tell(EventType.CREATED, row)
+        return p.Created(write.item)
+
+    def _claim(self, write: p.Claim) -> p.Result:
+        due = [row for row in self.rows.values() if self._is_due(row, write)]
+        due.sort(key=lambda row: (-row.item.priority, row.item.run_at, row.item.id))
+        limit = min(write.limit, 1) if write.suspects else write.limit
+        return p.Claimed([self._lease(row, write) for row in due[:limit]])
+
+    def _is_due(self, row: Row, write: p.Claim) -> bool:
+        item = row.item
+        return (
+            item.status is PENDING
+            and row.suspect == write.suspects
+            and item.run_at <= self.now
+            and item.type in write.types
+            and (not write.queues or item.queue in write.queues)
+            and item.queue not in self.paused
+        )
+
+    def _lease(self, row: Row, write: p.Claim) -> Lease:
+        row.fence += 1
+        row.owner, row.until = write.owner, self.boottime + write.lease
+        row.change(
+            status=PROCESSING,
+            attempts=row.item.attempts + 1,
+            started_at=self.now,
+            updated_at=self.now,
+        )
+        self._tell(EventType.STARTED, row)
+        return Lease(
+            item=row.item, fence=row.fence, suspect=row.suspect, trace_parent=row.trace_parent
+        )
+
+    # ---- ending ------------------------------------------------------------------------------
+
+    def _end(self, row: Row, status: Status, **fields: object) -> None:
+        """Leave Processing; a cancel that was asked for wins over everything but Done."""
+        if row.item.cancel_requested and status in (PENDING, FAILED):
+            status = CANCELLED
+        finished = None if status is PENDING else self.now
+        row.owner = None
+        row.change(status=status, finished_at=finished, updated_at=self.now, **fields)
+        self._tell(ENDS[status], row)
+
+    def _finish(self, write: p.Finish) -> p.Result:
+        row = self.rows.get(write.id)
+        if row is None or not row.holds(write.fence):
+            return p.Stale()
+        attempts = row.item.attempts - write.refund
+        row.suspect = write.suspect
+        again = write.status is PENDING and not row.item.cancel_requested
+        run_at = write.run_at if again and write.run_at is not None else row.item.run_at
+        result = None if write.result is None else msgspec.Raw(write.result)
+        self._end(
+            row, write.status, attempts=attempts, result=result, error=write.error, run_at=run_at
+        )
+        return p.Finished(row.item.status)
+
+    def _progress(self, write: p.Progress) -> p.Result:
+        row = self.rows.get(write.id)
+        if row is None or not row.holds(write.fence):
+            return p.Stale()
+        row.change(progress=msgspec.Raw(write.data), updated_at=self.now)
+        self._tell(EventType.PROGRESS, row)
+        return p.Finished(PROCESSING)
+
+    def _renew(self, write: p.Renew) -> p.Result:
+        lost, cancel = [], []
+        for task, fence in write.held:
+            row = self.rows.get(task)
+            if row is None or not row.holds(fence):
+                lost.append(task)
+                continue
+            row.until = self.boottime + write.lease
+            if row.item.cancel_requested:
+                cancel.append(task)
+        return p.Renewed(lost, cancel)
+
+    def _release(self, write: p.Release) -> p.Result:
+        count = 0
+        for task, fence in write.held:
+            row = self.rows.get(task)
+            if row is not None and row.holds(fence):
+                self._end(row, PENDING, attempts=row.item.attempts - 1)
+                count += 1
+        return p.Touched(count)
+
+    # ---- what nobody holds any more ----------------------------------------------------------
+
+    def _takeover(self, write: p.Takeover) -> p.Result:
+        freed = []
+        for row in self._held_by(write.owner):
+            freed.append(row)
+            if write.started is not None and row.item.id not in write.started:
+                self._end(row, PENDING, attempts=row.item.attempts - 1)
+            else:
+                row.suspect = True
+                self._give_back(row, "its worker died")
+        return _swept(freed)
+
+    def _sweep(self, write: p.Sweep) -> p.Result:
+        freed = [row for row in self._processing() if self._is_over(row, write)]
+        for row in freed:
+            self._give_back(row, "lease expired")
+        flagged = [row.item.id for row in self._held_by(write.owner) if row.item.cancel_requested]
+        return _swept(freed, sorted(flagged))
+
+    def _is_over(self, row: Row, write: p.Sweep) -> bool:
+        assert row.owner is not None
+        expired = row.until <= self.boottime
+        if row.owner == write.owner:
+            return expired and row.item.id not in write.held
+        if row.owner.split("/")[0] != write.owner.split("/")[0]:
+            return True
+        if row.owner in write.living:
+            return row.until + 3 * write.lease <= self.boottime
+        return expired
+
+    def _give_back(self, row: Row, error: str) -> None:
+        spent = row.item.attempts >= row.item.max_attempts
+        if spent and not row.item.cancel_requested:
+            self._end(row, FAILED, error=error)
+        else:
+            self._end(row, PENDING)
+
+    def _processing(self) -> list[Row]:
+        return [row for row in self.rows.values() if row.item.status is PROCESSING]
+
+    def _held_by(self, owner: Owner) -> list[Row]:
+        return [row for row in self._processing() if row.owner == owner]
+
+    # ---- acts --------------------------------------------------------------------------------
+
+    def _cancel(self, write: p.Cancel) -> p.Result:
+        row = self.rows.get(write.id)
+        if row is None:
+            return p.Missing()
+        if row.item.status is PENDING:
+            row.change(cancel_requested=True)
+            self._end(row, CANCELLED)
+        elif row.item.status is PROCESSING:
+            row.change(cancel_requested=True, updated_at=self.now)
+        else:
+            return p.Unchanged(row.item)
+        return p.Changed(row.item)
+
+    def _requeue(self, write: p.Requeue) -> p.Result:
+        row = self.rows.get(write.id)
+        if row is None:
+            return p.Missing()
+        if row.item.status not in (FAILED, CANCELLED):
+            return p.Unchanged(row.item)
+        row.change(cancel_requested=False, started_at=None, progress=None)
+        self._end(row, PENDING, attempts=0, run_at=self.now, error=None, result=None)
+        return p.Changed(row.item)
+
+
+def _swept(freed: Sequence[Row], cancel: Sequence[TaskId] = ()) -> p.Swept:
+    requeued, failed, cancelled = (
+        sorted(row.item.id for row in freed if row.item.status is status)
+        for status in (PENDING, FAILED, CANCELLED)
+    )
+    return p.Swept(requeued, failed, cancelled, list(cancel))

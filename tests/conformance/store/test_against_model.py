@@ -1,0 +1,228 @@
+"""The store beside the pure model: whatever is done in whatever order, both say the same."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable, Sequence
+from datetime import timedelta
+from typing import Any
+
+import msgspec
+from hypothesis import HealthCheck, Phase, settings
+from hypothesis import strategies as st
+from hypothesis.stateful import (
+    RuleBasedStateMachine,
+    initialize,
+    rule,
+    run_state_machine_as_test,
+)
+from taskhub import ports as p
+from taskhub.model import Owner, Status, TaskId
+
+from tests.conformance.store.backends import Backend, Hands
+from tests.conformance.store.model import Model
+from tests.conformance.store.world import FOREIGN, LEASE, TYPES, A, B, C, World
+
+OWNERS = (A, B, C, FOREIGN)
+EXAMPLES, STEPS = 60, 30
+
+pick = st.integers(0, 1_000)
+picks = st.lists(pick, max_size=4)
+ends = st.sampled_from([Status.DONE, Status.FAILED, Status.CANCELLED, Status.PENDING])
+
+
+class Lives(RuleBasedStateMachine):
+    """Random lives of tasks; ids and fences are mostly right, sometimes old or wrong."""
+
+    def __init__(self, backend: Backend) -> None:
+        """Open an empty store and an empty model."""
+        super().__init__()
+        self.loop = asyncio.Runner()
+        self.hands = Hands()
+        self.world = World(backend, self.hands, backend.store(self.hands))
+        self.model = Model(self.hands.now, self.hands.boottime)
+        self.ids: list[TaskId] = []
+        self.loop.run(self.world.store.open())
+
+    def teardown(self) -> None:
+        """Close the store."""
+        self.loop.run(self.world.store.close())
+        self.loop.close()
+
+    @initialize(others=st.integers(0, 3))
+    def begin(self, others: int) -> None:
+        """Some tasks wait, and one runs."""
+        items = [self.world.task(max_attempts=2) for _ in range(1 + others)]
+        self.ids += [item.id for item in items]
+        self.both(*(p.Create(item=item) for item in items))
+        self.both(p.Claim(owner=A, limit=1, lease=LEASE, types=TYPES))
+
+    # ---- what can happen ---------------------------------------------------------------------
+
+    @rule(
+        priorities=st.lists(st.integers(-1, 1), min_size=1, max_size=3),
+        kind=st.sampled_from([*TYPES, *TYPES, "exotic"]),
+        queue=st.sampled_from(["default", "images"]),
+        delay=st.sampled_from([0, 0, 0, 30]),
+        attempts=st.integers(1, 2),
+        key=st.none() | st.integers(0, 2),
+        request=st.integers(0, 1),
+    )
+    def create(self, priorities: list[int], key: int | None, request: int, **fields: Any) -> None:
+        """New tasks, some of them under a key that may be known."""
+        items = [
+            self.world.task(
+                priority=priority,
+                type=fields["kind"],
+                queue=fields["queue"],
+                max_attempts=fields["attempts"],
+                run_at=self.hands.now + timedelta(seconds=fields["delay"]),
+            )
+            for priority in priorities
+        ]
+        self.ids += [item.id for item in items]
+        answer = items[0].id.encode()
+        expires = self.hands.now + timedelta(seconds=60)
+        name = None if key is None else _key(key, request, answer, expires)
+        self.both(*(p.Create(item=item, key=name) for item in items))
+
+    @rule(
+        owner=st.sampled_from(OWNERS),
+        limit=st.integers(1, 4),
+        queues=st.sampled_from([(), (), ("images",)]),
+        suspects=st.sampled_from([False, False, True]),
+    )
+    def claim(self, **fields: Any) -> None:
+        """Somebody asks for work."""
+        self.both(p.Claim(types=TYPES, lease=LEASE, **fields))
+
+    @rule(
+        which=st.lists(st.tuples(pick, ends, st.booleans(), st.booleans()), min_size=1, max_size=4),
+        late=st.sampled_from([0, 0, 0, 1]),
+    )
+    def finish(self, which: list[tuple[int, Status, bool, bool]], late: int) -> None:
+        """Attempts end, some of them under an old fence."""
+        later = self.hands.now + timedelta(seconds=20)
+        writes = []
+        for number, status, refund, suspect in which:
+            task, fence = self.held(number)
+            failed = status is not Status.DONE
+            writes.append(
+                p.Finish(
+                    id=task,
+                    fence=fence - late,
+                    status=status,
+                    result=None if failed else b'{"ok":true}',
+                    error=f"error {number}" if failed else None,
+                    run_at=later if number % 2 else None,
+                    refund=refund and status is Status.PENDING,
+                    suspect=suspect,
+                )
+            )
+        self.both(*writes)
+
+    @rule(which=picks, late=st.sampled_from([0, 0, 1]), how=st.sampled_from(["renew", "release"]))
+    def hold(self, which: list[int], late: int, how: str) -> None:
+        """Leases are renewed or given back."""
+        held = sorted({(task, fence - late) for task, fence in map(self.held, which)})
+        self.both(p.Renew(held=held, lease=LEASE) if how == "renew" else p.Release(held=held))
+
+    @rule(which=pick, late=st.integers(0, 1))
+    def progress(self, which: int, late: int) -> None:
+        """A handler says how far it is."""
+        task, fence = self.held(which)
+        self.both(p.Progress(id=task, fence=fence - late, data=b'{"share":0.5}'))
+
+    @rule(which=picks, kinds=st.lists(st.sampled_from([p.Cancel, p.Requeue]), max_size=4))
+    def act(self, which: list[int], kinds: list[type[p.Cancel | p.Requeue]]) -> None:
+        """People cancel and retry, several at once."""
+        pairs = zip(which, kinds, strict=False)
+        self.both(*(kind(id=self.held(number)[0]) for number, kind in pairs))
+
+    @rule(owner=st.sampled_from(OWNERS[:3]), held=picks, living=st.lists(st.sampled_from(OWNERS)))
+    def sweep(self, owner: Owner, held: list[int], living: list[Owner]) -> None:
+        """Somebody looks for lost leases."""
+        mine = [self.held(number)[0] for number in held]
+        self.both(p.Sweep(owner=owner, held=mine, living=living, lease=LEASE))
+
+    @rule(owner=st.sampled_from(OWNERS), started=st.none() | picks)
+    def takeover(self, owner: Owner, started: list[int] | None) -> None:
+        """A process has died."""
+        known = None if started is None else [self.held(number)[0] for number in started]
+        self.both(p.Takeover(owner=owner, started=known))
+
+    @rule(seconds=st.sampled_from([1, 16, 46]))
+    def wait(self, seconds: int) -> None:
+        """Time passes."""
+        self.hands.advance(seconds)
+
+    # ---- what must hold ----------------------------------------------------------------------
+
+    def held(self, number: int) -> tuple[TaskId, int]:
+        """Some task, mostly a running one, and its present fence."""
+        running = [task for task, row in self.model.rows.items() if row.owner]
+        among = running if running and number % 4 else self.ids
+        task = among[number % len(among)]
+        row = self.model.rows.get(task)
+        return task, row.fence if row else 0
+
+    def both(self, *writes: p.Write) -> None:
+        """Do it in both worlds, and compare the answers, the events and all rows."""
+        self.model.now, self.model.boottime = self.hands.now, self.hands.boottime
+        expected = self.model.commit(writes)
+        done = self.loop.run(self.world.store.commit(writes))
+
+        assert plain(done.results) == plain(expected)
+        told = sorted((event.type.value, event.id) for event in done.events)
+        assert told == sorted((kind.value, task) for kind, task in self.model.events)
+        rows = self.loop.run(self.world.store.get(list(self.model.rows)))
+        assert plain(rows) == plain([row.item for row in self.model.rows.values()])
+
+
+def _key(number: int, request: int, answer: bytes, expires: Any) -> p.IdempotencyKey:
+    return p.IdempotencyKey(
+        principal="user-1",
+        key=f"key-{number}",
+        request_hash=str(request),
+        answer=answer,
+        expires_at=expires,
+    )
+
+
+def plain(values: Sequence[object]) -> list[object]:
+    """Results as plain values with their names, so that lists and tuples compare alike."""
+    return [(type(value).__name__, msgspec.json.encode(value)) for value in values]
+
+
+def explore(new_backend: Callable[[str], Backend], *, control: bool = False) -> None:
+    """Live many random lives; raises AssertionError where store and model differ.
+
+    A control lives the same lives each time, and does not look for a shorter one that fails.
+    """
+    made: list[Backend] = []
+
+    class OnItsOwn(Lives):
+        """Each life on a database of its own."""
+
+        def __init__(self) -> None:
+            made.append(new_backend(f"lives-{len(made)}"))
+            super().__init__(made[-1])
+
+    run_state_machine_as_test(
+        OnItsOwn,
+        settings=settings(
+            max_examples=EXAMPLES,
+            stateful_step_count=STEPS,
+            deadline=None,
+            database=None,
+            phases=(Phase.generate,) if control else (Phase.generate, Phase.shrink),
+            derandomize=control,
+            report_multiple_bugs=False,
+            suppress_health_check=list(HealthCheck),
+        ),
+    )
+
+
+def test_a_store_and_the_model_live_the_same_lives(new_backend: Callable[[str], Backend]) -> None:
+    """Results, events and rows agree after each of some thousand random commits."""
+    explore(new_backend)

@@ -1,0 +1,150 @@
+"""Controls: each guard is taken out of the store, and the suite must see it; else it is blind."""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable
+from functools import partial
+
+import pytest
+from taskhub.model import Status
+
+from tests.conformance.store import test_acts as acts
+from tests.conformance.store import test_claiming as claiming
+from tests.conformance.store import test_outcomes as outcomes
+from tests.conformance.store import test_takeover as takeover
+from tests.conformance.store.backends import Backend, Hands
+from tests.conformance.store.test_against_model import explore
+from tests.conformance.store.world import World
+
+Seen = Callable[[World], Awaitable[None]]
+WRONG = (AssertionError, LookupError, ValueError)
+"""How a test fails, its own words among them: an answer that should be there and is not."""
+
+FENCE = "AND Tasks.Fence = {}.value ->> 1"
+
+BROKEN: dict[str, dict[str, tuple[str, str, str, Seen]]] = {
+    "sqlite": {
+        "finish by id": (
+            "finish",
+            FENCE.format("ended"),
+            "",
+            outcomes.test_a_finish_under_an_old_fence_changes_nothing,
+        ),
+        "finish whatever the status": (
+            "finish",
+            "AND Tasks.Status = 'Processing'",
+            "",
+            outcomes.test_a_second_finish_changes_nothing,
+        ),
+        "finish forgets the cancel": (
+            "finish",
+            "WHEN CancelRequested AND :status IN ('Pending', 'Failed')",
+            "WHEN 0",
+            partial(
+                outcomes.test_a_cancel_that_was_asked_for_wins_over_a_failure, asked=Status.FAILED
+            ),
+        ),
+        "progress by id": (
+            "progress",
+            FENCE.format("news"),
+            "",
+            outcomes.test_progress_is_kept_for_the_holder_only,
+        ),
+        "renew by id": (
+            "renew",
+            "AND Tasks.Status = 'Processing'",
+            "",
+            outcomes.test_a_renewal_keeps_a_lease,
+        ),
+        "claim without a fence": (
+            "claim",
+            "Fence = Fence + 1, ",
+            "",
+            claiming.test_the_fence_only_grows,
+        ),
+        "claim what is not due": (
+            "due",
+            "AND RunAt <= :now",
+            "",
+            claiming.test_a_delayed_task_waits_until_it_is_due,
+        ),
+        "claim from paused queues": (
+            "due",
+            "AND NOT EXISTS (SELECT 1 FROM Queues WHERE Name = InQueue AND Paused)",
+            "",
+            claiming.test_a_paused_queue_waits,
+        ),
+        "sweep our own running tasks": (
+            "sweep",
+            "AND Id NOT IN (SELECT value FROM json_each(:held))",
+            "",
+            takeover.test_our_own_expired_lease_is_freed_when_its_handler_has_ended,
+        ),
+        "sweep living owners": (
+            "sweep",
+            "3 * :lease",
+            "0",
+            takeover.test_a_living_owner_keeps_its_tasks_for_four_leases,
+        ),
+        "takeover charges everybody": (
+            "takeover",
+            "Attempts - NOT begun.Begun",
+            "Attempts",
+            takeover.test_a_dead_owners_tasks_are_free_at_once,
+        ),
+        "cancel what has ended": (
+            "cancel",
+            "AND Status IN ('Pending', 'Processing')",
+            "",
+            partial(acts.test_an_ended_task_cannot_be_cancelled, end=Status.DONE),
+        ),
+        "keys never expire": (
+            "known_keys",
+            "WHERE known.ExpiresAt > :now",
+            "",
+            acts.test_an_expired_key_is_free_again,
+        ),
+        "pruning takes the newest event": (
+            "prune_events",
+            "AND Seq < (SELECT max(Seq) FROM Events)",
+            "",
+            acts.test_sequence_numbers_go_on_after_everything_was_pruned,
+        ),
+    }
+}
+"""By back end: what is broken, in which statement, and the test that must fail then."""
+
+CASES = [(kind, name) for kind, broken in BROKEN.items() for name in broken]
+
+
+@pytest.mark.parametrize(("kind", "name"), CASES)
+async def test_the_suite_sees_what_is_broken(
+    kind: str, name: str, new_backend: Callable[[str], Backend]
+) -> None:
+    """The test named for it fails when the guard is gone."""
+    statement, old, new, seen_by = BROKEN[kind][name]
+    backend, hands = new_backend("broken"), Hands()
+    backend.spoil(statement, old, new)
+    world = World(backend, hands, backend.store(hands))
+    await world.store.open()
+    try:
+        with pytest.raises(WRONG):
+            await seen_by(world)
+    finally:
+        await world.store.close()
+
+
+@pytest.mark.parametrize(("kind", "name"), CASES[:2])
+def test_the_model_sees_what_is_broken(
+    kind: str, name: str, new_backend: Callable[[str], Backend]
+) -> None:
+    """Random lives find a missing guard too, without a test that was written for it."""
+    statement, old, new, _ = BROKEN[kind][name]
+
+    def broken(which: str) -> Backend:
+        backend = new_backend(which)
+        backend.spoil(statement, old, new)
+        return backend
+
+    with pytest.raises(WRONG):
+        explore(broken, control=True)
