@@ -1,0 +1,127 @@
+"""The catalog of types: heard of soon, compiled once, never the reason of a failed request."""
+
+from __future__ import annotations
+
+import msgspec
+import pytest
+from taskhub.errors import StoreDown
+from taskhub.http.catalog import Catalog
+from taskhub.model import DEFAULTS_KEY, TypeDefaults, TypeInfo
+from taskhub.ports import Register
+
+from tests.unit.http.house import House
+
+
+class Types:
+    """A store's types, and how often somebody has looked."""
+
+    def __init__(self, *infos: TypeInfo) -> None:
+        self.infos, self.looks, self.is_down = list(infos), 0, False
+
+    async def __call__(self) -> list[TypeInfo]:
+        self.looks += 1
+        if self.is_down:
+            raise StoreDown
+        return self.infos
+
+
+class Clock:
+    """A clock that stands where it is put."""
+
+    now = 100.0
+
+    def __call__(self) -> float:
+        return self.now
+
+
+async def test_an_unknown_type_is_looked_for_but_not_at_any_price() -> None:
+    """A worker may just have come; names that strangers make up cost one look, not one each."""
+    types, clock = Types(), Clock()
+    catalog = Catalog(types, clock=clock)
+
+    for number in range(100):
+        assert await catalog.find(f"made-up-{number}") is None
+    assert types.looks == 1
+    types.infos.append(TypeInfo("new"))
+    clock.now += 1.0
+
+    assert (await catalog.find("new")) is catalog.get("new") is not None
+
+
+async def test_a_store_that_is_down_takes_no_types_away() -> None:
+    """What is known stays known."""
+    types, clock = Types(TypeInfo("a")), Clock()
+    catalog = Catalog(types, [TypeInfo("fixed")], clock)
+    await catalog.look()
+    types.is_down = True
+
+    await catalog.look()
+
+    assert catalog.get("a") is not None
+    assert catalog.get("fixed") is not None
+
+
+async def test_types_that_are_gone_are_forgotten_and_others_not_compiled_again() -> None:
+    """Two seconds apart, for ever: what is the same costs nothing."""
+    types = Types(TypeInfo("a", {"type": "object"}), TypeInfo("b"))
+    catalog = Catalog(types)
+    await catalog.look()
+    known = catalog.get("a")
+    types.infos = [TypeInfo("a", {"type": "object"})]
+
+    await catalog.look()
+
+    assert catalog.get("a") is known
+    assert catalog.get("b") is None
+
+
+@pytest.mark.parametrize(
+    "schema",
+    [
+        {"type": "nonsense"},
+        {"$ref": "http://127.0.0.1:9/schema"},
+        {"pattern": "("},
+        {DEFAULTS_KEY: {"maxAttempts": "many"}},
+    ],
+    ids=str,
+)
+async def test_a_schema_that_cannot_be_read_rules_nothing(schema: dict[str, object]) -> None:
+    """Its worker will judge; the API neither fails nor fetches anything."""
+    catalog = Catalog(Types(TypeInfo("odd", schema)))
+    await catalog.look()
+
+    odd = catalog.get("odd")
+
+    assert odd is not None
+    assert odd.defaults == TypeDefaults()
+    assert odd.broken({"any": "thing"}) == []
+
+
+async def test_rules_that_are_broken_do_not_show_the_value() -> None:
+    """Neither values nor names that a client made up come back."""
+    schema = {
+        "type": "object",
+        "properties": {"a/b": {"type": "array", "items": {"enum": ["x"]}}, "n": {"minimum": 3}},
+        "required": ["n"],
+        "additionalProperties": False,
+    }
+    catalog = Catalog(Types(TypeInfo("t", schema)))
+    await catalog.look()
+    known = catalog.get("t")
+    assert known is not None
+
+    errors = known.broken({"a/b": ["x", "canary"], "canary": 1})
+
+    assert {error.pointer for error in errors} == {"", "/a~1b/1"}
+    assert "canary" not in msgspec.json.encode([error.detail for error in errors]).decode()
+    assert any('"n"' in error.detail for error in errors)
+
+
+async def test_a_type_is_taken_as_soon_as_a_worker_has_registered_it(house: House) -> None:
+    """422 before, 201 after: without waiting for the next look."""
+    before = await house.ask("POST", "/tasks", json={"title": "x", "type": "brand-new"})
+    await house.put(Register(types=[TypeInfo("brand-new")]))
+    house.context.types._looked_at = float("-inf")
+    after = await house.ask("POST", "/tasks", json={"title": "x", "type": "brand-new"})
+
+    assert (before.status, after.status) == (422, 201)
