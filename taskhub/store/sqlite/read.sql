@@ -7,11 +7,17 @@ kinds (Status, Type, Queue) AS (
      UNION ALL
     SELECT following.Status, following.Type, following.Queue
       FROM kinds CROSS JOIN Tasks AS following
-        ON following.rowid = (
-            SELECT rowid FROM Tasks INDEXED BY Tasks_Status
-             WHERE Status <> 'Processing'
-               AND (Status, Type, Queue) > (kinds.Status, kinds.Type, kinds.Queue)
-             ORDER BY Status, Type, Queue LIMIT 1)
+        ON following.rowid = coalesce(
+            (SELECT rowid FROM Tasks INDEXED BY Tasks_Status
+              WHERE Status <> 'Processing' AND Status = kinds.Status AND Type = kinds.Type
+                AND Queue > kinds.Queue
+              ORDER BY Queue LIMIT 1),
+            (SELECT rowid FROM Tasks INDEXED BY Tasks_Status
+              WHERE Status <> 'Processing' AND Status = kinds.Status AND Type > kinds.Type
+              ORDER BY Type, Queue LIMIT 1),
+            (SELECT rowid FROM Tasks INDEXED BY Tasks_Status
+              WHERE Status <> 'Processing' AND Status > kinds.Status
+              ORDER BY Status, Type, Queue LIMIT 1))
 )
 
 -- get: the tasks with these ids

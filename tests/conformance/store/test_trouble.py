@@ -1,0 +1,310 @@
+"""When things around the store go wrong: it says so, keeps its promises, and heals by itself."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import sqlite3
+import subprocess
+import sys
+import threading
+from collections.abc import Iterator
+from contextlib import closing, contextmanager
+from pathlib import Path
+
+import msgspec
+import pytest
+from taskhub.errors import SchemaNewer, SchemaOlder, StoreDown, StoreFull, StoreLocked
+from taskhub.ports import Audit, Create, Created, Renew, SchemaState, Store, TaskQuery
+
+from tests.conformance.store.backends import Backend, Hands, SqliteBackend
+from tests.conformance.store.world import LEASE, World
+from tests.waiting import turns
+
+ROOT = Path(__file__).parents[3]
+AUDIT = Audit(message="heartbeat", actor="test")
+
+
+# ---- the schema ----------------------------------------------------------------------------
+
+
+async def test_an_empty_database_is_not_opened_but_migrated(empty: Backend) -> None:
+    """Opening says what is missing and makes nothing; migrating makes everything, once."""
+    store = empty.store()
+
+    assert (await store.schema()).found is None
+    with pytest.raises(SchemaOlder):
+        await store.open()
+    newest = (await store.schema()).newest
+    assert await store.migrate() == list((await store.schema()).missing) or [newest]
+    assert await store.schema() == SchemaState(newest, newest, ())
+    assert await store.migrate() == []
+    await store.open()
+    await store.close()
+
+
+async def test_a_newer_schema_is_refused_in_one_line(backend: Backend) -> None:
+    """An old version must not write into what it does not know."""
+    backend.run("UPDATE alembic_version SET version_num = '9999'")
+    store = backend.store()
+
+    for attempt in (store.open, store.migrate):
+        with pytest.raises(SchemaNewer) as refused:
+            await attempt()
+        assert "\n" not in refused.value.detail
+    assert (await store.schema()).found == "9999"
+
+
+async def test_two_processes_start_at_once_on_an_empty_database(kind: str, empty: Backend) -> None:
+    """Both come up; one of them has done the work."""
+    with clerks("migrate", kind, _path(empty), 3) as started:
+        for clerk in started:
+            assert clerk.stdout is not None
+            assert clerk.stdout.readline() == "ready\n"
+        results = [clerk.communicate("go\n", timeout=60) for clerk in started]
+
+    assert [clerk.returncode for clerk in started] == [0, 0, 0], results
+    newest = (await empty.store().schema()).newest
+    assert sorted(out.strip() for out, _ in results)[:2] == ["", ""]
+    assert max(out.strip() for out, _ in results).endswith(newest)
+
+
+@contextmanager
+def clerks(job: str, kind: str, path: Path, count: int) -> Iterator[list[subprocess.Popen[str]]]:
+    """So many processes of `clerk.py`, gone at the end."""
+    command = [sys.executable, "-m", "tests.conformance.store.clerk", job, kind, str(path)]
+    pipe = subprocess.PIPE
+    started = [
+        subprocess.Popen(command, cwd=ROOT, stdin=pipe, stdout=pipe, stderr=pipe, text=True)
+        for _ in range(count)
+    ]
+    try:
+        yield started
+    finally:
+        for clerk in started:
+            clerk.kill()
+            clerk.communicate()
+
+
+def _path(backend: Backend) -> Path:
+    assert isinstance(backend, SqliteBackend)
+    return backend.path
+
+
+# ---- sudden death --------------------------------------------------------------------------
+
+
+async def test_kill_loses_no_row_that_was_acknowledged(kind: str, backend: Backend) -> None:
+    """Two processes write, both are killed in the midst of it, three times over."""
+    promised: list[str] = []
+    for _ in range(3):
+        with clerks("create", kind, _path(backend), 2) as started:
+            for clerk in started:
+                assert clerk.stdout is not None
+                promised += [clerk.stdout.readline() for _ in range(20)]
+            for clerk in started:
+                clerk.kill()
+            promised += [line for clerk in started for line in clerk.communicate()[0].split("\n")]
+
+    ids = [line.strip() for line in promised if len(line.strip()) == 36]
+    stored = {row["Id"] for row in backend.rows("Tasks")}
+    assert len(ids) >= 120
+    assert [task for task in ids if task not in stored] == []
+
+
+# ---- others hold the database, or the disk is full -------------------------------------------
+
+
+@contextmanager
+def held(backend: Backend) -> Iterator[None]:
+    """A program that knows nothing of our lock is in the midst of a transaction."""
+    with closing(sqlite3.connect(_path(backend), isolation_level=None)) as connection:
+        connection.execute("BEGIN IMMEDIATE")
+        yield
+        connection.execute("ROLLBACK")
+
+
+async def _impatient(backend: Backend) -> Store:
+    store = backend.store(lock_timeout=0.2)
+    await store.open()
+    return store
+
+
+async def test_a_locked_database_is_told_and_heals(backend: Backend) -> None:
+    """Writes and renewals say so within their time, reads go on, and afterwards all is well."""
+    store = await _impatient(backend)
+    try:
+        with held(backend):
+            with pytest.raises(StoreLocked):
+                await store.commit([AUDIT])
+            with pytest.raises(StoreLocked):
+                await asyncio.to_thread(store.renew, Renew(held=[], lease=LEASE))
+            assert (await store.find(TaskQuery())).items == []
+        await store.commit([AUDIT])
+        store.renew(Renew(held=[], lease=LEASE))
+    finally:
+        await store.close()
+
+    assert len(backend.rows("Audit")) == 1
+
+
+async def test_a_write_waits_for_a_short_lock(backend: Backend) -> None:
+    """Somebody holds the database for a moment: nobody needs to know."""
+    store = backend.store()
+    await store.open()
+    try:
+        with held(backend):
+            commit = asyncio.ensure_future(store.commit([AUDIT]))
+            await turns()
+            assert not commit.done()
+        assert len((await commit).results) == 1
+    finally:
+        await store.close()
+
+
+async def test_a_stop_is_not_held_up_by_a_lock(backend: Backend) -> None:
+    """Closing does not wait for whoever holds the database; the write says what was in its way."""
+    store = backend.store(lock_timeout=3_600)
+    await store.open()
+    with held(backend):
+        commit = asyncio.ensure_future(store.commit([AUDIT]))
+        await turns()
+        await store.close()
+        with pytest.raises(StoreLocked):
+            await commit
+
+
+@pytest.fixture
+def small_disk(tmp_path: Path) -> Iterator[Path]:
+    """A file system of one megabyte."""
+    place = tmp_path / "small"
+    place.mkdir()
+    mount = ["mount", "-t", "tmpfs", "-o", "size=1m", "tmpfs", str(place)]
+    if os.geteuid() != 0 or subprocess.run(mount, capture_output=True, check=False).returncode:
+        pytest.skip("a small file system can only be mounted by root, and not in every container")
+    yield place
+    subprocess.run(["umount", str(place)], check=True)
+
+
+async def test_a_full_disk_is_told_and_heals(
+    small_disk: Path, kind: str, templates: dict[str, Path]
+) -> None:
+    """507 until there is room again; what was stored stays, and reads never stop."""
+    backend = SqliteBackend(small_disk / "taskhub.db", templates[kind])
+    store = await _impatient(backend)
+    world = World(backend, Hands(), store)
+    payload = msgspec.Raw(b'"' + b"x" * 10_000 + b'"')
+    try:
+        stored = await _until_full(world, payload)
+        with pytest.raises(StoreFull):
+            await world.add(9, payload=payload)
+        assert len((await store.find(TaskQuery(limit=500))).items) == stored > 5
+
+        grow = ["mount", "-o", "remount,size=4m", str(small_disk)]
+        await asyncio.to_thread(subprocess.run, grow, check=True)
+        await world.add(9, payload=payload)
+    finally:
+        await store.close()
+
+    assert len(backend.rows("Tasks")) == stored + 9
+    with closing(sqlite3.connect(backend.path)) as connection:
+        assert connection.execute("PRAGMA integrity_check").fetchone() == ("ok",)
+
+
+async def _until_full(world: World, payload: msgspec.Raw) -> int:
+    for stored in range(1_000):
+        try:
+            await world.add(payload=payload)
+        except StoreFull:
+            return stored
+    raise AssertionError("it never was full")
+
+
+async def test_a_broken_file_is_told_and_heals(backend: Backend) -> None:
+    """A database that cannot be read is down, not a crash; put right, it works again by itself."""
+    store = await _impatient(backend)
+    path = _path(backend)
+    try:
+        await store.commit([AUDIT])
+        with closing(sqlite3.connect(path)) as connection:
+            connection.execute("PRAGMA wal_checkpoint(TRUNCATE)")
+            good = path.read_bytes()
+        path.write_bytes(b"no database" * 1_000)
+        with pytest.raises(StoreDown):
+            await store.commit([AUDIT])
+        path.write_bytes(good)
+        path.with_name(path.name + "-wal").write_bytes(b"")
+        await store.commit([AUDIT])
+    finally:
+        await store.close()
+
+
+# ---- callers that give up --------------------------------------------------------------------
+
+
+async def test_a_cancelled_caller_does_not_cancel_the_commit(world: World) -> None:
+    """A client that hangs up loses its answer, never a neighbour's row, nor its own."""
+    item = world.task()
+    with held(world.backend):
+        commit = asyncio.ensure_future(world.store.commit([Create(item=item)]))
+        await turns()
+        commit.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await commit
+
+    (later,) = await world.do(Create(item=world.task()))
+
+    assert isinstance(later, Created)
+    assert (await world.item(item.id)).id == item.id
+
+
+async def test_cancelled_readers_leave_their_connections_whole(world: World) -> None:
+    """Many clients hang up while they wait for a page; the next one is served."""
+    await world.add(20)
+    readers = [asyncio.ensure_future(world.store.find(TaskQuery())) for _ in range(20)]
+    await turns(3)
+    for reader in readers:
+        reader.cancel()
+    await asyncio.gather(*readers, return_exceptions=True)
+
+    assert len((await world.store.find(TaskQuery())).items) == 20
+
+
+async def test_a_store_can_be_closed_twice_and_opened_again(world: World) -> None:
+    """No thread and no connection stays behind: the suite looks for both after each test."""
+    await world.store.close()
+    await world.store.close()
+    await world.store.open()
+
+    assert await world.add(1)
+
+
+async def test_closing_waits_for_what_was_asked_before(world: World) -> None:
+    """A stop loses nothing that was accepted."""
+    commits = [asyncio.ensure_future(world.store.commit([AUDIT])) for _ in range(20)]
+    await turns(1)
+
+    await world.store.close()
+
+    assert all(commit.done() for commit in commits) or await asyncio.gather(*commits)
+    assert len(world.backend.rows("Audit")) == 20
+
+
+async def test_renewals_from_many_threads_do_not_disturb_each_other(world: World) -> None:
+    """The keeper's thread and an impatient other one share a connection, one after the other."""
+    lease = await world.running()
+    held_leases = [(lease.item.id, lease.fence)]
+    lost: list[object] = []
+
+    def renew() -> None:
+        for _ in range(20):
+            lost.extend(world.store.renew(Renew(held=held_leases, lease=LEASE)).lost)
+
+    threads = [threading.Thread(target=renew) for _ in range(3)]
+    for thread in threads:
+        thread.start()
+    await world.add(5)
+    for thread in threads:
+        await asyncio.to_thread(thread.join)
+
+    assert lost == []

@@ -1,0 +1,159 @@
+"""What the statements cost: counted in steps of SQLite's machine, never in time."""
+
+from __future__ import annotations
+
+import sqlite3
+from collections.abc import Iterator, Mapping
+from contextlib import closing
+from typing import Any
+
+import pytest
+from taskhub.store.migrations.upgrade import as_sql
+from taskhub.store.sql import load
+
+STATEMENTS = load("taskhub.store.sqlite")
+NOW = 1_000_000
+CROWD = 20_000
+FILL = """
+INSERT INTO Tasks (Id, Title, Type, Queue, Priority, MaxAttempts, TimeoutSeconds, RunAt, CreatedAt,
+                   UpdatedAt, CreatedBy, Payload, Status, Suspect)
+WITH RECURSIVE numbers (N) AS (SELECT 0 UNION ALL SELECT N + 1 FROM numbers WHERE N + 1 < :count)
+SELECT printf('%s-%08d', :name, N), '', :type, :queue, N % 3, 3, 1.0, :run_at, N, N, '', '{}',
+       :status, 0 FROM numbers
+"""
+PLAIN = {"type": "simulate", "queue": "default", "run_at": NOW - 1, "status": "Pending"}
+
+CROWDS: dict[str, dict[str, Any]] = {
+    "of the future": {"run_at": NOW + 1},
+    "of an unknown type": {"type": "exotic"},
+    "in a paused queue": {"queue": "paused"},
+    "that have ended": {"status": "Done"},
+}
+
+DUE = {"types": '["simulate","resize"]', "queues": None, "now": NOW, "limit": 5}
+PAGE = {"before_id": "~", "since_id": "", "since": 0, "before": 1 << 62, "limit": 51}
+SOME = PAGE | {"status": None, "type": None, "queue": None}
+
+
+@pytest.fixture
+def connection() -> Iterator[sqlite3.Connection]:
+    """A database in memory with ten tasks that are due."""
+    with closing(sqlite3.connect(":memory:", isolation_level=None)) as connection:
+        connection.executescript(as_sql())
+        connection.execute("INSERT INTO Queues VALUES ('paused', 1, 0, '')")
+        fill(connection, 10, "a")
+        yield connection
+
+
+def fill(connection: sqlite3.Connection, count: int, name: str, **fields: object) -> None:
+    """So many rows more."""
+    connection.execute(FILL, PLAIN | {"count": count, "name": name} | fields)
+
+
+def steps(connection: sqlite3.Connection, name: str, values: Mapping[str, object]) -> int:
+    """Steps of the machine that one run of the statement takes, in tens."""
+    count = 0
+
+    def step() -> int:
+        nonlocal count
+        count += 1
+        return 0
+
+    connection.set_progress_handler(step, 10)
+    connection.execute(STATEMENTS[name], values).fetchall()
+    connection.set_progress_handler(None, 10)
+    return count
+
+
+@pytest.mark.parametrize("crowd", CROWDS)
+def test_a_claim_costs_the_same_beside_a_crowd_it_cannot_take(
+    connection: sqlite3.Connection, crowd: str
+) -> None:
+    """A million tasks for next month must not slow down those of today."""
+    alone = steps(connection, "due", DUE)
+
+    fill(connection, CROWD, "b", **CROWDS[crowd])
+
+    assert steps(connection, "due", DUE) < alone * 2 + 100
+
+
+def test_a_claim_takes_its_few_out_of_many(connection: sqlite3.Connection) -> None:
+    """Twenty thousand that could be taken cost no more than ten."""
+    alone = steps(connection, "due", DUE)
+
+    fill(connection, CROWD, "b")
+
+    assert steps(connection, "due", DUE) < alone * 2 + 100
+
+
+def test_the_count_of_steps_sees_a_scan(connection: sqlite3.Connection) -> None:
+    """The control: reading all rows costs what the bound above would never allow."""
+    fill(connection, CROWD, "b", **CROWDS["of the future"])
+
+    assert steps(connection, "counts", {}) > steps(connection, "due", DUE) * 10
+
+
+@pytest.mark.parametrize(
+    ("name", "values"),
+    [
+        ("next_due", {}),
+        ("find", PAGE),
+        ("find_some", SOME | {"status": "Pending"}),
+        ("find_some", SOME | {"type": "simulate"}),
+        ("find_some", SOME | {"queue": "paused"}),
+        ("find_some", SOME | {"status": "Processing"}),
+        ("owners", {}),
+        ("get", {"ids": '["a-00000001"]'}),
+        ("prune_tasks", {"before": NOW, "before_id": "", "limit": 10}),
+    ],
+)
+def test_reading_costs_the_same_in_a_big_table(
+    connection: sqlite3.Connection, name: str, values: Mapping[str, object]
+) -> None:
+    """The first page, the last one, and what the scheduler asks each second."""
+    for number, crowd in enumerate(CROWDS.values()):
+        fill(connection, 100, f"{number}", **crowd)
+    small = steps(connection, name, values)
+
+    for number, crowd in enumerate(CROWDS.values()):
+        fill(connection, CROWD // 4, f"big{number}", **crowd)
+
+    assert steps(connection, name, values) < small * 2 + 100
+
+
+@pytest.mark.parametrize(
+    ("name", "values"),
+    [
+        ("finish", {"ended": "[]", "now": 0, "status": "Done", "refund": 0, "suspect": 0}),
+        ("progress", {"news": "[]", "now": 0}),
+        ("renew", {"held": "[]", "until": 0}),
+        ("release", {"held": "[]", "now": 0}),
+        ("claim", {"rows": "[]", "owner": "", "until": 0, "now": 0}),
+        ("cancel", {"ids": "[]", "now": 0}),
+        ("requeue", {"ids": "[]", "now": 0}),
+    ],
+)
+def test_changes_find_their_rows_by_key(
+    connection: sqlite3.Connection, name: str, values: Mapping[str, object]
+) -> None:
+    """From the list to the rows, never through the table or a whole index."""
+    plan = connection.execute(f"EXPLAIN QUERY PLAN {STATEMENTS[name]}", values).fetchall()
+
+    lines = [line for *_, line in plan if "Tasks" in line]
+    assert lines
+    assert all("Tasks_1 (Id=?)" in line or "rowid=?" in line for line in lines), plan
+    assert not [line for line in lines if line.startswith("SCAN")]
+
+
+@pytest.mark.parametrize("name", ["sweep", "takeover", "cancels"])
+def test_looking_for_lost_leases_reads_the_running_tasks_only(
+    connection: sqlite3.Connection, name: str
+) -> None:
+    """Once a second in each process."""
+    names = {"owner", "boot", "held", "living", "lease", "boottime", "now", "started"}
+    values = dict.fromkeys(names, "[]")
+    alone = steps(connection, name, values)
+
+    fill(connection, CROWD, "b")
+
+    assert steps(connection, name, values) <= alone + 2
