@@ -36,7 +36,7 @@ def main() -> int:
     config = decode(told.config)
     with open_log(config.logs, told.name) as log:
         try:
-            return run_loop(_main(told, Live(config), log))
+            return run_loop(_main(told, Live(config), log), log)
         except TaskHubError as error:  # the root only sees that we have ended
             for problem in error.problems if isinstance(error, ConfigError) else [error]:
                 log.listener(ActorGaveUp(actor=told.name, error=problem.detail))

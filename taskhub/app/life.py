@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import importlib.util
+import os
 from typing import TYPE_CHECKING, Any
 
 from taskhub.app.reload import restart_limit
@@ -16,15 +17,40 @@ if TYPE_CHECKING:
 
     from taskhub.app.process import Process
     from taskhub.kernel.actor import ChildSpec
+    from taskhub.obs.start import Log
 
 SAMPLE = 1.0
 """Seconds between two looks at what a scrape shows of the actors."""
 
 
-def run_loop(main: Coroutine[Any, Any, int]) -> int:
-    """Run it on the quick event loop when there is one."""
+LAST_WORDS = 1.0
+"""Seconds that user code may still take when everything of ours has ended."""
+
+
+def run_loop(main: Coroutine[Any, Any, int], log: Log) -> int:
+    """Run it on the quick event loop when there is one; its end is the end of this process."""
     with asyncio.Runner(loop_factory=_quick_loop()) as runner:
-        return runner.run(main)
+        return runner.run(_to_the_end(main, log))
+
+
+async def _to_the_end(main: Coroutine[Any, Any, int], log: Log) -> int:
+    """The runner would wait for ever for a handler that ignores its cancellation: we do not."""
+    code = await main
+    if await _something_is_left():
+        log.sink.close()
+        os._exit(code)
+    return code
+
+
+async def _something_is_left() -> bool:
+    """Whether a task or a thread of `asyncio.to_thread` goes on although it must end."""
+    loop = asyncio.get_running_loop()
+    tasks = asyncio.all_tasks() - {asyncio.current_task()}
+    for task in tasks:
+        task.cancel()
+    threads = loop.create_task(loop.shutdown_default_executor())
+    _, left = await asyncio.wait({*tasks, threads}, timeout=LAST_WORDS)
+    return bool(left)
 
 
 def _quick_loop() -> Callable[[], asyncio.AbstractEventLoop] | None:

@@ -34,7 +34,8 @@ def run(loaded: Loaded, unit: str, *, hangup_stops: bool = False) -> int:
     check_unit(loaded, unit)
     runtime = make_private(runtime_directory(loaded.config, os.environ))
     with named(runtime, unit) as name, open_log(loaded.config.logs, name) as log:
-        return run_loop(_main(loaded, unit, (runtime, name), log, hangup_stops=hangup_stops))
+        main = _main(loaded, unit, (runtime, name), log, hangup_stops=hangup_stops)
+        return run_loop(main, log)
 
 
 async def _main(
