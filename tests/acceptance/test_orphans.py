@@ -9,6 +9,8 @@ import signal
 from pathlib import Path
 from typing import Self
 
+import pytest
+
 from tests.acceptance.command_line import COMMAND, Dev, places
 from tests.acceptance.installation import PATIENCE, Installation, free_port
 from tests.waiting import until
@@ -96,10 +98,14 @@ async def test_a_root_that_is_killed_takes_its_whole_tree_along(hub: Installatio
     assert len(tree) >= 3
 
 
-async def test_a_second_sigterm_stops_at_once_whatever_the_handlers_do(hub: Installation) -> None:
+@pytest.mark.parametrize(("unit", "events"), [("tree", "embedded"), ("all", "local")])
+async def test_a_second_sigterm_stops_at_once_whatever_the_handlers_do(
+    hub: Installation, unit: str, events: str
+) -> None:
     """With an hour of grace the first one waits; the second one does not, and loses nothing."""
-    hub.configure(f"[work]\nlease = 3600\n{hub.handlers(DEEDS)}\n")
-    await hub.start(environ={"Supervisor__Grace": "3600"})
+    work = f"lease = 3600\n{hub.handlers(DEEDS)}\n"
+    hub.configure(f'[events]\nurl = "{events}"\n[work]\n{work}')
+    await hub.start(unit, environ={"Supervisor__Grace": "3600"})
     assert hub.process is not None
     tasks = [await hub.post(type=name) for name in ("stubborn", "deaf")]
     for task in tasks:
@@ -107,18 +113,18 @@ async def test_a_second_sigterm_stops_at_once_whatever_the_handlers_do(hub: Inst
     tree = below(hub.process.pid)
 
     hub.send(signal.SIGTERM)
-    await hub.until(lambda: _drains(hub))
+    await hub.until(lambda: _drains(hub, "worker-1" if unit == "tree" else unit))
     assert hub.process.returncode is None
     assert await hub.stop(signal.SIGTERM) == 0
     await gone(tree)
-    await hub.start()
+    await hub.start(unit)
 
     done = await hub.all_ended(task["id"] for task in tasks)
     assert [(task["status"], task["attempts"]) for task in done] == [("Done", 2)] * 2
 
 
-async def _drains(hub: Installation) -> bool:
-    return bool((await hub.ask("ping", "worker-1"))["draining"])
+async def _drains(hub: Installation, process: str) -> bool:
+    return bool((await hub.ask("ping", process))["draining"])
 
 
 class Terminal:
