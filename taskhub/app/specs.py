@@ -57,6 +57,7 @@ def _heartbeat(process: Process) -> ChildSpec:
             process.boxes.store,
             lambda: process.live.config.heartbeat.every,
             process.emit,
+            lambda: process.store_health.state != "ok",
         )
 
     return ChildSpec("heartbeat", build, stop_timeout=3.0)

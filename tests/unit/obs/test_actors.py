@@ -238,6 +238,23 @@ async def test_a_store_in_trouble_costs_beats_and_no_crash() -> None:
 
 
 @pytest.mark.virtual_clock
+async def test_an_ill_store_is_tried_each_second_however_rare_the_beats_are() -> None:
+    """Where nobody else writes, readiness would stay red for as long as the next beat is away."""
+    book, ill = Book(), True
+    served = asyncio.create_task(book.run(Context("store")))
+    told = list[t.Telemetry]()
+    async with running(Heartbeat("api-1", book.box, lambda: 600.0, told.append, lambda: ill)):
+        await pass_time(3.5)
+        during = beats(told)
+        ill = False
+        await pass_time(60)
+    book.box.close()
+    await served
+
+    assert (during, beats(told)) == (3, 3)
+
+
+@pytest.mark.virtual_clock
 async def test_a_closed_mailbox_is_trouble_like_any_other() -> None:
     """While the store restarts or stops, the heartbeat waits."""
     async with beating(lambda: 10.0) as (book, told):
