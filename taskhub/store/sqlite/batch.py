@@ -81,24 +81,21 @@ class Batch:
 
     def tell_more(self, kind: EventType, tasks: Sequence[tuple[TaskId, str, str]]) -> None:
         """Append an event for each (id, title, data); the data is JSON and stays in the store."""
+        if not tasks:
+            return
         now = self.now
         self.events += [Event(kind, task, title, now.utc) for task, title, _ in tasks]
         rows = [(now.micros, kind.value, task, data) for task, _, data in tasks]
         self.statements.told.run(self.connection, rows)
 
-    def tell_ends(self, ends: Sequence[tuple[TaskId, str, str, str | None]]) -> None:
-        """Tell what has become of rows given as (id, status, title, error)."""
-        for status, kind in ENDS.items():
-            of_kind = [end for end in ends if end[1] == status]
-            self.tell(kind, [(task, title) for task, _, title, error in of_kind if error is None])
-            self.tell_more(
-                kind,
-                [
-                    (task, title, json({"error": error}))
-                    for task, _, title, error in of_kind
-                    if error is not None
-                ],
-            )
+    def tell_ends(
+        self, status: str, tasks: Sequence[tuple[TaskId, str]], errors: Mapping[TaskId, str]
+    ) -> None:
+        """Tell that each (id, title) has left Processing for `status`, some with an error."""
+        kind = ENDS[status]
+        self.tell(kind, [task for task in tasks if task[0] not in errors] if errors else tasks)
+        failed = [(*task, json({"error": errors[task[0]]})) for task in tasks if task[0] in errors]
+        self.tell_more(kind, failed)
 
 
 Step = Callable[[Batch, Sequence[tuple[int, Any]]], None]

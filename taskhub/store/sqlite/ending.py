@@ -2,31 +2,35 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 
 from taskhub.model import EventType, Status, TaskId, micros_from_utc
 from taskhub.ports import Finish, Finished, Progress, Stale
-from taskhub.store.sqlite.batch import Batch
+from taskhub.store.sqlite.batch import ENDS, Batch
 from taskhub.store.sqlite.rows import STATUS, clean, json, text_of
 
-Shape = tuple[Status, bool, bool]
+Places = dict[tuple[TaskId, int], int]
+"""Which write of the batch ends which attempt."""
+
+Shape = tuple[str, bool, bool]
 """What all outcomes of one statement have in common: status, refund, suspect."""
 
 Ended = tuple[TaskId, int, str | None, str | None, int | None]
 """One outcome: id, fence, result, error, when it is due again."""
 
 STALE = Stale()
+ENDED = {end: Finished(STATUS[end]) for end in ENDS}
 
 
 def finish(batch: Batch, group: Sequence[tuple[int, Finish]]) -> None:
     """Write outcomes, a statement for each shape; of two for one attempt the first counts."""
-    first: dict[tuple[TaskId, int], int] = {}
+    first: Places = {}
     shapes: dict[Shape, list[Ended]] = {}
     for place, write in group:
-        batch.results[place] = STALE
         if first.setdefault((write.id, write.fence), place) == place:
-            shape = (write.status, write.refund, write.suspect)
+            shape = (write.status._value_, write.refund, write.suspect)
             shapes.setdefault(shape, []).append(_ended(write))
+    batch.results.update((place, STALE) for place, _ in group)
     for shape, ended in shapes.items():
         _finish(batch, shape, ended, first)
 
@@ -36,23 +40,21 @@ def _ended(write: Finish) -> Ended:
     return write.id, write.fence, text_of(write.result), clean(write.error), run_at
 
 
-def _finish(
-    batch: Batch, shape: Shape, ended: Sequence[Ended], places: Mapping[tuple[TaskId, int], int]
-) -> None:
+def _finish(batch: Batch, shape: Shape, ended: Sequence[Ended], places: Places) -> None:
     status, refund, suspect = shape
     values = {
-        "status": status.value,
+        "status": status,
         "refund": int(refund),
         "suspect": int(suspect),
         "ended": json(ended),
         "now": batch.now.micros,
     }
     rows = batch.ask("finish", values)
-    finished = {now: Finished(STATUS[now]) for now in {row[2] for row in rows}}
-    for task, fence, now, _ in rows:
-        batch.results[places[task, fence]] = finished[now]
     errors = {task: error for task, _, _, error, _ in ended if error is not None}
-    batch.tell_ends([(task, now, title, errors.get(task)) for task, _, now, title in rows])
+    for end, finished in ENDED.items():
+        reached = [row for row in rows if row[2] == end]
+        batch.results.update((places[row[0], row[1]], finished) for row in reached)
+        batch.tell_ends(end, [(row[0], row[3]) for row in reached], errors)
 
 
 def progress(batch: Batch, group: Sequence[tuple[int, Progress]]) -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from operator import itemgetter
 
-from taskhub.model import EventType, Owner, Status, TaskId
+from taskhub.model import EventType, Owner, Status
 from taskhub.ports import (
     Claim,
     Claimed,
@@ -17,7 +17,7 @@ from taskhub.ports import (
     Takeover,
     Touched,
 )
-from taskhub.store.sqlite.batch import Batch
+from taskhub.store.sqlite.batch import ENDS, Batch
 from taskhub.store.sqlite.rows import Row, json, lease_of
 
 
@@ -73,7 +73,8 @@ def release(batch: Batch, group: Sequence[tuple[int, Release]]) -> None:
     freed = {(task, fence) for task, fence, _, _ in rows}
     for place, write in group:
         batch.results[place] = Touched(len(freed.intersection(map(tuple, write.held))))
-    batch.tell_ends([(task, status, title, None) for task, _, status, title in rows])
+    for end in ENDS:
+        batch.tell_ends(end, [(row[0], row[3]) for row in rows if row[2] == end], {})
 
 
 def takeover(batch: Batch, group: Sequence[tuple[int, Takeover]]) -> None:
@@ -104,18 +105,14 @@ def sweep(batch: Batch, group: Sequence[tuple[int, Sweep]]) -> None:
 
 
 def _freed(batch: Batch, rows: list[Row]) -> Swept:
+    """Tell and list what has become of rows given as (id, status, title, error)."""
     rows.sort(key=itemgetter(0))
-    failed = Status.FAILED
-    batch.tell_ends(
-        [(key, now, title, error if now == failed else None) for key, now, title, error in rows]
-    )
-    return Swept(
-        _those(rows, Status.PENDING), _those(rows, Status.FAILED), _those(rows, Status.CANCELLED)
-    )
-
-
-def _those(rows: Sequence[Row], status: Status) -> list[TaskId]:
-    return [row[0] for row in rows if row[1] == status]
+    errors = {row[0]: row[3] for row in rows if row[1] == Status.FAILED}
+    for end in ENDS:
+        batch.tell_ends(end, [(row[0], row[2]) for row in rows if row[1] == end], errors)
+    ended = (Status.PENDING, Status.FAILED, Status.CANCELLED)
+    requeued, failed, cancelled = ([row[0] for row in rows if row[1] == end] for end in ended)
+    return Swept(requeued, failed, cancelled)
 
 
 def _host(owner: Owner) -> str:
