@@ -1,4 +1,4 @@
-"""What one pool holds now: leases that wait, run, or have ended and are not yet settled."""
+"""What one process's pool holds now: leases that wait, run, or have ended and are not settled."""
 
 from __future__ import annotations
 
@@ -28,56 +28,131 @@ class Settled:
     attempt: Attempt
     write: Finish | Release | None
     seconds: float
+    is_second_try: bool = False
 
     def refused(self, reason: str) -> Settled:
-        """The same attempt as a failure that can be stored."""
+        """What to write instead: a failure that can be stored; when even that is refused, nothing.
+
+        Then its lease ends, and the sweep decides.
+        """
+        if self.is_second_try or not isinstance(self.write, Finish):
+            return replace(self, write=None)
         lease = self.attempt.lease
         error = f"the outcome could not be stored: {reason}"
         fail = Finish(id=lease.item.id, fence=lease.fence, status=Status.FAILED, error=error)
-        return replace(self, write=fail)
+        return replace(self, write=fail, is_second_try=True)
 
 
 class Holdings:
-    """Plain bookkeeping; limits follow from what is held, so no counter can leak."""
+    """Plain bookkeeping; limits follow from what is held, so no counter can leak.
 
-    __slots__ = ("attempts", "average", "ended", "running", "suspect", "waiting")
+    It outlives the pool: what one that crashed has held, the next one in this process goes on with.
+    """
+
+    __slots__ = (
+        "attempts",
+        "average",
+        "ended",
+        "left_behind",
+        "parked",
+        "running",
+        "suspect",
+        "waiting",
+    )
 
     def __init__(self) -> None:
         """Hold nothing."""
         self.attempts: dict[TaskId, Attempt] = {}
+        """Every attempt whose lease is kept, whatever its state."""
         self.waiting: deque[Attempt] = deque()
-        self.running: set[TaskId] = set()
+        self.parked: dict[TaskId, Attempt] = {}
+        """Claimed anew while an attempt whose lease was lost still runs: never two at once."""
+        self.running: set[Attempt] = set()
         self.ended: list[Settled] = []
-        self.suspect: TaskId | None = None
+        self.left_behind: set[Attempt] = set()
+        """Handlers that do not end: this process must."""
+        self.suspect: Attempt | None = None
         self.average = BRISK
 
     def room(self, concurrency: int) -> int:
         """How many tasks may be claimed now: free slots, while tasks are brisk as many again."""
-        if self.average < BRISK:
-            if len(self.waiting) > concurrency // 2:
-                return 0
-            return min(CLAIM, 2 * concurrency - len(self.running) - len(self.waiting))
-        return min(CLAIM, concurrency - len(self.running) - len(self.waiting))
+        taken = self._busy() + len(self.waiting)
+        if self.average >= BRISK:
+            return min(CLAIM, concurrency - taken)
+        if len(self.waiting) > concurrency // 2:
+            return 0
+        return min(CLAIM, 2 * concurrency - taken)
+
+    def take_in(self, attempt: Attempt) -> None:
+        """A new lease waits for a slot; a suspect for its own, before the others."""
+        task = attempt.id
+        before = self.attempts.get(task)
+        self.attempts[task] = attempt
+        if attempt.lease.suspect:
+            self.suspect = attempt
+        if before is not None and before in self.running:
+            self.parked[task] = attempt
+        elif attempt.lease.suspect:
+            self.waiting.appendleft(attempt)
+        else:
+            self.waiting.append(attempt)
+
+    def start_next(self, concurrency: int) -> Attempt | None:
+        """The next attempt that waits takes a slot; None: nothing waits, or no slot is free."""
+        waiting = self.waiting
+        if not waiting or not (waiting[0].lease.suspect or self._busy() < concurrency):
+            return None
+        attempt = waiting.popleft()
+        self.running.add(attempt)
+        return attempt
+
+    def is_open(self, attempt: Attempt) -> bool:
+        """Whether it has yet to end: it runs or waits."""
+        return (
+            attempt in self.running
+            or attempt in self.waiting
+            or self.parked.get(attempt.id) is attempt
+        )
 
     def end(self, attempt: Attempt, ended: Finish | Lost | Released) -> None:
         """An attempt gives its slot back; its outcome waits to be settled."""
-        self.leave_slot(attempt)
+        self._leave_slot(attempt)
         self.average += WEIGHT * (attempt.seconds - self.average)
         self.ended.append(Settled(attempt, _write_of(attempt, ended), attempt.seconds))
 
-    def leave_slot(self, attempt: Attempt) -> None:
-        """An attempt runs no more, or is given up."""
-        self.running.discard(attempt.id)
-        if self.suspect == attempt.id:
-            self.suspect = None
+    def leave_behind(self, attempt: Attempt) -> None:
+        """Its handler does not end: its lease is kept until this process is gone."""
+        self._leave_slot(attempt)
+        self.left_behind.add(attempt)
+
+    def forget(self, attempt: Attempt) -> bool:
+        """It is settled; False: its task is held under a newer lease, which stays."""
+        if self.attempts.get(attempt.id) is not attempt:
+            return False
+        del self.attempts[attempt.id]
+        return True
 
     def hand_back_waiting(self) -> bool:
         """Give back what has not started; returns whether there was any."""
-        found = bool(self.waiting)
-        while self.waiting:
-            attempt = self.waiting.popleft()
+        waiting = [*self.waiting, *self.parked.values()]
+        self.waiting.clear()
+        self.parked.clear()
+        for attempt in waiting:
+            if attempt is self.suspect:
+                self.suspect = None
             self.ended.append(Settled(attempt, _write_of(attempt, Released()), 0.0))
-        return found
+        return bool(waiting)
+
+    def _busy(self) -> int:
+        """Slots that are taken; the suspect has one of its own."""
+        return len(self.running) - (self.suspect in self.running)
+
+    def _leave_slot(self, attempt: Attempt) -> None:
+        self.running.discard(attempt)
+        if self.suspect is attempt:
+            self.suspect = None
+        if self.parked and (newer := self.parked.pop(attempt.id, None)) is not None:
+            self.waiting.appendleft(newer)
 
 
 def _write_of(attempt: Attempt, ended: Finish | Lost | Released) -> Finish | Release | None:

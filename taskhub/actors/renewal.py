@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import asyncio
 import threading
+from contextlib import suppress
 from typing import TYPE_CHECKING
 
-from taskhub.errors import TaskHubError
+from taskhub.attempts import StopReason
+from taskhub.errors import Trouble
 from taskhub.kernel.clock import boottime
 from taskhub.ports import Renew, Renewed
 
@@ -14,70 +16,100 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
     from taskhub.actors.holdings import Holdings
+    from taskhub.attempts import Attempt
     from taskhub.config.sections import Config
-    from taskhub.model import TaskId
+
+STEP = 1.0
+"""Longest time in seconds between two looks: a lease may be made shorter meanwhile."""
+MARGIN = 6.0
+"""Most seconds before the end of a lease in which its handler is stopped."""
+LAST_RENEWAL = 3.0
+"""Seconds that a stop waits for the renewal in hand."""
 
 
 class Renewal:
-    """A thread that renews every third of a lease, and gives up what it could not renew in time."""
+    """A thread that renews what has less than two thirds of a lease left; what it cannot renew in
+    time it gives up while the lease still holds.
+    """
 
     def __init__(
         self,
         renew: Callable[[Renew], Renewed],
         holdings: Holdings,
-        answer: Callable[[Sequence[TaskId], Sequence[TaskId]], None],
+        answer: Callable[[Sequence[Attempt], Sequence[Attempt]], None],
         settings: Callable[[], Config],
     ) -> None:
         """`answer(lost, cancel)` is called on the loop."""
         self._renew, self._holdings = renew, holdings
         self._answer, self._settings = answer, settings
-        self._loop: asyncio.AbstractEventLoop | None = None
         self._leaving = threading.Event()
         self._thread = threading.Thread(target=self._live, name="renewal", daemon=True)
+        self._loop = asyncio.get_running_loop()
+        self._end: asyncio.Future[None] = self._loop.create_future()
 
     def start(self) -> None:
-        """Begin; call it on the loop that `answer` belongs to."""
-        self._loop = asyncio.get_running_loop()
+        """Begin."""
         self._thread.start()
 
-    def stop(self) -> None:
+    async def watch(self) -> None:
+        """Wait for its end; raises what it died of: without it no lease is safe."""
+        await asyncio.shield(self._end)
+
+    async def stop(self) -> None:
         """End soon; does not wait longer than one statement may take."""
         self._leaving.set()
-        if self._thread.is_alive():
-            self._thread.join(timeout=2.0)
+        if self._thread.ident is not None:
+            await asyncio.wait({self._end}, timeout=LAST_RENEWAL)
 
     def _live(self) -> None:
-        while not self._leaving.wait(self._settings().work.lease / 3):
-            lease = self._settings().work.lease
-            renewed = self._renew_all(lease)
-            late = self._overdue(lease)
-            if renewed.lost or renewed.cancel or late:
-                self._tell((*renewed.lost, *late), renewed.cancel)
+        error = None
+        try:
+            while not self._leaving.wait(min(STEP, self._settings().work.lease / 15)):
+                self._look(self._settings().work.lease)
+        except Exception as bug:  # noqa: BLE001 - told to who watches: a thread has nobody else
+            error = bug
+        self._call(self._set_end, error)
 
-    def _renew_all(self, lease: float) -> Renewed:
-        attempts = list(self._holdings.attempts.values())
-        if not attempts:
-            return Renewed()
-        held = [(attempt.lease.item.id, attempt.lease.fence) for attempt in attempts]
+    def _look(self, lease: float) -> None:
+        """Renew when it is time to; give up what is nearly over."""
+        now = boottime()
+        attempts = [
+            attempt
+            for attempt in list(self._holdings.attempts.values())
+            if attempt.reason is not StopReason.LOST
+        ]
+        if not any(attempt.lease_until - now <= lease * 2 / 3 for attempt in attempts):
+            return
+        renewed = self._renew_all(attempts, lease)
+        gone, asked = set(renewed.lost), set(renewed.cancel)
+        soon = boottime() + min(MARGIN, lease / 5)
+        lost = [a for a in attempts if a.id in gone or a.lease_until < soon]
+        cancel = [a for a in attempts if a.id in asked]
+        if lost or cancel:
+            self._call(self._answer, lost, cancel)
+
+    def _renew_all(self, attempts: Sequence[Attempt], lease: float) -> Renewed:
+        held = [(attempt.id, attempt.lease.fence) for attempt in attempts]
         until = boottime() + lease
         try:
             renewed = self._renew(Renew(held=held, lease=lease))
-        except TaskHubError:
-            return Renewed()  # the next turn tries again; `_overdue` bounds how often
+        except Trouble:
+            return Renewed()  # the next look tries again, as long as the lease holds
         lost = set(renewed.lost)
         for attempt in attempts:
-            if attempt.lease.item.id not in lost:
+            if attempt.id not in lost:
                 attempt.lease_until = until
         return renewed
 
-    def _overdue(self, lease: float) -> list[TaskId]:
-        """Leases that may end before the next turn: their handlers must stop now."""
-        soon = boottime() + lease / 5
-        attempts = list(self._holdings.attempts.values())
-        return [a.lease.item.id for a in attempts if a.lease_until < soon]
-
-    def _tell(self, lost: Sequence[TaskId], cancel: Sequence[TaskId]) -> None:
-        loop = self._loop
-        if loop is None or loop.is_closed():
+    def _set_end(self, error: Exception | None) -> None:
+        if self._end.done():
             return
-        loop.call_soon_threadsafe(self._answer, lost, cancel)
+        if error is None:
+            self._end.set_result(None)
+        else:
+            self._end.set_exception(error)
+            self._end.exception()  # read: at a stop nobody may watch any more
+
+    def _call(self, function: Callable[..., None], *args: object) -> None:
+        with suppress(RuntimeError):  # the loop is closed: nobody is there to be told
+            self._loop.call_soon_threadsafe(function, *args)

@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import asyncio
 import random
+from contextlib import suppress
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
+from taskhub.kernel.mailbox import MailboxClosed
 from taskhub.messages import PASSING, Put
 from taskhub.model import Status
 from taskhub.obs.telemetry import (
+    Complained,
     Emit,
     StaleFinish,
     TaskCancelled,
@@ -34,7 +37,10 @@ PATIENCE = 5.0
 
 
 class Settler:
-    """One loop: take what has ended, ask the store, tell what came of it, forget it."""
+    """One loop: take what has ended, ask the store, tell what came of it, forget it.
+
+    Nothing leaves the holdings before it is settled: whoever comes after a crash goes on with it.
+    """
 
     def __init__(
         self,
@@ -58,30 +64,30 @@ class Settler:
         self._news.set()
 
     async def run(self) -> None:
-        """Settle until told to leave and nothing is left."""
+        """Settle until told to leave and nothing is left, or the store has ended for good."""
         ended = self._holdings.ended
-        while ended or not self._leaving:
-            if not ended:
-                self._news.clear()
-                await self._news.wait()
-                continue
-            batch = ended[:BATCH]
-            del ended[:BATCH]
-            await self.settle(batch)
+        with suppress(MailboxClosed):
+            while ended or not self._leaving:
+                if not ended:
+                    self._news.clear()
+                    await self._news.wait()
+                    continue
+                batch = ended[:BATCH]
+                ended[: len(batch)] = await self._settle(batch)
 
-    async def settle(self, batch: Sequence[Settled]) -> None:
-        """Write these outcomes, whatever it takes, and tell what came of them."""
-        writes = [write for row in batch if (write := row.write) is not None]
+    async def _settle(self, batch: Sequence[Settled]) -> list[Settled]:
+        """Write these outcomes and tell what came of them; what is left to be tried again."""
+        writes = [row.write for row in batch if row.write is not None]
         results = iter(await self._put(writes) if writes else ())
         again = []
         for row in batch:
             result = next(results) if row.write is not None else None
             if isinstance(result, Refused):
-                again.append(row.refused(result.reason))
+                again.append(self._refused(row, result.reason))
                 continue
             self._tell(row, result)
             self._forget(row)
-        self._holdings.ended[:0] = again
+        return again
 
     async def _put(self, writes: Sequence[Write]) -> Sequence[Result]:
         """Ask until the store takes it: an outcome is never dropped for trouble that passes."""
@@ -89,9 +95,18 @@ class Settler:
         while True:
             try:
                 return await Put(*writes).sent_to(self._box)
+            except MailboxClosed:  # no store will ever answer here again: our death frees the rest
+                raise
             except PASSING:
                 await asyncio.sleep(pause * random.uniform(0.5, 1.0))  # noqa: S311 - only spreads load
                 pause = min(PATIENCE, pause * 2)
+
+    def _refused(self, row: Settled, reason: str) -> Settled:
+        instead = row.refused(reason)
+        if instead.write is None:
+            text = f"what became of {row.attempt.id} cannot be stored: {reason}"
+            self._emit(Complained(text=text))
+        return instead
 
     def _tell(self, row: Settled, result: Result | None) -> None:
         item, write = row.attempt.lease.item, row.write
