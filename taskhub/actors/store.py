@@ -6,7 +6,7 @@ import time
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from taskhub.errors import SchemaNewer, SchemaOlder, Trouble
+from taskhub.errors import Trouble
 from taskhub.kernel.mailbox import Mailbox, MailboxClosed, MailboxFull, answering
 from taskhub.messages import Publish, Put
 from taskhub.model import EventType, Status
@@ -58,28 +58,40 @@ class StoreActor:
     async def run(self, ctx: Context) -> None:
         """Open, serve until the mailbox is closed and drained, close."""
         try:
-            await self._open(ctx)
-            ctx.ready()
+            if not await self._open(ctx):
+                return
             while puts := await self._inbox.take(BATCH):
                 with answering(puts):
                     await self._commit(puts)
         finally:
             await self._store.close()
 
-    async def _open(self, ctx: Context) -> None:
+    async def _open(self, ctx: Context) -> bool:
+        """Open, however long it takes; False: a stop came first.
+
+        Trouble around us is a state: we are ready in it too, and say so to whoever asks.
+        """
         pause = 0.1
         while not ctx.stopping.is_set():
             try:
                 await self._store.open()
-            except (SchemaNewer, SchemaOlder):
-                raise
             except Trouble as error:
-                self._note(error)
+                await self._refuse(error)
+                ctx.ready()
                 await ctx.pause(pause)
                 pause = min(2.0, pause * 2)
             else:
                 self._note(None)
-                return
+                ctx.ready()
+                return True
+        return False
+
+    async def _refuse(self, error: Trouble) -> None:
+        """Nobody waits for a store that is not there."""
+        self._note(error)
+        if len(self._inbox):
+            for put in await self._inbox.take(BATCH):
+                put.fail(error)
 
     async def _commit(self, puts: Sequence[Put]) -> None:
         writes: list[Write] = []
