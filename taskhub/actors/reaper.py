@@ -21,6 +21,8 @@ if TYPE_CHECKING:
 
 EVERY = 1.0
 """Seconds between two sweeps: with the locks of dead owners this bounds a takeover on one host."""
+REST = 0.1
+"""Least seconds between two sweeps: many cancels at once are one look."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,9 +68,13 @@ class Reaper:
         while not ctx.stopping.is_set():
             with suppress(*PASSING):
                 await self.sweep()
-            with suppress(TimeoutError):
-                async with asyncio.timeout(EVERY):
-                    await self._inbox.take(64)
+            if not await ctx.pause(REST):
+                await self._news()
+
+    async def _news(self) -> None:
+        with suppress(TimeoutError):
+            async with asyncio.timeout(EVERY - REST):
+                await self._inbox.take(64)
 
     async def sweep(self) -> None:
         """One look at all owners: take over from the dead, then free what has expired."""
@@ -83,7 +89,8 @@ class Reaper:
     async def _take_over(self, owner: Owner) -> None:
         write = Takeover(owner=owner, started=self._neighbours.started(owner))
         swept = (await Put(write).sent_to(self._box))[0]
-        self._neighbours.forget(owner)
+        if isinstance(swept, Swept):  # else its ledger is still needed
+            self._neighbours.forget(owner)
         self._report(swept, owner)
 
     async def _free_expired(self, living: Sequence[Owner]) -> None:
