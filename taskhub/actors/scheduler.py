@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import time
 from contextlib import suppress
 from typing import TYPE_CHECKING
 
@@ -18,6 +17,9 @@ if TYPE_CHECKING:
 
 LOOK = 0.25
 """Least seconds between two looks: bells ring all the time under load, and then nobody waits."""
+OVERDUE = 1.0
+"""Seconds between two looks while tasks are due that nobody takes (all are busy, or no worker knows
+their type): they were rung for, and whoever can take them polls as often."""
 DEPTHS = 5.0
 """Seconds between two counts of the queues."""
 
@@ -34,32 +36,37 @@ class Scheduler:
     ) -> None:
         """Hear of new tasks on `inbox`, ring through `outbox`."""
         self._inbox, self._store, self._outbox, self._emit = inbox, store, outbox, emit
+        self._now = asyncio.get_running_loop().time
+        self._was_due = False
 
     async def run(self, ctx: Context) -> None:
         """Look, wait for the next due time or for news, ring, look again."""
         ctx.ready()
-        count_at = time.monotonic()
+        count_at = self._now()
         while not ctx.stopping.is_set():
-            if time.monotonic() >= count_at:
-                count_at = time.monotonic() + await self._count()
+            if self._now() >= count_at:
+                count_at = self._now() + await self._count()
             wait = await self._look()
             if not await ctx.pause(min(LOOK, wait)):
-                await self._news(min(wait - LOOK, count_at - time.monotonic()))
+                await self._news(min(wait - LOOK, count_at - self._now()))
 
     async def _look(self) -> float:
-        """Ring if something is due; returns the seconds until the next look is worth it."""
+        """Ring when something has become due; the seconds until the next look is worth it."""
         due: float | None = None
         with suppress(*PASSING):
             due = await self._store.next_due()
-        if due is None:
-            return DEPTHS
-        if due > 0:
-            return due
+        if due is None or due > 0:
+            self._was_due = False
+            return DEPTHS if due is None else due
+        if self._was_due:
+            return OVERDUE
+        self._was_due = True
         with suppress(MailboxFull, MailboxClosed):
             self._outbox.post(Publish((), frozenset({"work"})))
-        return 1.0
+        return LOOK
 
     async def _news(self, seconds: float) -> None:
+        """Wait for a bell, at most so long."""
         if seconds <= 0:
             return
         with suppress(TimeoutError):
@@ -67,10 +74,10 @@ class Scheduler:
                 await self._inbox.take(1024)
 
     async def _count(self) -> float:
-        """Tell the depths; a large table is counted less often."""
-        began = time.monotonic()
+        """Tell the depths; the seconds until the next count: of a large table more of them."""
+        began = self._now()
         with suppress(*PASSING):
             counts = await self._store.counts()
             rows = tuple((c.queue, c.status.value, c.count, c.oldest) for c in counts)
             self._emit(Depths(queues=rows))
-        return max(DEPTHS, 20 * (time.monotonic() - began))
+        return max(DEPTHS, 20 * (self._now() - began))
