@@ -28,7 +28,7 @@ def claim(batch: Batch, group: Sequence[tuple[int, Claim]]) -> None:
             "types": json(write.types),
             "queues": json(write.queues) if write.queues else None,
             "now": batch.now.micros,
-            "limit": write.limit,
+            "limit": max(0, write.limit),
         }
         rows = batch.ask("due_suspect" if write.suspects else "due", values)
         rows.sort(key=_by_urgency)

@@ -11,7 +11,7 @@ from pathlib import Path
 import aiosqlite
 import msgspec
 
-from taskhub.errors import StoreLocked
+from taskhub.errors import StoreDown, StoreLocked
 from taskhub.model import Owner, TaskId, TaskItem, TypeInfo, micros_from_utc
 from taskhub.ports import Page, QueueCount, TaskQuery
 from taskhub.store.sqlite.clock import Clock
@@ -31,16 +31,18 @@ class Readers:
         self._path, self._statements, self._clock = path, statements, clock
         self._free: asyncio.LifoQueue[aiosqlite.Connection | None] = asyncio.LifoQueue()
         self._open: set[aiosqlite.Connection] = set()
+        self._may_read = False
 
     async def open(self) -> None:
         """Allow reading, and try it once; raises Trouble."""
-        self._free = asyncio.LifoQueue()
+        self._free, self._may_read = asyncio.LifoQueue(), True
         for _ in range(CONNECTIONS):
             self._free.put_nowait(None)
         await self._ask("revision")
 
     async def close(self) -> None:
         """Give connections and threads back, stopping what still runs; may be called twice."""
+        self._may_read = False
         while self._open:
             connection = self._open.pop()
             with suppress(sqlite3.Error, ValueError):  # ValueError: it never came to be open
@@ -90,11 +92,15 @@ class Readers:
     @asynccontextmanager
     async def _borrowed(self) -> AsyncIterator[aiosqlite.Connection]:
         """A connection for one question; it goes back whole, or a new one is made next time."""
+        if not self._may_read:
+            raise StoreDown("The store is closed.")
         connection = await self._free.get()
         try:
             if connection is None:
                 connection = await self._connect()
             yield connection
+        except ValueError as error:  # closed under our hands
+            raise StoreDown from error
         except sqlite3.Error as error:
             trouble = trouble_of(error)
             if connection is not None and not isinstance(trouble, StoreLocked):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import sqlite3
 import threading
@@ -19,6 +20,7 @@ T = TypeVar("T")
 BUSY_MS = 50  # how long SQLite itself waits for a program that does not know our lock
 STATEMENTS = 256  # prepared statements that a connection keeps
 CHECKPOINT_PAGES = 4000  # 16 MB of log before it is moved into the database
+NO_ROOM = (errno.ENOSPC, errno.EDQUOT)
 TROUBLES: dict[int, type[Trouble]] = {
     sqlite3.SQLITE_BUSY: StoreLocked,
     sqlite3.SQLITE_LOCKED: StoreLocked,
@@ -56,6 +58,7 @@ class Session:
         self._timeout, self._synchronous = lock_timeout, synchronous
         self._lock = FileLock(path.with_name(path.name + "-lock"))
         self._connection: sqlite3.Connection | None = None
+        self._file = (0, 0)
 
     def transaction(self, work: Callable[[sqlite3.Connection], T]) -> T:
         """`work` in one durable transaction, alone among all processes; raises Trouble."""
@@ -71,15 +74,22 @@ class Session:
         except sqlite3.Error as error:
             raise self._named(error) from error
         except OSError as error:
-            raise StoreDown from error
+            self.close()
+            raise StoreFull if error.errno in NO_ROOM else StoreDown from error
 
     def connect(self) -> sqlite3.Connection:
         """The connection, opened when there is none."""
         if self._connection is None:
             self._lock.open()
-            self._connection = connection = connect(self.path)
-            connection.execute(f"PRAGMA synchronous = {self._synchronous}")
-            self._write_ahead(connection)
+            self._file = _identity(self.path)
+            connection = connect(self.path)
+            try:
+                connection.execute(f"PRAGMA synchronous = {self._synchronous}")
+                self._write_ahead(connection)
+            except BaseException:
+                connection.close()
+                raise
+            self._connection = connection
         return self._connection
 
     def _write_ahead(self, connection: sqlite3.Connection) -> None:
@@ -103,6 +113,7 @@ class Session:
         end = time.monotonic() + self._timeout
         while self._lock.acquire(end - time.monotonic(), self.stop):
             try:
+                self._refuse_a_lost_file()
                 connection.execute("BEGIN IMMEDIATE")
                 return
             except BaseException as error:
@@ -110,6 +121,11 @@ class Session:
                 if not _is_busy(error) or time.monotonic() >= end or self.stop.is_set():
                     raise
         raise StoreLocked
+
+    def _refuse_a_lost_file(self) -> None:
+        """A file that was moved away or replaced would take commits that nobody finds again."""
+        if _identity(self.path) != self._file:
+            raise FileNotFoundError(errno.ENOENT, "the database was replaced")
 
     def _end(self, connection: sqlite3.Connection) -> None:
         try:
@@ -131,6 +147,11 @@ class Session:
         with suppress(sqlite3.Error):
             if self._connection is not None:
                 self._connection.execute("PRAGMA wal_checkpoint(TRUNCATE)")
+
+
+def _identity(path: Path) -> tuple[int, int]:
+    found = path.stat()
+    return found.st_dev, found.st_ino
 
 
 def _is_busy(error: BaseException) -> bool:

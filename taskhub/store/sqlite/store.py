@@ -67,6 +67,7 @@ class SqliteStore:
 
     def __init__(self, path: Path, lock_timeout: float = 5.0, clock: Clock | None = None) -> None:
         """Make ready; a write waits `lock_timeout` seconds for others, then raises StoreLocked."""
+        path = path.resolve()  # the lock is beside the file, whatever name it was opened by
         self._path, self._lock_timeout = path, lock_timeout
         self._clock = clock or Clock()
         self._statements = Statements()

@@ -101,6 +101,20 @@ def test_a_missing_file_is_trouble_and_is_not_made(tmp_path: Path) -> None:
     assert not (tmp_path / "gone").exists()
 
 
+def test_a_file_that_was_replaced_takes_no_commits(session: Session, path: Path) -> None:
+    """Rows in a file that has no name any more would be lost with the process."""
+    path.rename(path.with_name("aside"))
+    insert = "INSERT INTO T VALUES (1)"
+
+    with pytest.raises(StoreDown):
+        session.transaction(lambda connection: connection.execute(insert))
+    make_file(path)
+    session.transaction(lambda connection: connection.execute("CREATE TABLE T (N)"))
+    session.transaction(lambda connection: connection.execute(insert))
+
+    assert rows(path) == [1]
+
+
 def test_sessions_wait_for_each_other_by_the_lock(session: Session, path: Path) -> None:
     """The second begins when the first has ended; in vain past its time."""
     other = Session(path, lock_timeout=0.05)
