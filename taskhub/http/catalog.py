@@ -10,6 +10,7 @@ import jsonschema_rs
 import msgspec
 
 from taskhub.errors import FieldError, Trouble
+from taskhub.http.reading import in_time
 from taskhub.model import DEFAULTS_KEY, TypeDefaults, TypeInfo
 
 Read = Callable[[], Awaitable[list[TypeInfo]]]
@@ -73,7 +74,7 @@ class Catalog:
         """Read the store's types; when it is not well, what is known stays."""
         self._looked_at = self._clock()
         try:
-            infos = await self._read()
+            infos = await in_time(self._read())
         except Trouble:
             return
         self._known = self._fixed | {info.name: self._compiled(info) for info in infos}

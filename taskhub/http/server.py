@@ -32,6 +32,8 @@ LAME_DUCK = 0.5
 """Seconds in which kept connections still get an answer, and with it the news of the end."""
 DRAIN = 8.0
 """Seconds that requests have to end when the server stops."""
+HURRY = 1.0
+"""Seconds for the same when it is cancelled."""
 LINGER = 2.0
 """Seconds in which the rest of a refused body is read, so that its sender sees the answer."""
 
@@ -59,13 +61,17 @@ async def serving(context: ApiContext, sock: socket.socket) -> AsyncIterator[Non
             group.create_task(_sweep(door, context.patience), name="http deadlines"),
         ]
         listener = await _listen(runner.server, door, sock)
+        left = HURRY  # when we are cancelled, nobody has patience left
         try:
             yield
             await _say_goodbye(listener, door, context)
+            left = 2 * DRAIN
         finally:
             listener.close()
             context.waiters.close()
-            await runner.cleanup()
+            with suppress(TimeoutError):
+                async with asyncio.timeout(left):
+                    await runner.cleanup()
             for chore in chores:
                 chore.cancel()
 

@@ -12,6 +12,7 @@ from taskhub.errors import NotFound
 from taskhub.http.answers import Answer
 from taskhub.http.call import Call
 from taskhub.http.queries import ID, task_query, wait_seconds
+from taskhub.http.reading import in_time
 from taskhub.model import TaskId, TaskItem
 from taskhub.ports import Page
 
@@ -30,7 +31,8 @@ def etag(text: bytes) -> str:
 
 async def find(call: Call) -> Answer:
     """A page of tasks, newest first."""
-    page = await call.context.store.find(task_query(call.request.query))
+    query = task_query(call.request.query)
+    page = await in_time(call.context.store.find(query))
     return Answer(200, _page_text(page))
 
 
@@ -57,7 +59,7 @@ def task_id(call: Call) -> TaskId:
 
 async def fetch(call: Call, id_: TaskId) -> TaskItem:
     """The task as it is now; raises NotFound."""
-    items = await call.context.store.get([id_])
+    items = await in_time(call.context.store.get([id_]))
     if not items:
         raise NotFound
     return items[0]

@@ -7,6 +7,7 @@ from collections.abc import Awaitable, Callable, Iterator, Sequence
 from contextlib import contextmanager
 
 from taskhub.errors import Busy, Trouble
+from taskhub.http.reading import in_time
 from taskhub.model import TaskId, TaskItem
 
 Read = Callable[[Sequence[TaskId]], Awaitable[list[TaskItem]]]
@@ -84,7 +85,7 @@ class Waiters:
 
     async def _look(self, ids: Sequence[TaskId]) -> None:
         try:
-            items = await self._read(ids)
+            items = await in_time(self._read(ids))
         except Trouble:
             return  # the next look may go well; who waits has a deadline
         for item in items:

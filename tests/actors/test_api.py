@@ -137,3 +137,23 @@ async def test_a_supervisor_restarts_it(closed_house: House) -> None:
     await task
 
     assert reply.status == 200
+
+
+async def test_its_cancellation_waits_for_nobody(closed_house: House) -> None:
+    """When the time for a stop is over, a request that hangs is left behind."""
+    house, held = closed_house, Mailbox[Put]("store", 8)
+    house.context.store_box = held
+    ctx = Context("api")
+    task = asyncio.ensure_future(api(house).run(ctx))
+    await ctx.is_ready.wait()
+    asked = asyncio.ensure_future(house.ask("POST", "/tasks", json={"title": "x"}))
+    (put,) = await held.take()
+
+    task.cancel()
+    done, _ = await asyncio.wait([task], timeout=5.0)
+
+    assert done == {task}
+    assert task.cancelled()
+    put.answer(await house.put(*put.writes))
+    await asyncio.wait([asked])
+    assert asked.exception() is None or isinstance(asked.exception(), aiohttp.ClientError)

@@ -153,3 +153,19 @@ def every(error: type[TaskHubError]) -> Iterator[type[TaskHubError]]:
     yield error
     for kind in error.__subclasses__():
         yield from every(kind)
+
+
+async def test_a_read_that_never_comes_back_is_given_up(
+    house: House, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A database that hangs holds no request for ever."""
+
+    async def never(_: object) -> None:
+        await asyncio.Event().wait()
+
+    monkeypatch.setattr(house.store, "find", never)
+    monkeypatch.setattr("taskhub.http.reading.in_time.__defaults__", (0.05,))
+
+    reply = await house.ask("GET", "/tasks")
+
+    assert (reply.status, reply.json["type"]) == (503, "urn:taskhub:problem:store-down")
