@@ -14,7 +14,7 @@ from typing import Any
 import aiohttp
 import pytest
 
-from tests.acceptance.installation import PATIENCE, Installation, Task, token
+from tests.acceptance.installation import PATIENCE, Installation, token
 from tests.waiting import until
 
 DEEDS = """
