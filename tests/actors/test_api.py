@@ -157,3 +157,25 @@ async def test_its_cancellation_waits_for_nobody(closed_house: House) -> None:
     put.answer(await house.put(*put.writes))
     await asyncio.wait([asked])
     assert asked.exception() is None or isinstance(asked.exception(), aiohttp.ClientError)
+
+
+async def test_a_bug_behind_it_is_its_crash(
+    closed_house: House, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What looks after deadlines and types may not die unseen: the supervisor hears of it."""
+    house = closed_house
+    monkeypatch.setattr("taskhub.http.server.FRESH", 0.01)
+    ctx = Context("api")
+    task = asyncio.ensure_future(api(house).run(ctx))
+    await ctx.is_ready.wait()
+
+    async def broken() -> None:
+        raise KeyError("a bug")
+
+    monkeypatch.setattr(house.context.types, "look", broken)
+    done, _ = await asyncio.wait([task], timeout=10.0)
+
+    assert done == {task}
+    error = task.exception()
+    assert isinstance(error, ExceptionGroup)
+    assert isinstance(error.exceptions[0], KeyError)
