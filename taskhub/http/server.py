@@ -120,8 +120,7 @@ async def _keep_fresh(context: ApiContext) -> None:
     """Hear of types that workers register, and of those that are gone."""
     while True:
         await asyncio.sleep(FRESH)
-        context.waiters.open()
-    await context.types.look()
+        await context.types.look()
 
 
 async def _sweep(door: Door, patience: Patience) -> None:

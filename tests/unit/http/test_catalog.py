@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import msgspec
 import pytest
 from taskhub.errors import StoreDown
@@ -9,7 +11,8 @@ from taskhub.http.catalog import Catalog
 from taskhub.model import DEFAULTS_KEY, TypeDefaults, TypeInfo
 from taskhub.ports import Register
 
-from tests.unit.http.house import House
+from tests.unit.http.house import House, open_house
+from tests.waiting import until
 
 
 class Types:
@@ -125,3 +128,14 @@ async def test_a_type_is_taken_as_soon_as_a_worker_has_registered_it(house: Hous
     after = await house.ask("POST", "/tasks", json={"title": "x", "type": "brand-new"})
 
     assert (before.status, after.status) == (422, 201)
+
+
+async def test_the_server_hears_of_types_by_itself(
+    tmp_path: Path, empty_database: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Also of those that nobody asks for by name, and of those that are gone."""
+    monkeypatch.setattr("taskhub.http.server.FRESH", 0.01)
+    async with open_house(tmp_path, empty_database) as house:
+        await house.put(Register(types=[TypeInfo("quiet")]))
+
+        await until(lambda: house.context.types.get("quiet"))
