@@ -90,12 +90,18 @@ class Holdings:
         self.attempts[task] = attempt
         if attempt.lease.suspect:
             self.suspect = attempt
-        if before is not None and before in self.running:
+        if before is not None and self._still_runs(before):
             self.parked[task] = attempt
         elif attempt.lease.suspect:
             self.waiting.appendleft(attempt)
         else:
             self.waiting.append(attempt)
+
+    def _still_runs(self, before: Attempt) -> bool:
+        """The new lease is the proof that the old one was lost; what has not started never will."""
+        if before in self.waiting:
+            self.waiting.remove(before)
+        return before in self.running
 
     def start_next(self, concurrency: int) -> Attempt | None:
         """The next attempt that waits takes a slot; None: nothing waits, or no slot is free."""
