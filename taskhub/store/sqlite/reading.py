@@ -92,46 +92,72 @@ class Readers:
     @asynccontextmanager
     async def _borrowed(self) -> AsyncIterator[aiosqlite.Connection]:
         """A connection for one question; it goes back whole, or a new one is made next time."""
-        if not self._may_read:
-            raise StoreDown("The store is closed.")
+        self._refuse_when_closed()
         connection = await self._free.get()
         try:
+            self._refuse_when_closed()  # while we waited
             if connection is None:
                 connection = await self._connect()
             yield connection
-        except ValueError as error:  # closed under our hands
-            raise StoreDown from error
-        except sqlite3.Error as error:
-            trouble = trouble_of(error)
+        except (sqlite3.Error, ValueError) as error:  # ValueError: it was closed meanwhile
+            self._refuse_when_closed()
+            trouble = trouble_of(error) if isinstance(error, sqlite3.Error) else None
             if connection is not None and not isinstance(trouble, StoreLocked):
                 await self._drop(connection)
                 connection = None
             raise trouble or error from error
         except asyncio.CancelledError:
             if connection is not None:
-                await connection.interrupt()
+                with suppress(ValueError):
+                    await connection.interrupt()
             raise
         finally:
             self._free.put_nowait(connection)
 
+    def _refuse_when_closed(self) -> None:
+        if not self._may_read:
+            raise StoreDown("The store is closed.")
+
     async def _connect(self) -> aiosqlite.Connection:
-        uri = f"{self._path.absolute().as_uri()}?mode=rw"
-        connection = aiosqlite.connect(uri, uri=True, isolation_level=None)
+        made: list[sqlite3.Connection] = []
+
+        def make() -> sqlite3.Connection:
+            made.append(_line(self._path))
+            return made[0]
+
+        connection = aiosqlite.Connection(make, 64)
         connection._thread.daemon = True  # noqa: SLF001 - else a crash before close hangs the exit
         self._open.add(connection)
         try:
             await connection
-            await connection.execute_fetchall(f"PRAGMA busy_timeout = {BUSY_MS}")
-            await connection.execute_fetchall("PRAGMA query_only = ON")
-        except BaseException:
-            await self._drop(connection)
+        except BaseException:  # cancelled as well: then nobody else would close what was made
+            self._open.discard(connection)
+            connection._thread.join()  # noqa: SLF001 - it has been told to end, a file opens quickly
+            for line in made:
+                line.close()
             raise
+        if not self._may_read:
+            await self._drop(connection)
+        self._refuse_when_closed()
         return connection
 
     async def _drop(self, connection: aiosqlite.Connection) -> None:
         self._open.discard(connection)
         with suppress(sqlite3.Error, ValueError):
             await connection.close()
+
+
+def _line(path: Path) -> sqlite3.Connection:
+    """A connection that can only read; another thread than that which uses it may close it."""
+    uri = f"{path.absolute().as_uri()}?mode=rw"
+    line = sqlite3.connect(uri, uri=True, isolation_level=None, check_same_thread=False)
+    try:
+        line.execute(f"PRAGMA busy_timeout = {BUSY_MS}")
+        line.execute("PRAGMA query_only = ON")
+    except BaseException:
+        line.close()
+        raise
+    return line
 
 
 def _page_values(query: TaskQuery) -> dict[str, object]:

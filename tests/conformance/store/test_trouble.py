@@ -15,7 +15,7 @@ from pathlib import Path
 import msgspec
 import pytest
 from taskhub.errors import SchemaNewer, SchemaOlder, StoreDown, StoreFull, StoreLocked
-from taskhub.ports import Audit, Create, Created, Renew, SchemaState, Store, TaskQuery
+from taskhub.ports import Audit, Create, Created, Page, Renew, SchemaState, Store, TaskQuery
 
 from tests.conformance.store.backends import Backend, Hands, SqliteBackend
 from tests.conformance.store.world import LEASE, World
@@ -258,16 +258,30 @@ async def test_a_cancelled_caller_does_not_cancel_the_commit(world: World) -> No
     assert (await world.item(item.id)).id == item.id
 
 
-async def test_cancelled_readers_leave_their_connections_whole(world: World) -> None:
-    """Many clients hang up while they wait for a page; the next one is served."""
+@pytest.mark.parametrize("patience", range(8))
+async def test_cancelled_readers_leave_their_connections_whole(world: World, patience: int) -> None:
+    """Clients hang up at any moment while they wait for a page; the next one is served."""
     await world.add(20)
     readers = [asyncio.ensure_future(world.store.find(TaskQuery())) for _ in range(20)]
-    await turns(3)
+    await turns(patience)
     for reader in readers:
         reader.cancel()
     await asyncio.gather(*readers, return_exceptions=True)
 
     assert len((await world.store.find(TaskQuery())).items) == 20
+
+
+async def test_readers_end_with_the_store(world: World) -> None:
+    """Whoever still waits for a page is told so, and nothing is left open behind it."""
+    readers = [asyncio.ensure_future(world.store.find(TaskQuery())) for _ in range(20)]
+    await turns(1)
+    await world.store.close()
+
+    answers = await asyncio.gather(*readers, return_exceptions=True)
+
+    assert all(isinstance(answer, StoreDown | Page) for answer in answers), answers
+    with pytest.raises(StoreDown):
+        await world.store.find(TaskQuery())
 
 
 async def test_a_store_can_be_closed_twice_and_opened_again(world: World) -> None:
