@@ -124,10 +124,10 @@ class Workshop:
 
 
 def task(kind: str = "job", payload: Any = None, **changes: Any) -> TaskItem:
-    """A new task, due now unless `delay` (seconds) says otherwise."""
-    now = datetime.now(UTC)
+    """A new task of `age` seconds, due now unless `delay` (seconds) says otherwise."""
+    now = datetime.now(UTC) - timedelta(seconds=changes.pop("age", 0.0))
     item = TaskItem(
-        id=TaskId(str(uuid7())),
+        id=_id_of(now),
         title="a task",
         type=kind,
         queue="default",
@@ -149,6 +149,13 @@ def task(kind: str = "job", payload: Any = None, **changes: Any) -> TaskItem:
         created_by="tests",
     )
     return msgspec.structs.replace(item, **changes)
+
+
+def _id_of(moment: datetime) -> TaskId:
+    """As the API makes ids, at a moment of the test's choice."""
+    millis, now = int(moment.timestamp() * 1_000), str(uuid7())
+    digits = f"{millis:012x}"
+    return TaskId(f"{digits[:8]}-{digits[8:12]}{now[13:]}")
 
 
 class Stage:
