@@ -1,4 +1,4 @@
-"""Puts the API and the metrics server of a process together."""
+"""Puts the API of a process together."""
 
 from __future__ import annotations
 
@@ -9,8 +9,6 @@ from typing import TYPE_CHECKING, Any
 import msgspec
 
 from taskhub.actors.api import Api
-from taskhub.actors.metrics import Metrics, from_sockets
-from taskhub.config.units import UnitEntry
 from taskhub.http.auth import Verifier
 from taskhub.http.catalog import Catalog
 from taskhub.http.context import ActorRow, ApiContext, PartHealth
@@ -44,20 +42,6 @@ def api_spec(process: Process) -> ChildSpec:
     process.checks.append(lambda config: Verifier(config.jwt))
     process.follows.append(_Follow(process, context).apply)
     return ChildSpec("api", lambda: Api(_door(context, listener)), stop_timeout=STOP)
-
-
-def metrics_spec(process: Process) -> ChildSpec:
-    """The child spec of the server of `[metrics]`."""
-    section, forest = process.live.config.metrics, process.forest
-    has_kin = any(isinstance(entry, UnitEntry) for entry in process.entries)
-    gather = from_sockets(process.runtime, process.name)
-    if forest is not None and has_kin:
-        gather = forest.gather
-
-    def build() -> Metrics:
-        return Metrics(section.host, section.port, process.metrics, gather, process.emit)
-
-    return ChildSpec("metrics", build, stop_timeout=5.0)
 
 
 def _door(

@@ -99,7 +99,7 @@ def _api(process: Process) -> ChildSpec:
 
 
 def _metrics(process: Process) -> ChildSpec:
-    from taskhub.app.serving import metrics_spec
+    from taskhub.app.measuring import metrics_spec
 
     return metrics_spec(process)
 

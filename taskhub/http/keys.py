@@ -6,19 +6,12 @@ from collections.abc import Sequence
 from typing import Any
 
 import msgspec
-from cryptography.exceptions import UnsupportedAlgorithm
-from cryptography.hazmat.primitives.asymmetric import ec, ed448, ed25519, rsa
-from cryptography.hazmat.primitives.serialization import load_pem_public_key
-from cryptography.x509 import load_pem_x509_certificate
 
 from taskhub.config.sections import JwtSection
 from taskhub.errors import ConfigProblem
 
 SECRET_BYTES = 32
-RSA_BITS = 2_048
 HMAC = ("HS256", "HS384", "HS512")
-RSA = ("RS256", "RS384", "RS512", "PS256", "PS384", "PS512")
-CURVES = {"secp256r1": ("ES256",), "secp384r1": ("ES384",), "secp521r1": ("ES512",)}
 KEY = "jwt.issuer_signing_key"
 
 
@@ -81,21 +74,12 @@ def _read(secret: str) -> SigningKey:
 def _public(pem: str) -> SigningKey:
     if "PRIVATE KEY" in pem:
         raise ConfigProblem(KEY, "a public key; this is a private one, which stays with the issuer")
-    try:
-        key = _load(pem.strip().encode())
-    except (ValueError, UnsupportedAlgorithm):
-        raise ConfigProblem(KEY, "a public key in PEM; this one cannot be read") from None
-    if isinstance(key, rsa.RSAPublicKey) and key.key_size >= RSA_BITS:
-        return SigningKey(key, RSA)
-    if isinstance(key, ec.EllipticCurvePublicKey) and key.curve.name in CURVES:
-        return SigningKey(key, CURVES[key.curve.name])
-    if isinstance(key, ed25519.Ed25519PublicKey | ed448.Ed448PublicKey):
-        return SigningKey(key, ("EdDSA",))
-    kinds = f"RSA of at least {RSA_BITS} bits, a NIST curve, or Ed25519/Ed448"
+    from taskhub.http.pem import algorithms_of, load  # only for this kind: it takes 6 MB
+
+    key = load(pem.strip().encode())
+    if key is None:
+        raise ConfigProblem(KEY, "a public key in PEM; this one cannot be read")
+    if algorithms := algorithms_of(key):
+        return SigningKey(key, algorithms)
+    kinds = "RSA of at least 2048 bits, a NIST curve, or Ed25519/Ed448"
     raise ConfigProblem(KEY, f"a key of a kind that is safe: {kinds}")
-
-
-def _load(pem: bytes) -> Any:
-    if pem.startswith(b"-----BEGIN CERTIFICATE"):
-        return load_pem_x509_certificate(pem).public_key()
-    return load_pem_public_key(pem)
