@@ -18,8 +18,10 @@ if TYPE_CHECKING:
 LOOK = 0.25
 """Least seconds between two looks: bells ring all the time under load, and then nobody waits."""
 OVERDUE = 1.0
-"""Seconds between two looks while tasks are due that nobody takes (all are busy, or no worker knows
-their type): they were rung for, and whoever can take them polls as often."""
+"""Most seconds between two looks while tasks are due: workers poll as often."""
+PATIENCE = 60.0
+"""Longest pause in seconds between two bells for tasks that stay due: all workers are busy, or none
+knows their type, and each bell is a claim in every worker."""
 DEPTHS = 5.0
 """Seconds between two counts of the queues."""
 
@@ -37,7 +39,7 @@ class Scheduler:
         """Hear of new tasks on `inbox`, ring through `outbox`."""
         self._inbox, self._store, self._outbox, self._emit = inbox, store, outbox, emit
         self._now = asyncio.get_running_loop().time
-        self._was_due = False
+        self._pause, self._ring_at = LOOK, 0.0
 
     async def run(self, ctx: Context) -> None:
         """Look, wait for the next due time or for news, ring, look again."""
@@ -51,19 +53,23 @@ class Scheduler:
                 await self._news(min(wait - LOOK, count_at - self._now()))
 
     async def _look(self) -> float:
-        """Ring when something has become due; the seconds until the next look is worth it."""
+        """Ring when something is due; the seconds until the next look is worth it."""
         due: float | None = None
         with suppress(*PASSING):
             due = await self._store.next_due()
         if due is None or due > 0:
-            self._was_due = False
+            self._pause, self._ring_at = LOOK, 0.0
             return DEPTHS if due is None else due
-        if self._was_due:
-            return OVERDUE
-        self._was_due = True
+        if self._now() >= self._ring_at:
+            self._ring()
+        return min(OVERDUE, self._ring_at - self._now())
+
+    def _ring(self) -> None:
+        """Again at once for what becomes due just after, then more and more seldom."""
         with suppress(MailboxFull, MailboxClosed):
             self._outbox.post(Publish((), frozenset({"work"})))
-        return LOOK
+        self._ring_at = self._now() + self._pause
+        self._pause = min(PATIENCE, 2 * self._pause)
 
     async def _news(self, seconds: float) -> None:
         """Wait for a bell, at most so long."""
