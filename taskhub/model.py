@@ -46,7 +46,7 @@ TRANSITIONS: dict[Status, frozenset[Status]] = {
 """Every legal move; each is one conditional UPDATE in a store."""
 
 
-class TaskItem(msgspec.Struct, frozen=True, kw_only=True, rename="camel"):
+class TaskItem(msgspec.Struct, frozen=True, kw_only=True, rename="camel", gc=False):
     """A task as clients, handlers and the console see it; all times are UTC."""
 
     id: TaskId
@@ -71,7 +71,7 @@ class TaskItem(msgspec.Struct, frozen=True, kw_only=True, rename="camel"):
     created_by: str
 
 
-class Lease(msgspec.Struct, frozen=True, kw_only=True):
+class Lease(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     """A claimed task with the fence that its outcome must carry."""
 
     item: TaskItem
@@ -111,7 +111,7 @@ class EventType(StrEnum):
     CANCELLED = "TaskCancelled"
 
 
-class Event(msgspec.Struct, frozen=True):
+class Event(msgspec.Struct, frozen=True, gc=False):
     """One thing that happened to a task: a row of `Events` and a message on the channel."""
 
     type: EventType

@@ -23,7 +23,7 @@ class IdempotencyKey(msgspec.Struct, frozen=True, kw_only=True):
     expires_at: datetime
 
 
-class Create(msgspec.Struct, frozen=True, kw_only=True, tag=True):
+class Create(msgspec.Struct, frozen=True, kw_only=True, tag=True, gc=False):
     """Store a new Pending task. Result: Created | Replayed | KeyReused."""
 
     item: TaskItem
@@ -53,7 +53,7 @@ class Renew(msgspec.Struct, frozen=True, kw_only=True, tag=True):
     lease: float
 
 
-class Finish(msgspec.Struct, frozen=True, kw_only=True, tag=True):
+class Finish(msgspec.Struct, frozen=True, kw_only=True, tag=True, gc=False):
     """Write the outcome of one attempt, guarded by the fence. Result: Finished | Stale.
 
     `status` is Done, Failed, Cancelled, or Pending (retry or snooze at `run_at`). A task whose
@@ -169,7 +169,7 @@ Write = (
 # ---- results, one per write ----
 
 
-class Created(msgspec.Struct, frozen=True):
+class Created(msgspec.Struct, frozen=True, gc=False):
     """The task is on disk."""
 
     item: TaskItem
@@ -198,7 +198,7 @@ class Renewed(msgspec.Struct, frozen=True):
     cancel: Sequence[TaskId] = ()
 
 
-class Finished(msgspec.Struct, frozen=True):
+class Finished(msgspec.Struct, frozen=True, gc=False):
     """The outcome is stored; `status` is what the row says now."""
 
     status: Status
