@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import gc
 import importlib.util
 import os
 from typing import TYPE_CHECKING, Any
@@ -19,8 +20,14 @@ if TYPE_CHECKING:
     from taskhub.kernel.actor import ChildSpec
     from taskhub.obs.start import Log
 
+YOUNG = 20_000
+"""New containers between two looks for garbage cycles: requests and tasks make none, so 700 (the
+default) would look in vain some hundred times a second.
+"""
 SAMPLE = 1.0
 """Seconds between two looks at what a scrape shows of the actors."""
+GARBAGE = (10_000, 50, 50)
+"""Thresholds of the collector: a batch of tasks makes thousands of objects, hardly any in cycles."""
 
 
 LAST_WORDS = 1.0
@@ -74,14 +81,24 @@ async def live(process: Process, specs: Sequence[ChildSpec], *, is_root: bool) -
     process.keeper.verbs["tree"] = _Tree(supervisor).verb
     process.keeper.verbs["restart"] = _Restart(supervisor).verb
     sampler = _Sampler(process.metrics.sample)
+    gc.freeze()  # what was imported stays: no look need pass over it again
+    gc.set_threshold(YOUNG)
     await process.bus.open()
     sampler.start()
+    _spare_the_collector()
     try:
         run = run_root if is_root else run_process
         return await run(supervisor, process.host, process.keeper)
     finally:
         sampler.stop()
         await process.bus.close()
+
+
+def _spare_the_collector() -> None:
+    """What has been made by now stays: never look at it again; and look at the rest less often."""
+    gc.collect()
+    gc.freeze()
+    gc.set_threshold(*GARBAGE)
 
 
 class _Tree:
