@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import asyncio
 import dataclasses
+from contextlib import suppress
 from typing import TYPE_CHECKING, Any
 
+from taskhub.errors import Trouble
 from taskhub.obs.exposition import Exposition
 from taskhub.obs.telemetry import Depths
 
@@ -48,6 +50,7 @@ class Forest:
         """A scrape of the root tells how deep the queues are."""
         if "store" not in self._process.entries or self._process.store_health.state != "ok":
             return
-        counts = await self._process.store.counts()
-        rows = tuple((c.queue, c.status.value, c.count, c.oldest) for c in counts)
-        self._process.emit(Depths(queues=rows))
+        with suppress(Trouble):  # then the depths are missing, not all the rest
+            counts = await self._process.store.counts()
+            rows = tuple((c.queue, c.status.value, c.count, c.oldest) for c in counts)
+            self._process.emit(Depths(queues=rows))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import os
 import sys
 from contextlib import suppress
@@ -29,6 +30,13 @@ if TYPE_CHECKING:
     from taskhub.config.sections import Config
     from taskhub.kernel.actor import ChildSpec
     from taskhub.kernel.spawn import Birth
+
+
+BEYOND_GRACE = 3.0
+"""Seconds that a child may take for its stop beyond the grace time of its handlers."""
+TRIES = 20
+"""How often the takeover from a dead child is tried, with growing pauses in seconds between."""
+PAUSE_FIRST, PAUSE_LAST = 0.02, 0.5
 
 
 class Snapshot(msgspec.Struct, frozen=True):
@@ -63,21 +71,15 @@ class Kin:
         path = self.sockets[name] = socket_path(process.runtime, name)
         spec = ProcessSpec(
             name=name,
-            argv=lambda birth: (
-                sys.executable,
-                "-P",
-                "-m",
-                "taskhub",
-                "_child",
-                str(birth.lifeline),
-            ),
+            argv=command_line,
             env=foreign(os.environ),
             mint=lambda: new_owner(name),
             socket=path,
             snapshot=lambda birth: self._snapshot(unit, name, birth),
             pass_fds=self._descriptors(unit),
             lease=lambda: process.live.config.work.lease,
-            stop_timeout=process.live.config.supervisor.grace + 3.0,
+            stop_timeout=BEYOND_GRACE,
+            grace=lambda: process.live.config.supervisor.grace,
         )
         return child_process(spec, on_death=self._on_death)
 
@@ -108,19 +110,27 @@ class Kin:
         return encode(config, () if self._serves(unit) else ("jwt",))
 
     async def _on_death(self, incarnation: str, _pid: int, _status: int) -> None:
-        """It is reaped, so it cannot act: whatever it held is free before its successor starts."""
+        """It is reaped, so it cannot act: whatever it held is free before its successor starts.
+
+        Where that cannot be stored, or no store runs here, the sweep of any worker on this host
+        finds the dead one's lock free and does the same.
+        """
         process, owner = self._process, Owner(incarnation)
-        write = Takeover(owner=owner, started=started(process.runtime, owner))
-        for _ in range(20):
+        if "store" not in process.entries:
+            return
+        write, pause = Takeover(owner=owner, started=started(process.runtime, owner)), PAUSE_FIRST
+        for _ in range(TRIES):
             with suppress(*PASSING):
                 swept = (await Put(write).sent_to(process.boxes.store))[0]
-                self._tell(owner, swept)
-                forget(process.runtime, owner)
+                if isinstance(swept, Swept):
+                    self._tell(owner, swept)
+                    forget(process.runtime, owner)
                 return
-        # The sweep of the successor finds the dead one's lock free and does the same.
+            await asyncio.sleep(pause)
+            pause = min(PAUSE_LAST, 2 * pause)
 
-    def _tell(self, owner: Owner, swept: Any) -> None:
-        if isinstance(swept, Swept) and (swept.requeued or swept.failed or swept.cancelled):
+    def _tell(self, owner: Owner, swept: Swept) -> None:
+        if swept.requeued or swept.failed or swept.cancelled:
             self._process.emit(
                 LeasesTaken(
                     owner=owner,
@@ -130,12 +140,17 @@ class Kin:
                 )
             )
 
-    async def ask(self, verb: str, within: float = 2.0) -> dict[str, dict[str, Any]]:
-        """The answers of all children that give one, by name."""
-        answers = {}
-        for name, path in self.sockets.items():
-            with suppress(Unreachable, Refused):
-                answers[name] = await call(path, verb, within)
+    async def ask(self, verb: str, within: float = 2.0, **args: Any) -> dict[str, dict[str, Any]]:
+        """The answers of all children that give one, by name; they are asked at the same time."""
+        asked = [call(path, verb, within, **args) for path in self.sockets.values()]
+        answers: dict[str, dict[str, Any]] = {}
+        for name, answer in zip(
+            self.sockets, await asyncio.gather(*asked, return_exceptions=True), strict=True
+        ):
+            if isinstance(answer, dict):
+                answers[name] = answer
+            elif not isinstance(answer, Unreachable | Refused):
+                raise answer
         return answers
 
 

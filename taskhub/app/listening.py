@@ -22,14 +22,22 @@ def listening_socket(section: HttpSection, environ: Mapping[str, str]) -> socket
 
     Raises ConfigError when the address cannot be had.
     """
-    if environ.get("LISTEN_PID") == str(os.getpid()) and int(environ.get("LISTEN_FDS", "0")) >= 1:
-        return adopt(FIRST_FD)
+    if environ.get("LISTEN_PID") == str(os.getpid()) and environ.get("LISTEN_FDS", "0") != "0":
+        return _passed()
     try:
         return _bind(section.host, section.port)
     except OSError as error:
         place = f"http.host and http.port ({section.host}:{section.port})"
         problem = ConfigProblem(place, f"an address that can be had: {error.strerror or error}")
         raise ConfigError([problem]) from None
+
+
+def _passed() -> socket.socket:
+    try:
+        return adopt(FIRST_FD)
+    except OSError as error:
+        wanted = f"a listening socket as descriptor {FIRST_FD}: {error.strerror or error}"
+        raise ConfigError([ConfigProblem("LISTEN_FDS", wanted)]) from None
 
 
 def adopt(fd: int) -> socket.socket:

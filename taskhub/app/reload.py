@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import asyncio
 import os
+from contextlib import suppress
+from itertools import count
 from typing import TYPE_CHECKING, Any
 
 import msgspec
@@ -13,7 +16,8 @@ from taskhub.config.snapshot import decode
 from taskhub.errors import ConfigError, TaskHubError
 from taskhub.kernel.actor import RestartLimit
 from taskhub.kernel.call import Refused, Unreachable, call
-from taskhub.obs.telemetry import Reloaded, ReloadRefused
+from taskhub.kernel.supervisor import NoSuchActor
+from taskhub.obs.telemetry import Complained, Reloaded, ReloadRefused
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -25,6 +29,9 @@ if TYPE_CHECKING:
 
 Applied = dict[str, Any]
 
+WITHIN = 5.0
+"""Seconds that a child has to answer."""
+
 
 class Reload:
     """The root's side: all or nothing, and what was accepted is what later children get."""
@@ -33,6 +40,7 @@ class Reload:
         self._process, self._kin, self._loaded, self._unit = process, kin, loaded, unit
         self._in_force = loaded.config
         """As it was loaded, with what was applied since; a key that waits for a restart is not."""
+        self._one_at_a_time, self._numbers = asyncio.Lock(), count(1)
 
     async def hangup(self) -> None:
         """Carry out a SIGHUP; what is wrong is in the log, and nothing has changed."""
@@ -54,6 +62,10 @@ class Reload:
 
     async def run(self) -> Applied:
         """Read, compare, prepare, apply; returns what `taskhub reload` prints."""
+        async with self._one_at_a_time:
+            return await self._run()
+
+    async def _run(self) -> Applied:
         try:
             loaded = self._loaded.again(os.environ)
             check_unit(loaded, self._unit)
@@ -61,15 +73,16 @@ class Reload:
             return self._refuse([problem.detail for problem in error.problems])
         found = changes(self._in_force, loaded.config)
         accepted = merged(self._process.live.config, loaded.config, found)
-        if problems := await self._prepare(accepted):
+        number = next(self._numbers)
+        if problems := await self._prepare(accepted, number):
             return self._refuse(problems)
         self._in_force = merged(self._in_force, loaded.config, found)
         apply(self._process, accepted)
-        await self._apply()
+        await self._apply(number)
         return self._tell(found)
 
-    async def _prepare(self, accepted: Config) -> list[str]:
-        """What the children object to. One that cannot be asked gets it at its next birth."""
+    async def _prepare(self, accepted: Config, number: int) -> list[str]:
+        """What the children object to; those that cannot be asked are seen to by `_apply`."""
         try:
             check_here(self._process, accepted)
         except TaskHubError as error:
@@ -78,16 +91,22 @@ class Reload:
         for name, path in self._kin.sockets.items():
             data = self._kin.config_for(name.rpartition("-")[0], accepted)
             try:
-                await call(path, "reload-prepare", 5.0, config=data.hex())
+                await call(path, "reload-prepare", WITHIN, config=data.hex(), number=number)
             except Refused as refusal:
                 problems.append(f"{name}: {refusal.detail}")
             except Unreachable:
                 continue
         return problems
 
-    async def _apply(self) -> None:
-        """A child that died between prepare and apply is born again with the accepted one."""
-        await self._kin.ask("reload-apply", 5.0)
+    async def _apply(self, number: int) -> None:
+        """Whoever cannot confirm it (dead, just being born, stuck) is born anew with it."""
+        answers = await self._kin.ask("reload-apply", WITHIN, number=number)
+        for name in self._kin.sockets:
+            if not answers.get(name, {}).get("applied") and self._process.supervisor is not None:
+                text = f"{name} did not take the new configuration: it is started anew"
+                self._process.emit(Complained(text=text))
+                with suppress(NoSuchActor):
+                    self._process.supervisor.ask_restart(name)
 
     def _refuse(self, problems: Sequence[str]) -> Applied:
         self._process.emit(ReloadRefused(problems=tuple(problems)))
@@ -110,20 +129,21 @@ class Follow:
 
     def __init__(self, process: Process) -> None:
         self._process = process
-        self._prepared: Config | None = None
+        self._prepared: tuple[int, Config] | None = None
 
     async def prepare(self, args: dict[str, Any]) -> Applied:
         """Raises when the configuration cannot be used here."""
         config = decode(bytes.fromhex(args["config"]))
         check_here(self._process, config)
-        self._prepared = config
+        self._prepared = args["number"], config
         return {"prepared": True}
 
-    async def apply(self, _: dict[str, Any]) -> Applied:
-        """Put in force what was prepared."""
-        if self._prepared is not None:
-            apply(self._process, self._prepared)
-            self._prepared = None
+    async def apply(self, args: dict[str, Any]) -> Applied:
+        """Put in force what was prepared under this number; another was refused elsewhere."""
+        prepared, self._prepared = self._prepared, None
+        if prepared is None or prepared[0] != args["number"]:
+            return {"applied": False}
+        apply(self._process, prepared[1])
         return {"applied": True}
 
 

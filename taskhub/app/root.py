@@ -18,7 +18,8 @@ from taskhub.app.process import Live, Process, assemble
 from taskhub.app.reload import Reload
 from taskhub.config.load import check_unit
 from taskhub.config.runtime import make_private, runtime_directory, socket_path
-from taskhub.config.units import UnitEntry, actors, entries
+from taskhub.config.units import UnitEntry, actors, children, entries
+from taskhub.errors import ConfigError, ConfigProblem
 from taskhub.obs.start import open_log
 from taskhub.obs.telemetry import Complained, Said
 
@@ -32,10 +33,22 @@ if TYPE_CHECKING:
 def run(loaded: Loaded, unit: str, *, hangup_stops: bool = False) -> int:
     """Run a unit until a signal ends it. With `hangup_stops` a closed terminal ends it too."""
     check_unit(loaded, unit)
+    refuse_grandchildren(loaded.config, unit)
     runtime = make_private(runtime_directory(loaded.config, os.environ))
     with named(runtime, unit) as name, open_log(loaded.config.logs, name) as log:
         main = _main(loaded, unit, (runtime, name), log, hangup_stops=hangup_stops)
         return run_loop(main, log)
+
+
+def refuse_grandchildren(config: Config, unit: str) -> None:
+    """A child process starts actors alone: nobody else could say what became of its children."""
+    problems = [
+        ConfigProblem(f"units.{entry.name}", f"expected no units in a unit that {unit} starts")
+        for entry in children(config.units, unit)
+        if children(config.units, entry.name)
+    ]
+    if problems:
+        raise ConfigError(problems)
 
 
 async def _main(

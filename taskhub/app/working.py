@@ -49,8 +49,13 @@ def pool_spec(process: Process) -> ChildSpec:
         holdings=holdings,
     )
     process.rings.append(ring(process.boxes.pool, "work"))
-    grace = process.live.config.supervisor.grace
-    return ChildSpec("pool", lambda: Pool(parts), process.boxes.pool, stop_timeout=grace + SPARE)
+    return ChildSpec(
+        "pool",
+        lambda: Pool(parts),
+        process.boxes.pool,
+        stop_timeout=SPARE,
+        grace=lambda: process.live.config.supervisor.grace,
+    )
 
 
 def reaper_spec(process: Process) -> ChildSpec:

@@ -84,7 +84,8 @@ class ChildSpec:
 
     `build` makes fresh state at each restart; `inbox` survives them all. A run that is not
     ready within `ready_timeout` has failed. At a stop the actor has `stop_timeout` to end by
-    itself, then `kill_timeout` to end after its cancellation.
+    itself, and `grace` beyond it (asked when the stop comes, so that a reload may change it),
+    then `kill_timeout` to end after its cancellation.
     """
 
     name: str
@@ -93,6 +94,7 @@ class ChildSpec:
     restart: Restart = Restart.PERMANENT
     ready_timeout: float = 10.0
     stop_timeout: float = 15.0
+    grace: Callable[[], float] = lambda: 0.0
     kill_timeout: float = 2.0
 
 

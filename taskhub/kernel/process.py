@@ -81,7 +81,8 @@ class ProcessSpec:
     numbers, and a session of its own. `socket` is its supervision socket, which is pinged each
     `ping_every`; `probe` replaces that ping for programs that are not ours. `snapshot` gives
     what the child reads from its lifeline (None: no lifeline, for foreign programs).
-    `lease` is asked each time, so that a reload changes it in place.
+    `lease` and `grace` are asked each time, so that a reload changes them in place; a stop may
+    take `stop_timeout` and `grace`.
     """
 
     name: str
@@ -98,6 +99,7 @@ class ProcessSpec:
     ping_every: float = 1.0
     lease: Callable[[], float] = lambda: 15.0
     stop_timeout: float = 30.0
+    grace: Callable[[], float] = lambda: 0.0
 
 
 async def _no_spawn_hook(pid: int, incarnation: str) -> None:
@@ -195,8 +197,9 @@ class ChildProcess:
         """Have it drain when we stop; return when its time is over."""
         await ctx.stopping.wait()
         child.send(signal.SIGTERM)
-        await asyncio.sleep(self.spec.stop_timeout)
-        return f"did not stop in {self.spec.stop_timeout:g} s"
+        patience = self.spec.stop_timeout + self.spec.grace()
+        await asyncio.sleep(patience)
+        return f"did not stop in {patience:g} s"
 
     async def _bury(self, ctx: Context, child: Spawned, reason: str) -> int:
         """See it dead and reaped, then let the others know before a successor starts."""
@@ -242,6 +245,7 @@ def child_process(
         restart=restart,
         ready_timeout=spec.ready_timeout + 2 * HOOK_WITHIN,
         stop_timeout=spec.stop_timeout + 2 * HOOK_WITHIN,
+        grace=spec.grace,
         kill_timeout=1.5 * HOOK_WITHIN,
     )
 

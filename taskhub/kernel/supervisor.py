@@ -201,7 +201,8 @@ class Supervisor:
         child.emit(ActorStarted(child.name, child.restarts))
         try:
             in_time = await run.watch(child.spec.ready_timeout)
-            await self._end(child, run, child.spec.stop_timeout if in_time else 0.0)
+            patience = child.spec.stop_timeout + child.spec.grace() if in_time else 0.0
+            await self._end(child, run, patience)
         except asyncio.CancelledError:
             await self._end(child, run, 0.0)
             raise

@@ -6,7 +6,7 @@ import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
-from typing import TypeVar
+from typing import Any, TypeVar
 
 from taskhub.kernel.actor import Actor, ChildSpec, Context, Restart, RestartLimit
 from taskhub.kernel.events import KernelEvent
@@ -100,10 +100,10 @@ def raise_curtain(
 
 
 def part(
-    name: str, play: Callable[[Context], Awaitable[object]] = serve, **spec: float
+    name: str, play: Callable[[Context], Awaitable[object]] = serve, **spec: Any
 ) -> ChildSpec:
     """A permanent child made of one function."""
-    return ChildSpec(name, lambda: Plays(play), **spec)  # type: ignore[arg-type]
+    return ChildSpec(name, lambda: Plays(play), **spec)
 
 
 def child(name: str, build: Callable[[], Actor], restart: Restart) -> ChildSpec:

@@ -171,7 +171,8 @@ async def test_a_child_that_is_not_ready_in_time_is_killed(tmp_path: Path) -> No
 @pytest.mark.parametrize("order", ["deaf", "slow"])
 async def test_a_child_that_will_not_stop_is_killed(tmp_path: Path, order: str) -> None:
     """A stop has an end, and the hook still runs after the death."""
-    async with troupe(process_spec(tmp_path, order, stop_timeout=0.2)) as group:
+    spec = process_spec(tmp_path, order, stop_timeout=0.1, grace=lambda: 0.1)
+    async with troupe(spec) as group:
         await group.serving("incarnation-1")
 
     assert [event.reason for event in group.events(ChildKilled)] == ["did not stop in 0.2 s"]

@@ -137,6 +137,20 @@ async def test_a_child_that_does_not_end_in_its_stop_time_is_cancelled() -> None
     assert [(event.name, event.cancelled) for event in stage.of(ActorStopped)] == [("a", True)]
 
 
+async def test_the_time_for_a_stop_is_asked_when_the_stop_comes() -> None:
+    """A reload may have changed the grace since the start."""
+    grace = 1.0
+
+    async def deaf(ctx: Context) -> None:
+        ctx.ready()
+        await asyncio.Event().wait()
+
+    async with on_stage([part("a", deaf, stop_timeout=3, grace=lambda: grace)]):
+        grace = 5.0
+
+    assert now() == 8
+
+
 async def test_a_stubborn_child_is_reported_as_unstopped_and_left() -> None:
     """What ignores even its cancellation does not hold up the others."""
     released = asyncio.Event()
