@@ -26,8 +26,6 @@ default) would look in vain some hundred times a second.
 """
 SAMPLE = 1.0
 """Seconds between two looks at what a scrape shows of the actors."""
-GARBAGE = (10_000, 50, 50)
-"""Thresholds of the collector: a batch of tasks makes thousands of objects, hardly any in cycles."""
 
 
 LAST_WORDS = 1.0
@@ -85,20 +83,12 @@ async def live(process: Process, specs: Sequence[ChildSpec], *, is_root: bool) -
     gc.set_threshold(YOUNG)
     await process.bus.open()
     sampler.start()
-    _spare_the_collector()
     try:
         run = run_root if is_root else run_process
         return await run(supervisor, process.host, process.keeper)
     finally:
         sampler.stop()
         await process.bus.close()
-
-
-def _spare_the_collector() -> None:
-    """What has been made by now stays: never look at it again; and look at the rest less often."""
-    gc.collect()
-    gc.freeze()
-    gc.set_threshold(*GARBAGE)
 
 
 class _Tree:
