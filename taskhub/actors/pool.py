@@ -172,7 +172,9 @@ class Pool:
             self._held.hand_back_waiting()
             self._settler.wake()
         elif self._hungry and room > 0:
-            await self._claim(room)
+            await self._settler.company()
+            if self._running.is_open and (room := self._held.room(self._running.size)) > 0:
+                await self._claim(room)
         elif self._hungry and self._held.suspect is None and now - self._claimed > POLL:
             await self._claim(0)  # the suspects' slot is free, whatever the others are at
         else:

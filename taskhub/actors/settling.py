@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import random
-from contextlib import suppress
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
@@ -51,12 +50,18 @@ class Settler:
     ) -> None:
         """`forget` is called for each attempt that the store has settled."""
         self._holdings, self._box, self._forget, self._emit = holdings, store_box, forget, emit
-        self._news = asyncio.Event()
+        self._news, self._departure = asyncio.Event(), asyncio.Event()
         self._leaving = False
 
     def wake(self) -> None:
         """Something has ended."""
         self._news.set()
+
+    async def company(self) -> None:
+        """Wait until outcomes are about to be written, if any are on their way: who asks the store
+        for something now shares their commit.
+        """
+        await self._departure.wait()
 
     def leave(self) -> None:
         """End as soon as everything is settled."""
@@ -66,14 +71,19 @@ class Settler:
     async def run(self) -> None:
         """Settle until told to leave and nothing is left, or the store has ended for good."""
         ended = self._holdings.ended
-        with suppress(MailboxClosed):
+        try:
             while ended or not self._leaving:
+                self._departure.set()
                 if not ended:
                     self._news.clear()
                     await self._news.wait()
                     continue
                 batch = ended[:BATCH]
                 ended[: len(batch)] = await self._settle(batch)
+        except MailboxClosed:
+            pass
+        finally:
+            self._departure.set()
 
     async def _settle(self, batch: Sequence[Settled]) -> list[Settled]:
         """Write these outcomes and tell what came of them; what is left to be tried again."""
@@ -94,12 +104,19 @@ class Settler:
         pause = 0.05
         while True:
             try:
-                return await Put(*writes).sent_to(self._box)
+                return await self._sent(writes)
             except MailboxClosed:  # no store will ever answer here again: our death frees the rest
                 raise
             except PASSING:
+                self._departure.set()
                 await asyncio.sleep(pause * random.uniform(0.5, 1.0))  # noqa: S311 - only spreads load
                 pause = min(PATIENCE, pause * 2)
+
+    def _sent(self, writes: Sequence[Write]) -> asyncio.Future[Sequence[Result]]:
+        self._departure.set()
+        answer = Put(*writes).sent_to(self._box)
+        answer.get_loop().call_soon(self._departure.clear)  # the store looks after that, not before
+        return answer
 
     def _refused(self, row: Settled, reason: str) -> Settled:
         instead = row.refused(reason)
