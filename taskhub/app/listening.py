@@ -26,9 +26,10 @@ def listening_socket(section: HttpSection, environ: Mapping[str, str]) -> socket
         return _passed()
     try:
         return _bind(section.host, section.port)
-    except OSError as error:
+    except (OSError, UnicodeError) as error:  # UnicodeError: no name a resolver could be asked for
         place = f"http.host and http.port ({section.host}:{section.port})"
-        problem = ConfigProblem(place, f"an address that can be had: {error.strerror or error}")
+        why = getattr(error, "strerror", None) or error
+        problem = ConfigProblem(place, f"an address that can be had: {why}")
         raise ConfigError([problem]) from None
 
 
