@@ -5,6 +5,7 @@ from __future__ import annotations
 import fcntl
 import os
 import re
+import stat
 import struct
 import time
 from contextlib import suppress
@@ -123,12 +124,19 @@ def _file(runtime: Path, owner: Owner, suffix: str) -> Path | None:
 
 
 def _tidy(folder: Path) -> None:
-    """Take away what processes left that died a day ago or more and that nobody asked about."""
+    """Take away what dead processes left, a day after it was found that they are dead.
+
+    A file's own time is about its owner's start: one that worked for a week and died just now
+    still has to be asked about by whoever takes over. So what is found is marked, by its mode.
+    """
     before = time.time() - _STALE
     for path in folder.iterdir():
         with suppress(OSError):
-            if path.stat().st_mtime > before:
+            if standing_of(path.with_suffix(".lock")) is Standing.HELD:
                 continue
-            lock = path.with_suffix(".lock")
-            if path.suffix == ".new" or standing_of(lock) is not Standing.HELD:
+            found = path.stat()
+            if path.suffix != ".new" and found.st_mode & stat.S_IWUSR:
+                path.chmod(stat.S_IRUSR)
+                os.utime(path)
+            elif found.st_mtime < before:
                 path.unlink()

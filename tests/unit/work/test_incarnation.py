@@ -15,8 +15,9 @@ from pathlib import Path
 
 import pytest
 from taskhub.kernel.clock import boot_id
-from taskhub.model import Incarnation, Owner
+from taskhub.model import Incarnation, Owner, TaskId
 from taskhub.work.incarnation import LOCKS, IncarnationLock, Standing, ledger_file, lock_file
+from taskhub.work.ledger import Ledger
 from taskhub.work.neighbours import forget, probe, started
 
 from tests.waiting import blocking_until
@@ -202,21 +203,47 @@ def test_after_a_takeover_the_dead_are_forgotten(tmp_path: Path) -> None:
     assert started(tmp_path, owner) is None
 
 
-def test_a_new_life_takes_away_what_nobody_asked_about_for_a_day(tmp_path: Path) -> None:
+def _age(runtime: Path, *names: str) -> None:
+    """Let more than a day pass for these files."""
+    for name in names:
+        os.utime(runtime / LOCKS / name, (0, time.time() - 100_000))
+
+
+def test_a_new_life_takes_away_what_was_found_dead_a_day_ago(tmp_path: Path) -> None:
     """Processes that died without a lease leave files that no takeover ever removes."""
     live, dead = _owner("live"), _owner("dead")
     with _holder(tmp_path, live), _holder(tmp_path, dead) as (process, _):
         process.kill()
         process.wait()
         (tmp_path / LOCKS / "dead.ledger").touch()
+        (tmp_path / LOCKS / "torn.new").touch()
+        with IncarnationLock(tmp_path, _owner("finder")):
+            pass
         (tmp_path / LOCKS / "fresh.lock").touch()
-        for name in ("live.lock", "dead.lock", "dead.ledger"):
-            os.utime(tmp_path / LOCKS / name, (0, time.time() - 100_000))
+        _age(tmp_path, "live.lock", "dead.lock", "dead.ledger", "torn.new")
 
         with IncarnationLock(tmp_path, _owner("new")):
             left = sorted(path.name for path in (tmp_path / LOCKS).iterdir())
 
     assert left == ["fresh.lock", "live.lock", "new.lock"]
+
+
+def test_who_lived_for_days_and_died_just_now_can_still_be_asked_about(tmp_path: Path) -> None:
+    """Its successor starts before anybody has taken over: that needs the lock and the ledger."""
+    dead, task = _owner("dead"), TaskId("0190b3a0-0000-7000-8000-000000000001")
+    with _holder(tmp_path, dead) as (process, _):
+        path = ledger_file(tmp_path, dead)
+        assert path is not None
+        ledger = Ledger.create(path, 4)
+        ledger.start(task)
+        ledger.close()
+        _age(tmp_path, "dead.lock", "dead.ledger")
+        process.kill()
+        process.wait()
+
+        with IncarnationLock(tmp_path, _owner("new")):
+            assert probe(tmp_path, dead) is Standing.FREE
+            assert started(tmp_path, dead) == [task]
 
 
 def test_an_owner_names_its_two_files(tmp_path: Path) -> None:
