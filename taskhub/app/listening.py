@@ -29,7 +29,7 @@ def listening_socket(section: HttpSection, environ: Mapping[str, str]) -> socket
     except (OSError, UnicodeError) as error:  # UnicodeError: no name a resolver could be asked for
         place = f"http.host and http.port ({section.host}:{section.port})"
         why = getattr(error, "strerror", None) or error
-        problem = ConfigProblem(place, f"an address that can be had: {why}")
+        problem = ConfigProblem(place, f"expected an address that is free: {why}")
         raise ConfigError([problem]) from None
 
 
@@ -37,7 +37,7 @@ def _passed() -> socket.socket:
     try:
         return adopt(FIRST_FD)
     except OSError as error:
-        wanted = f"a listening socket as descriptor {FIRST_FD}: {error.strerror or error}"
+        wanted = f"expected a listening socket as descriptor {FIRST_FD}: {error.strerror or error}"
         raise ConfigError([ConfigProblem("LISTEN_FDS", wanted)]) from None
 
 

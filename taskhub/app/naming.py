@@ -37,7 +37,7 @@ def named(runtime: Path, unit: str) -> Iterator[str]:
 def _alone(runtime: Path, unit: str) -> tuple[str, int]:
     lock = _locked(runtime, unit)
     if lock is None:
-        wanted = f"a folder of its own: another {unit} runs in {runtime}"
+        wanted = f"another {unit} runs here already; expected a folder of its own, not {runtime}"
         raise ConfigError([ConfigProblem("supervisor.runtime_directory", wanted)])
     return unit, lock
 

@@ -39,9 +39,9 @@ def jwt_problems(section: JwtSection) -> list[ConfigProblem]:
     """Everything in `[jwt]` that keeps the API from serving."""
     found = []
     if not section.authority:
-        found.append(ConfigProblem("jwt.authority", "the issuer of the tokens (their `iss`)"))
+        found.append(ConfigProblem("jwt.authority", "expected the issuer of the tokens (iss)"))
     if not section.audience:
-        found.append(ConfigProblem("jwt.audience", "the audience of the tokens (their `aud`)"))
+        found.append(ConfigProblem("jwt.audience", "expected the audience of the tokens (aud)"))
     secret = section.issuer_signing_key.reveal()
     if secret:
         found += _key_problems(secret)
@@ -49,7 +49,7 @@ def jwt_problems(section: JwtSection) -> list[ConfigProblem]:
         wanted = f"not supported yet, set {KEY}"
         found.append(ConfigProblem("jwt.metadata_address", wanted))
     else:
-        wanted = f"a secret of at least {SECRET_BYTES} bytes, or a public key in PEM"
+        wanted = f"expected a secret of at least {SECRET_BYTES} bytes, or a public key in PEM"
         found.append(ConfigProblem(KEY, wanted))
     return found
 
@@ -67,19 +67,19 @@ def _read(secret: str) -> SigningKey:
         return _public(secret.replace("\\n", "\n"))  # one line of an environment file
     raw = secret.encode()
     if len(raw) < SECRET_BYTES:
-        raise ConfigProblem(KEY, f"a secret of at least {SECRET_BYTES} bytes; this one is shorter")
+        raise ConfigProblem(KEY, f"expected at least {SECRET_BYTES} bytes; this one is shorter")
     return SigningKey(raw, HMAC)
 
 
 def _public(pem: str) -> SigningKey:
     if "PRIVATE KEY" in pem:
-        raise ConfigProblem(KEY, "a public key; this is a private one, which stays with the issuer")
+        raise ConfigProblem(KEY, "expected a public key: the private one stays with the issuer")
     from taskhub.http.pem import algorithms_of, load  # only for this kind: it takes 6 MB
 
     key = load(pem.strip().encode())
     if key is None:
-        raise ConfigProblem(KEY, "a public key in PEM; this one cannot be read")
+        raise ConfigProblem(KEY, "expected a public key in PEM; this one cannot be read")
     if algorithms := algorithms_of(key):
         return SigningKey(key, algorithms)
     kinds = "RSA of at least 2048 bits, a NIST curve, or Ed25519/Ed448"
-    raise ConfigProblem(KEY, f"a key of a kind that is safe: {kinds}")
+    raise ConfigProblem(KEY, f"expected a key of a kind that is safe: {kinds}")

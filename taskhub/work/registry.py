@@ -115,7 +115,7 @@ def handler(
 
     def marked(function: F) -> F:
         if MARK in vars(function):
-            raise ConfigProblem(f"@handler({name!r})", "a function that has no other name yet")
+            raise ConfigProblem(f"@handler({name!r})", "expected a function with no other name")
         setattr(function, MARK, mark)
         return function
 
@@ -147,11 +147,13 @@ def _check(mark: Mark) -> None:
     place = f"@handler({mark.name!r})"
     for what, text in (("name", mark.name), ("queue", mark.queue)):
         if re.fullmatch(NAME_PATTERN, text) is None:
-            raise ConfigProblem(place, f"a {what} of letters, digits and _ . : - (at most 100)")
+            raise ConfigProblem(
+                place, f"expected a {what} of letters, digits, _ . : - (at most 100)"
+            )
     if not (math.isfinite(mark.timeout) and mark.timeout > 0):
-        raise ConfigProblem(place, "a timeout of more than 0 seconds")
+        raise ConfigProblem(place, "expected a timeout of more than 0 seconds")
     if mark.attempts < 1:
-        raise ConfigProblem(place, "at least 1 attempt")
+        raise ConfigProblem(place, "expected at least 1 attempt")
 
 
 def _gather(
@@ -166,7 +168,7 @@ def _gather(
         problems.append(ConfigProblem(place, _why_not(error)))
         return
     if not functions:
-        problems.append(ConfigProblem(place, "at least one function marked with @handler"))
+        problems.append(ConfigProblem(place, "expected at least one function marked with @handler"))
     found += [(place, function) for function in functions]
 
 
@@ -180,8 +182,8 @@ def _why_not(error: BaseException) -> str:
     if isinstance(error, ConfigProblem):
         return error.detail
     if isinstance(error, ModuleNotFoundError):
-        return f"a module that can be imported: {error}"
-    return f"a module that can be imported: {type(error).__name__}: {error}"
+        return f"expected a module that can be imported: {error}"
+    return f"expected a module that can be imported: {type(error).__name__}: {error}"
 
 
 def _registry(found: list[tuple[str, Function]], problems: list[ConfigProblem]) -> Registry:
@@ -201,7 +203,7 @@ def _registry(found: list[tuple[str, Function]], problems: list[ConfigProblem]) 
 
 
 def _used_twice(known: HandlerSpec, spec: HandlerSpec) -> str:
-    return f"one handler for each name: `{spec.name}` is {_home(known)} and {_home(spec)}"
+    return f"expected one handler for each name: `{spec.name}` is {_home(known)} and {_home(spec)}"
 
 
 def _home(spec: HandlerSpec) -> str:
@@ -212,6 +214,6 @@ def _spec(function: Function, place: str) -> HandlerSpec:
     mark: Mark = getattr(function, MARK)
     place = f"{place}: @handler({mark.name!r})"
     if inspect.isgeneratorfunction(function) or inspect.isasyncgenfunction(function):
-        raise ConfigProblem(place, "a function that returns its result (no generator)")
+        raise ConfigProblem(place, "expected a function that returns its result (no generator)")
     is_async = inspect.iscoroutinefunction(function)
     return HandlerSpec(mark.name, mark, function, is_async, read_signature(function, place))

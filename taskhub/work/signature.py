@@ -64,22 +64,21 @@ def _annotations(function: Function, place: str) -> dict[str, Any]:
         except NameError:
             return get_type_hints(function, localns={"Job": Job}, include_extras=True)
     except Exception as error:
-        raise ConfigProblem(place, f"annotations that can be read when it runs: {error}") from error
+        raise ConfigProblem(place, f"expected annotations that can be read: {error}") from error
 
 
 def _job_parameter(parameters: Parameters, types: dict[str, Any], place: str) -> str | None:
     found = [name for name in parameters if types.get(name) in (Job, Job | None)]
     if len(found) > 1:
-        raise ConfigProblem(place, "at most one parameter annotated `Job`")
+        raise ConfigProblem(place, "expected at most one parameter annotated `Job`")
     return found[0] if found else None
 
 
 def _refuse_unnamed(parameters: Parameters, place: str) -> None:
     for name, parameter in parameters.items():
         if parameter.kind not in _NAMED:
-            raise ConfigProblem(
-                place, f"parameters that a payload can name (not `{name}`); or one named `{WHOLE}`"
-            )
+            wanted = f"parameters that a payload can name (not `{name}`), or one named `{WHOLE}`"
+            raise ConfigProblem(place, f"expected {wanted}")
 
 
 def _members(parameters: Parameters, types: dict[str, Any], place: str) -> type[msgspec.Struct]:
@@ -89,7 +88,7 @@ def _members(parameters: Parameters, types: dict[str, Any], place: str) -> type[
             "Payload", fields, frozen=True, kw_only=True, forbid_unknown_fields=True
         )
     except (TypeError, ValueError) as error:
-        raise ConfigProblem(place, f"parameters that JSON can give: {error}") from error
+        raise ConfigProblem(place, f"expected parameters that JSON can give: {error}") from error
 
 
 def _field(name: str, kind: Any, default: Any) -> tuple[str, Any] | tuple[str, Any, Any]:
@@ -104,7 +103,7 @@ def _decoder(wanted: Any, place: str) -> msgspec.json.Decoder[Any]:
     try:
         return msgspec.json.Decoder(wanted)
     except TypeError as error:
-        raise ConfigProblem(place, f"parameters that JSON can give: {error}") from error
+        raise ConfigProblem(place, f"expected parameters that JSON can give: {error}") from error
 
 
 def _schema(wanted: Any, place: str) -> dict[str, Any]:
@@ -112,7 +111,7 @@ def _schema(wanted: Any, place: str) -> dict[str, Any]:
         schema = msgspec.json.schema(wanted)
     except TypeError as error:
         reason = str(error).rpartition("\n")[2]
-        raise ConfigProblem(place, f"parameters that JSON can give: {reason}") from error
+        raise ConfigProblem(place, f"expected parameters that JSON can give: {reason}") from error
     return _inlined(schema)
 
 

@@ -64,7 +64,7 @@ def test_what_was_passed_must_be_a_socket(tmp_path: Path, monkeypatch: pytest.Mo
     """One line that names it, no traceback."""
     number = os.open(tmp_path / "file", os.O_RDWR | os.O_CREAT)
     monkeypatch.setattr(listening, "FIRST_FD", number)
-    with pytest.raises(ConfigError, match="LISTEN_FDS: a listening socket"):
+    with pytest.raises(ConfigError, match="LISTEN_FDS: expected a listening socket"):
         listening_socket(ANY, from_systemd())
     os.close(number)
 
