@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import dataclasses
 import os
 import sys
 from contextlib import suppress
@@ -81,7 +82,8 @@ class Kin:
             stop_timeout=BEYOND_GRACE,
             grace=lambda: process.live.config.supervisor.grace,
         )
-        return child_process(spec, on_death=self._on_death)
+        child = child_process(spec, on_death=self._on_death)
+        return dataclasses.replace(child, group=unit)  # four workers drain in the time of one
 
     def _descriptors(self, unit: str) -> tuple[int, ...]:
         listener = self._process.listener

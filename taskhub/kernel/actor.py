@@ -85,7 +85,8 @@ class ChildSpec:
     `build` makes fresh state at each restart; `inbox` survives them all. A run that is not
     ready within `ready_timeout` has failed. At a stop the actor has `stop_timeout` to end by
     itself, and `grace` beyond it (asked when the stop comes, so that a reload may change it),
-    then `kill_timeout` to end after its cancellation.
+    then `kill_timeout` to end after its cancellation. Neighbours of one `group` are stopped at the
+    same time: their stop times must not add up.
     """
 
     name: str
@@ -96,6 +97,7 @@ class ChildSpec:
     stop_timeout: float = 15.0
     grace: Callable[[], float] = lambda: 0.0
     kill_timeout: float = 2.0
+    group: str = ""
 
 
 @dataclass(frozen=True, slots=True)

@@ -136,14 +136,10 @@ class Supervisor:
         child.keeper = asyncio.create_task(self._keep(child), name=f"keeper of {child.name}")
 
     async def _stop_all(self, *, hurry: bool) -> None:
-        for child in reversed(self._children):
-            if child.keeper is None:
-                child.end()  # never started, but its mailbox may hold asks
-                continue
-            child.call(leave=True)
-            if hurry:
-                child.keeper.cancel()
-            await asyncio.wait({child.keeper})
+        for group in abreast(self._children):
+            keepers = [keeper for child in group if (keeper := _dismissed(child, hurry=hurry))]
+            if keepers:
+                await asyncio.wait(keepers)
 
     async def _keep(self, child: Child) -> None:
         """One child's life, from its first start to its end for good."""
@@ -225,6 +221,29 @@ class Supervisor:
             child.emit(ActorUnstopped(child.name))
             if not child.leaving:  # a successor would share its mailbox and its world with it
                 raise ActorFailed(f"{child.name} ignores its cancellation")
+
+
+def abreast(children: Sequence[Child]) -> list[list[Child]]:
+    """Who is stopped at the same time, in the order of stops: the last ones first."""
+    groups: list[list[Child]] = []
+    for child in reversed(children):
+        group = child.spec.group
+        if groups and group and groups[-1][0].spec.group == group:
+            groups[-1].append(child)
+        else:
+            groups.append([child])
+    return groups
+
+
+def _dismissed(child: Child, *, hurry: bool) -> asyncio.Task[None] | None:
+    """Ask a child to leave for good; whom to wait for, if it ever was started."""
+    if child.keeper is None:
+        child.end()  # its mailbox may hold asks
+        return None
+    child.call(leave=True)
+    if hurry:
+        child.keeper.cancel()
+    return child.keeper
 
 
 def forget(times: deque[float], before: float) -> None:

@@ -67,6 +67,17 @@ async def test_only_the_api_is_told_the_token_key(house: Household) -> None:
     assert decode(worker.config).redis.password.reveal() == "a password"
 
 
+async def test_the_instances_of_a_unit_are_stopped_at_the_same_time(house: Household) -> None:
+    """One after the other, four workers would need four times the grace, and systemd would kill."""
+    api, first, second = (
+        *house.kin.specs(UnitEntry("api")),
+        *house.kin.specs(UnitEntry("worker", 2)),
+    )
+
+    assert first.group == second.group != api.group
+    assert "" not in {first.group, api.group}
+
+
 async def test_a_child_born_after_a_reload_is_told_the_accepted_configuration(
     house: Household,
 ) -> None:

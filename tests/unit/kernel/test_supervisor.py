@@ -81,6 +81,29 @@ async def test_children_stop_in_reverse_order_each_after_its_successor() -> None
     assert heard == ["api stops", "api has stopped", "store stops", "store has stopped"]
 
 
+async def test_neighbours_of_one_group_stop_at_the_same_time() -> None:
+    """Four workers that each need their whole grace must not need four times as long."""
+    heard: list[str] = []
+
+    def slow(name: str, group: str) -> ChildSpec:
+        async def play(ctx: Context) -> None:
+            await serve(ctx)
+            heard.append(f"{name} stops")
+            await pass_time(10)
+            heard.append(f"{name} has stopped")
+
+        return part(name, play, group=group)
+
+    groups = {"store": "", "w1": "w", "w2": "w", "w3": "w", "api": "a"}
+    async with on_stage([slow(*each) for each in groups.items()]):
+        pass
+
+    assert heard[:5] == ["api stops", "api has stopped", "w3 stops", "w2 stops", "w1 stops"]
+    assert sorted(heard[5:8]) == ["w1 has stopped", "w2 has stopped", "w3 has stopped"]
+    assert heard[8:] == ["store stops", "store has stopped"]
+    assert now() == pytest.approx(30)
+
+
 async def test_a_stop_drains_what_was_accepted_and_refuses_the_rest() -> None:
     """Five hundred messages in the mailbox at the stop are all answered."""
     box, spec = echo(batch=64)
