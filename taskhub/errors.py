@@ -120,7 +120,7 @@ class Malformed(Problem):
 
 
 class NotFound(Problem):
-    """There is no such thing here."""
+    """There is no such task here."""
 
     status = 404
     code = "not-found"

@@ -63,7 +63,7 @@ class Endpoint:
             raise Unauthorized
         principal = self._context.verifier.principal(header)
         if not access.admits(principal):
-            raise OutOfScope(access.scope)
+            raise OutOfScope(access.scope, access.roles)
         return principal
 
     def _failed(self, error: Exception, call: Call) -> Answer:

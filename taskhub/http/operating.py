@@ -25,7 +25,7 @@ async def cancel(call: Call) -> Answer:
     id_ = task_id(call)
     item = await fetch(call, id_)
     if not _may_cancel(call, item):
-        raise OutOfScope
+        raise OutOfScope(roles=OPERATORS)
     if item.status.is_final:
         raise Conflict("The task has ended.")
     result, _ = await call.put(Cancel(id=id_), _audit(call, "cancel", item))

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from http import HTTPStatus
 
 import msgspec
@@ -99,8 +99,10 @@ class BadToken(Unauthorized):
 class OutOfScope(Forbidden):
     """The token does not allow this."""
 
-    def __init__(self, scope: str = "") -> None:
-        super().__init__()
+    def __init__(self, scope: str = "", roles: Collection[str] = ()) -> None:
+        """`roles` are told where no scope would help; the challenge has no word for them."""
+        named = f"The token does not allow this. It needs the role {' or '.join(sorted(roles))}."
+        super().__init__(named if roles and not scope else "")
         self.scope = scope
 
 

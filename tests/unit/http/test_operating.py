@@ -97,6 +97,16 @@ async def test_strangers_cancel_nothing(house: House) -> None:
     for id_, who in ((made["id"], bearer(sub="bob")), (nameless.json["id"], bearer(sub=None))):
         reply = await house.ask("POST", f"/tasks/{id_}/cancel", headers=who)
         assert reply.status == 403
+        assert "the role Admin or Operator" in reply.json["detail"]
+
+
+async def test_who_lacks_a_role_is_told_which(house: House) -> None:
+    """A scope would not help, and the challenge of a bearer token has no word for roles."""
+    reply = await house.ask("POST", f"/tasks/{UNKNOWN}/retry", headers=bearer(sub="bob"))
+
+    assert reply.status == 403
+    assert "the role Admin or Operator" in reply.json["detail"]
+    assert "scope=" not in reply.headers["WWW-Authenticate"]
 
 
 async def test_an_operator_lets_a_task_begin_anew(house: House) -> None:
