@@ -11,6 +11,8 @@ from typing import Any, TextIO
 import click
 
 GAP = "  "
+JOINERS = "\u200c\u200d"
+"""They shape letters and emoji, and move nothing: Persian, Hindi and families need them."""
 
 
 def data(line: str = "", *, colour: str | None = None) -> None:
@@ -49,7 +51,7 @@ def columns(header: Sequence[str], rows: Iterable[Sequence[object]]) -> list[str
 
 def printable(text: str) -> str:
     """The text without anything that would move the cursor or colour the terminal."""
-    return "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in text)
+    return "".join(c if _is_plain(c) else c.encode("unicode_escape").decode() for c in text)
 
 
 def has_colour(stream: TextIO) -> bool:
@@ -65,6 +67,10 @@ def duration(seconds: float) -> str:
         if seconds < limit:
             return f"{seconds / size:.3g} {unit}"
     return f"{seconds / 86_400:.3g} d"
+
+
+def _is_plain(character: str) -> bool:
+    return character.isprintable() or character in JOINERS
 
 
 def _line(row: Sequence[str], widths: Sequence[int]) -> str:

@@ -48,6 +48,12 @@ def test_nothing_printable_can_move_the_cursor() -> None:
     assert say.printable("Gr\u00fc\u00dfe \u65e5\u672c") == "Gr\u00fc\u00dfe \u65e5\u672c"
 
 
+def test_a_family_and_a_persian_word_stay_whole() -> None:
+    """Zero-width joiners are part of how they are written."""
+    title = "\U0001f469\u200d\U0001f467 \u0645\u06cc\u200c\u062e\u0648\u0627\u0647\u0645"
+    assert say.printable(title) == title
+
+
 def test_colours_are_for_terminals_that_want_them(monkeypatch: pytest.MonkeyPatch) -> None:
     """https://no-color.org"""
     monkeypatch.setenv("TERM", "xterm")
