@@ -42,7 +42,7 @@ def console(*, colour: bool, clock: Callable[[], datetime] = utc_now) -> Render:
         shown = cut(plain(fields))
         word, paint = _WORDS[shown["lvl"]]
         time = f"{clock().astimezone():%H:%M:%S.%f}"[:-3]
-        who = f"{safe(shown.get('ActorId') or shown['unit']):<16}"
+        who = f"{safe(shown.get('ActorId') or shown['unit']):<19}"
         message, rest = safe(shown["@m"]), _rest(shown)
         if colour:
             time, word, rest = f"{_DIM}{time}{_END}", f"{paint}{word}{_END}", _dimmed(rest)
