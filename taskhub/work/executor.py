@@ -106,7 +106,7 @@ class Runner:
     # ---- the pipeline ----
 
     def _enter(self, attempt: Attempt) -> None:
-        attempt.task, attempt.stopper = asyncio.current_task(), self._interrupt
+        attempt.task, attempt.stopper = asyncio.current_task(self._loop), self._interrupt
         attempt.started = self._loop.time()
         attempt.deadline = attempt.started + attempt.lease.item.timeout_seconds
         attempt.is_running = True
