@@ -30,6 +30,9 @@ LAST_RENEWAL = 3.0
 class Renewal:
     """A thread that renews what has less than two thirds of a lease left; what it cannot renew in
     time it gives up while the lease still holds.
+
+    A handler that was given up may not end: its lease is renewed for as long as the store lets us,
+    so that nobody else begins beside it.
     """
 
     def __init__(
@@ -42,6 +45,8 @@ class Renewal:
         """`answer(lost, cancel)` is called on the loop."""
         self._renew, self._holdings = renew, holdings
         self._answer, self._settings = answer, settings
+        self._gone: set[Attempt] = set()
+        """What the store has said is ours no more."""
         self._leaving = threading.Event()
         self._thread = threading.Thread(target=self._live, name="renewal", daemon=True)
         self._loop = asyncio.get_running_loop()
@@ -73,18 +78,18 @@ class Renewal:
     def _look(self, lease: float) -> None:
         """Renew when it is time to; give up what is nearly over."""
         now = boottime()
-        attempts = [
-            attempt
-            for attempt in list(self._holdings.attempts.values())
-            if attempt.reason is not StopReason.LOST
-        ]
+        held = list(self._holdings.attempts.values())
+        self._gone.intersection_update(held)
+        attempts = [attempt for attempt in held if attempt not in self._gone]
         if not any(attempt.lease_until - now <= lease * 2 / 3 for attempt in attempts):
             return
         renewed = self._renew_all(attempts, lease)
         gone, asked = set(renewed.lost), set(renewed.cancel)
+        self._gone.update(attempt for attempt in attempts if attempt.id in gone)
         soon = boottime() + min(MARGIN, lease / 5)
-        lost = [a for a in attempts if a.id in gone or a.lease_until < soon]
-        cancel = [a for a in attempts if a.id in asked]
+        kept = [a for a in attempts if a.reason is not StopReason.LOST]
+        lost = [a for a in kept if a.id in gone or a.lease_until < soon]
+        cancel = [a for a in kept if a.id in asked]
         if lost or cancel:
             self._call(self._answer, lost, cancel)
 

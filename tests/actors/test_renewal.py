@@ -179,20 +179,52 @@ async def test_a_reload_may_make_leases_shorter_or_longer(
         assert not keeping.heard._said
 
 
-async def test_what_is_lost_is_renewed_no_more(workshop: Workshop) -> None:
-    """It belongs to another worker now; its handler may still be stopping."""
+def noting(
+    shop: Workshop, is_away: threading.Event
+) -> tuple[Signal[list[TaskId]], Callable[[Renew], Renewed]]:
+    """What was renewed, and what renews; the store is away while the event is set."""
     held: Signal[list[TaskId]] = Signal()
     loop = asyncio.get_running_loop()
 
     def renew(write: Renew) -> Renewed:
+        if is_away.is_set():
+            raise StoreDown
         loop.call_soon_threadsafe(held, sorted(task_id for task_id, _ in write.held))
-        return workshop.store.renew(write)
+        return shop.store.renew(write)
 
+    return held, renew
+
+
+async def test_what_the_store_says_is_gone_is_renewed_no_more(workshop: Workshop) -> None:
+    """It belongs to another worker now; its handler may still be stopping."""
+    held, renew = noting(workshop, threading.Event())
     keeping = Keeping(renew)
     kept, lost = await keeping.claim(workshop, 2)
-    lost.reason = StopReason.LOST
+    workshop.sql("UPDATE Tasks SET Fence = 9 WHERE rowid = (SELECT max(rowid) FROM Tasks)")
     async with keeping.open():
-        assert await held.next() == [kept.id]
+        assert await keeping.heard.next() == ([lost], [])
+
+        assert [await held.next(), await held.next()] == [sorted([kept.id, lost.id]), [kept.id]]
+
+
+async def test_what_was_given_up_is_renewed_again_while_its_handler_has_not_ended(
+    workshop: Workshop,
+) -> None:
+    """A thread that never looks up goes on: nobody may begin beside it, for as long as we live."""
+    is_away = threading.Event()
+    is_away.set()
+    held, renew = noting(workshop, is_away)
+    keeping = Keeping(renew)
+    (attempt,) = await keeping.claim(workshop)
+    async with keeping.open():
+        assert await keeping.heard.next() == ([attempt], [])
+        attempt.reason = StopReason.LOST
+        is_away.clear()
+
+        assert await held.next() == [attempt.id]
+        await until(lambda: attempt.lease_until > boottime())
+        assert await sweep(workshop) == []
+        assert not keeping.heard._said
 
 
 async def test_a_bug_in_its_thread_is_told_to_who_watches(workshop: Workshop) -> None:
