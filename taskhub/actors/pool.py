@@ -66,7 +66,7 @@ class Pool:
         self._parts, self._held = parts, parts.holdings
         self._nudge = asyncio.Event()
         self._loop = asyncio.get_running_loop()
-        self._hungry = True
+        self._hungry, self._suspects_came = True, False
         self._moved = self._claimed = self._loop.time()
         self._names = tuple(info.name for info in parts.types)
         self._settler = Settler(self._held, parts.store_box, self._forget, parts.emit)
@@ -131,8 +131,15 @@ class Pool:
     def _on_end(self) -> None:
         self._moved = self._loop.time()
         self._settler.wake()
+        if self._suspects_wait():
+            self._hungry = True
+            self._nudge.set()
         if self._held.left_behind or (self._hungry and self._held.room(self._running.size) > 0):
             self._nudge.set()
+
+    def _suspects_wait(self) -> bool:
+        """Whether the suspects' slot is free and the last look found one: there may be more."""
+        return self._suspects_came and self._held.suspect is None
 
     def _forget(self, row: Settled) -> None:
         """The store has settled it: from now on a crash of ours blames nobody for it."""
@@ -175,7 +182,9 @@ class Pool:
             await self._settler.company()
             if self._running.is_open and (room := self._held.room(self._running.size)) > 0:
                 await self._claim(room)
-        elif self._hungry and self._held.suspect is None and now - self._claimed > POLL:
+        elif self._suspects_wait() or (
+            self._hungry and self._held.suspect is None and now - self._claimed > POLL
+        ):
             await self._claim(0)  # the suspects' slot is free, whatever the others are at
         else:
             await self._rest()
@@ -193,6 +202,7 @@ class Pool:
         wishes: list[Write] = [self._wish(room, lease, suspects=False)] if room else []
         if self._held.suspect is None:
             wishes.append(self._wish(1, lease, suspects=True))
+            self._suspects_came = False
         self._claimed, self._hungry = self._loop.time(), not room
         until = boottime() + lease  # read before it is sent, so we err on the safe side
         with suppress(*PASSING):
@@ -217,6 +227,7 @@ class Pool:
         for leases in claimed:
             for lease in leases:
                 self._held.take_in(self._attempt(lease, until))
+                self._suspects_came = self._suspects_came or lease.suspect
         count = sum(map(len, claimed))
         if count:
             self._moved = self._loop.time()

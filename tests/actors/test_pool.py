@@ -554,6 +554,27 @@ async def test_suspects_run_one_at_a_time_in_their_lane_while_others_go_on(
     assert (alone.at_once, gate.at_once) == (1, 1)
 
 
+@pytest.mark.parametrize("others", [0, 2])
+async def test_suspects_follow_each_other_without_a_poll_between(
+    shop: Workshop, pooling: Pooling, gate: Gate, monkeypatch: pytest.MonkeyPatch, *, others: int
+) -> None:
+    """A worker that died leaves as many as it ran: at one a second they would wait for a minute."""
+
+    async def instead(attempt: Attempt) -> Ended:
+        monkeypatch.setattr(pool_module, "POLL", 3_600.0)  # from the first one on
+        return Finish(id=attempt.id, fence=attempt.lease.fence, status=DONE, result=b'"alone"')
+
+    async with pooling.open():
+        pooling.suspects.instead = instead
+        ids = await shop.create_many(others)
+        await gate.has(others)
+        suspected = await suspects(shop, 5)
+
+        await shop.until_status(suspected, DONE)
+        assert len(await of_status(shop, ids, PROCESSING)) == others
+        gate.open()
+
+
 async def test_a_suspect_need_not_wait_until_all_others_have_ended(
     shop: Workshop, pooling: Pooling, gate: Gate, quick_poll: None
 ) -> None:
