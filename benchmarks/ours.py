@@ -54,7 +54,7 @@ def posts(folder: Path, plan: Plan) -> list[Post]:
 def one_post(name: str, target: Target, connections: int, seconds: int) -> Post:
     """One run of the generator."""
     figures = load(target, connections, seconds)
-    return Post(name, connections, figures.per_second, figures.p50, figures.p99)
+    return Post(name, connections, figures.per_second, figures.p50, figures.p99, figures.generator)
 
 
 def middle(runs: Sequence[Post]) -> Post:
@@ -65,6 +65,7 @@ def middle(runs: Sequence[Post]) -> Post:
         machine.median(run.per_second for run in runs),
         machine.median(run.p50 for run in runs),
         machine.median(run.p99 for run in runs),
+        machine.median(run.generator for run in runs),
     )
 
 

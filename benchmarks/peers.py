@@ -66,7 +66,8 @@ def arq_worker(settings: str, environ: dict[str, str]) -> Iterator[int]:
         f"import uvloop; uvloop.install(); from arq.worker import run_worker; "
         f"from {module} import {name}; run_worker({name})"
     )
-    with _running([str(PYTHON), "-W", "ignore", "-c", start], environ) as pid:
+    command = [str(PYTHON), "-W", "ignore", "-c", start]
+    with _running(command, environ, end=signal.SIGKILL) as pid:  # it may be in the middle of jobs
         yield pid
 
 
@@ -91,7 +92,10 @@ def _environ(server: EventServer, database: Path | None = None) -> dict[str, str
 
 @contextmanager
 def _running(
-    command: Sequence[str], environ: dict[str, str], pass_fds: Sequence[int] = ()
+    command: Sequence[str],
+    environ: dict[str, str],
+    pass_fds: Sequence[int] = (),
+    end: signal.Signals = signal.SIGTERM,
 ) -> Iterator[int]:
     """A process that is gone afterwards."""
     process = subprocess.Popen(
@@ -105,7 +109,7 @@ def _running(
     try:
         yield process.pid
     finally:
-        process.send_signal(signal.SIGTERM)
+        process.send_signal(end)
         try:
             process.wait(10)
         except subprocess.TimeoutExpired:

@@ -23,9 +23,9 @@ UNDONE = "SELECT count(*) FROM Tasks WHERE Status <> 'Done'"
 
 
 def posts(folder: Path, plan: Plan, server: EventServer) -> list[Post]:
-    """The API alone: no worker takes anything from it, not even the CPU."""
+    """With the worker at work, as it is beside TaskHub's API."""
     stack = Stack(folder, server)
-    with stack.api():
+    with stack.api(), stack.worker():
         send(stack.target, 16, 100)
         return [
             one_post(NAME, stack.target, connections, plan.stack_post)

@@ -22,7 +22,7 @@ function done(summary, latency)
    local errors = summary.errors
    local failed = errors.connect + errors.read + errors.write + errors.status + errors.timeout
    io.stdout:write(string.format(
-      '{"per_second":%.3f,"p50":%.4f,"p99":%.4f,"failed":%d}\n',
+      '{"per_second":%.3f,"p50":%.4f,"p99":%.4f,"failed":%d,"count":%d}\n',
       summary.requests / summary.duration * 1e6,
-      latency:percentile(50) / 1e3, latency:percentile(99) / 1e3, failed))
+      latency:percentile(50) / 1e3, latency:percentile(99) / 1e3, failed, summary.requests))
 end
