@@ -17,7 +17,7 @@ from taskhub.ports import Page, QueueCount, TaskQuery
 from taskhub.store.sqlite.clock import Clock
 from taskhub.store.sqlite.ids import FIRST, LAST, first_id_at
 from taskhub.store.sqlite.rows import STATUS, Row, json, task_of
-from taskhub.store.sqlite.session import BUSY_MS, trouble_of
+from taskhub.store.sqlite.session import BUSY_MS, identity, trouble_of
 
 CONNECTIONS = 2
 FOREVER = 1 << 62  # microseconds: later than any time
@@ -30,7 +30,8 @@ class Readers:
         """Make ready; connections are made when they are needed."""
         self._path, self._statements, self._clock = path, statements, clock
         self._free: asyncio.LifoQueue[aiosqlite.Connection | None] = asyncio.LifoQueue()
-        self._open: set[aiosqlite.Connection] = set()
+        self._open: dict[aiosqlite.Connection, tuple[int, int]] = {}
+        """Every connection, and which file it reads."""
         self._may_read = False
 
     async def open(self) -> None:
@@ -44,7 +45,7 @@ class Readers:
         """Give connections and threads back, stopping what still runs; may be called twice."""
         self._may_read = False
         while self._open:
-            connection = self._open.pop()
+            connection, _ = self._open.popitem()
             with suppress(sqlite3.Error, ValueError):  # ValueError: it never came to be open
                 await connection.interrupt()
                 await connection.close()
@@ -96,6 +97,9 @@ class Readers:
         connection = await self._free.get()
         try:
             self._refuse_when_closed()  # while we waited
+            if connection is not None and not self._is_current(connection):
+                stale, connection = connection, None
+                await self._drop(stale)
             if connection is None:
                 connection = await self._connect()
             yield connection
@@ -118,7 +122,18 @@ class Readers:
         if not self._may_read:
             raise StoreDown("The store is closed.")
 
+    def _is_current(self, connection: aiosqlite.Connection) -> bool:
+        """Whether it reads the file that is written now, not one moved away or replaced since."""
+        try:
+            return self._open.get(connection) == identity(self._path)
+        except OSError:
+            return False  # then a new one says what is wrong
+
     async def _connect(self) -> aiosqlite.Connection:
+        try:
+            file = identity(self._path)
+        except OSError as error:
+            raise StoreDown from error
         made: list[sqlite3.Connection] = []
 
         def make() -> sqlite3.Connection:
@@ -127,11 +142,11 @@ class Readers:
 
         connection = aiosqlite.Connection(make, 64)
         connection._thread.daemon = True  # noqa: SLF001 - else a crash before close hangs the exit
-        self._open.add(connection)
+        self._open[connection] = file
         try:
             await connection
         except BaseException:  # cancelled as well: then nobody else would close what was made
-            self._open.discard(connection)
+            self._open.pop(connection, None)
             connection._thread.join()  # noqa: SLF001 - it has been told to end, a file opens quickly
             for line in made:
                 line.close()
@@ -142,7 +157,7 @@ class Readers:
         return connection
 
     async def _drop(self, connection: aiosqlite.Connection) -> None:
-        self._open.discard(connection)
+        self._open.pop(connection, None)
         with suppress(sqlite3.Error, ValueError):
             await connection.close()
 

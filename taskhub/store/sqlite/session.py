@@ -81,7 +81,7 @@ class Session:
         """The connection, opened when there is none."""
         if self._connection is None:
             self._lock.open()
-            self._file = _identity(self.path)
+            self._file = identity(self.path)
             connection = connect(self.path)
             try:
                 connection.execute(f"PRAGMA synchronous = {self._synchronous}")
@@ -124,7 +124,7 @@ class Session:
 
     def _refuse_a_lost_file(self) -> None:
         """A file that was moved away or replaced would take commits that nobody finds again."""
-        if _identity(self.path) != self._file:
+        if identity(self.path) != self._file:
             raise FileNotFoundError(errno.ENOENT, "the database was replaced")
 
     def _end(self, connection: sqlite3.Connection) -> None:
@@ -149,7 +149,8 @@ class Session:
                 self._connection.execute("PRAGMA wal_checkpoint(TRUNCATE)")
 
 
-def _identity(path: Path) -> tuple[int, int]:
+def identity(path: Path) -> tuple[int, int]:
+    """Which file it is that has this name now; raises OSError."""
     found = path.stat()
     return found.st_dev, found.st_ino
 

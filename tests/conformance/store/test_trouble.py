@@ -239,6 +239,27 @@ async def test_a_broken_file_is_told_and_heals(backend: Backend) -> None:
         await store.close()
 
 
+async def test_readers_follow_a_file_that_was_replaced(world: World) -> None:
+    """Else whoever has just been told `created` is told `no such task`, until a restart."""
+    await world.add(2)
+    path = _path(world.backend)
+    assert len((await world.store.find(TaskQuery())).items) == 2
+    with closing(sqlite3.connect(path)) as connection, closing(sqlite3.connect(f"{path}-")) as copy:
+        connection.backup(copy)
+    await world.add(1)
+
+    for end in ("", "-wal", "-shm"):
+        path.with_name(path.name + end).unlink()
+    with pytest.raises(StoreDown):
+        await world.store.find(TaskQuery())
+    path.with_name(path.name + "-").rename(path)
+    with pytest.raises(StoreDown):
+        await world.store.commit([AUDIT])
+    await world.add(3)
+
+    assert len((await world.store.find(TaskQuery())).items) == 5
+
+
 # ---- callers that give up --------------------------------------------------------------------
 
 
