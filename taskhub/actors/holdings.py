@@ -105,10 +105,9 @@ class Holdings:
 
     def start_next(self, concurrency: int) -> Attempt | None:
         """The next attempt that waits takes a slot; None: nothing waits, or no slot is free."""
-        waiting = self.waiting
-        if not waiting or not (waiting[0].lease.suspect or self._busy() < concurrency):
+        if not self.waiting or not (self._busy() < concurrency or self.waiting[0].lease.suspect):
             return None
-        attempt = waiting.popleft()
+        attempt = self.waiting.popleft()
         self.running.add(attempt)
         return attempt
 

@@ -68,11 +68,10 @@ class Running:
     async def fill(self) -> None:
         """Start what waits while slots are free; the suspect has a slot of its own."""
         held = self._held
-        while (
-            self.is_open
-            and not held.left_behind
-            and (attempt := held.start_next(self.size)) is not None
-        ):
+        while held.waiting and self.is_open and not held.left_behind:
+            attempt = held.start_next(self.size)
+            if attempt is None:
+                return
             if attempt.reason is not None:
                 self._skip(attempt)
                 continue
@@ -136,21 +135,20 @@ class Running:
                 waited=max(0.0, time.time() - item.run_at.timestamp()),
             )
         )
-        self._note_end(attempt, await self._ended(attempt))
-        await self.fill()
-
-    async def _ended(self, attempt: Attempt) -> Ended:
-        """Whatever happens, a slot is given back and the attempt has an outcome."""
         try:
-            return await self._lane(attempt).run(attempt)
+            ended: Ended = await self._lane(attempt).run(attempt)
         except asyncio.CancelledError as error:
             if self._is_closing:
                 raise
-            return self._broken(attempt, error)  # a handler has cancelled its own task
+            ended = self._broken(attempt, error)  # a handler has cancelled its own task
         except Exception as error:  # noqa: BLE001 - a bug of ours is one attempt's failure, no more
-            return self._broken(attempt, error)
+            ended = self._broken(attempt, error)
+        self._note_end(attempt, ended)
+        if self._held.waiting:
+            await self.fill()
 
     def _broken(self, attempt: Attempt, error: BaseException) -> Ended:
+        """A slot is given back and an attempt has an outcome, whatever happens."""
         if attempt.reason is StopReason.LOST:
             return Lost()
         item, text = attempt.lease.item, f"{type(error).__name__}: {error}"[:TEXT]

@@ -127,12 +127,12 @@ class Settler:
 
     def _tell(self, row: Settled, result: Result | None) -> None:
         item, write = row.attempt.lease.item, row.write
-        if isinstance(write, Release):
-            self._emit(TaskReleased(task_id=item.id))
+        if isinstance(result, Finished) and isinstance(write, Finish):
+            self._tell_outcome(row, write, result.status)
         elif isinstance(result, Stale):
             self._emit(StaleFinish(task_id=item.id, attempt=item.attempts))
-        elif isinstance(write, Finish) and isinstance(result, Finished):
-            self._tell_outcome(row, write, result.status)
+        elif isinstance(write, Release):
+            self._emit(TaskReleased(task_id=item.id))
 
     def _tell_outcome(self, row: Settled, finish: Finish, status: Status) -> None:
         item, emit = row.attempt.lease.item, self._emit
