@@ -10,8 +10,8 @@ from typing import TYPE_CHECKING
 
 from taskhub.kernel.mailbox import MailboxClosed, MailboxFull
 from taskhub.messages import PASSING, Put, Stop, Wake
-from taskhub.model import Owner, TaskId
-from taskhub.obs.telemetry import Emit, LeasesTaken
+from taskhub.model import Owner, Status, TaskId
+from taskhub.obs.telemetry import Emit, LeasesTaken, TaskTaken
 from taskhub.ports import Sweep, Swept, Takeover
 
 if TYPE_CHECKING:
@@ -91,24 +91,32 @@ class Reaper:
         swept = (await Put(write).sent_to(self._box))[0]
         if isinstance(swept, Swept):  # else its ledger is still needed
             self._neighbours.forget(owner)
-        self._report(swept, owner)
+        self._tell(swept, owner)
 
     async def _free_expired(self, living: Sequence[Owner]) -> None:
         holder = self._holder
         write = Sweep(owner=holder.owner, held=holder.held(), living=living, lease=holder.lease())
         swept = (await Put(write).sent_to(self._box))[0]
-        self._report(swept, "")
+        self._tell(swept, "")
         if isinstance(swept, Swept) and swept.cancel and holder.pool is not None:
             with suppress(MailboxFull, MailboxClosed):
                 holder.pool.post(Stop(swept.cancel, "cancel"))
 
-    def _report(self, swept: object, owner: str) -> None:
-        if isinstance(swept, Swept) and (swept.requeued or swept.failed or swept.cancelled):
-            self._emit(
-                LeasesTaken(
-                    owner=owner,
-                    requeued=len(swept.requeued),
-                    failed=len(swept.failed),
-                    cancelled=len(swept.cancelled),
-                )
-            )
+    def _tell(self, swept: object, owner: str) -> None:
+        if isinstance(swept, Swept):
+            tell(self._emit, swept, owner)
+
+
+def tell(emit: Emit, swept: Swept, owner: str) -> None:
+    """Say whose leases were freed ("": they had run out), and what became of each task."""
+    moved = {
+        Status.PENDING: swept.requeued,
+        Status.FAILED: swept.failed,
+        Status.CANCELLED: swept.cancelled,
+    }
+    requeued, failed, cancelled = map(len, moved.values())
+    if requeued or failed or cancelled:
+        emit(LeasesTaken(owner=owner, requeued=requeued, failed=failed, cancelled=cancelled))
+    for status, ids in moved.items():
+        for id_ in ids:
+            emit(TaskTaken(task_id=id_, status=status))

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 import msgspec
 
+from taskhub.actors.reaper import tell
 from taskhub.app.process import new_owner
 from taskhub.config.environment import foreign
 from taskhub.config.runtime import socket_path
@@ -20,7 +21,6 @@ from taskhub.kernel.call import Refused, Unreachable, call
 from taskhub.kernel.process import ProcessSpec, child_process
 from taskhub.messages import PASSING, Put
 from taskhub.model import Owner
-from taskhub.obs.telemetry import LeasesTaken
 from taskhub.ports import Swept, Takeover
 from taskhub.work.neighbours import forget, started
 
@@ -125,22 +125,11 @@ class Kin:
             with suppress(*PASSING):
                 swept = (await Put(write).sent_to(process.boxes.store))[0]
                 if isinstance(swept, Swept):
-                    self._tell(owner, swept)
+                    tell(process.emit, swept, owner)
                     forget(process.runtime, owner)
                 return
             await asyncio.sleep(pause)
             pause = min(PAUSE_LAST, 2 * pause)
-
-    def _tell(self, owner: Owner, swept: Swept) -> None:
-        if swept.requeued or swept.failed or swept.cancelled:
-            self._process.emit(
-                LeasesTaken(
-                    owner=owner,
-                    requeued=len(swept.requeued),
-                    failed=len(swept.failed),
-                    cancelled=len(swept.cancelled),
-                )
-            )
 
     async def ask(self, verb: str, within: float = 2.0, **args: Any) -> dict[str, dict[str, Any]]:
         """The answers of all children that give one, by name; they are asked at the same time."""

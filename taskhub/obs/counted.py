@@ -7,6 +7,7 @@ from collections import deque
 from collections.abc import Callable
 from typing import Any
 
+from taskhub.model import Status
 from taskhub.obs import telemetry as t
 from taskhub.obs.meters import (
     COMMIT_SECONDS,
@@ -93,6 +94,7 @@ class Tasks(Counted):
             t.StaleFinish: counts(self.stale),
             t.LeaseLost: counts(self.lost),
             t.LeasesTaken: self._leases_taken,
+            t.TaskTaken: self._task_taken,
             t.HandlerStubborn: counts(self.stubborn),
         }
 
@@ -107,6 +109,12 @@ class Tasks(Counted):
         self.taken["requeued"].inc(event.requeued)
         self.taken["failed"].inc(event.failed)
         self.taken["cancelled"].inc(event.cancelled)
+
+    def _task_taken(self, event: t.TaskTaken) -> None:
+        if event.status == Status.FAILED:
+            only(self.failed).inc()
+        elif event.status == Status.CANCELLED:
+            only(self.cancelled).inc()
 
 
 class Actors(Counted):

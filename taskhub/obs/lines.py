@@ -133,6 +133,13 @@ def _leases_taken(event: t.LeasesTaken) -> Told:
     )
 
 
+def _taken(event: t.TaskTaken) -> Told:
+    return f"TaskTaken {event.task_id}: {event.status}", {
+        "TaskId": event.task_id,
+        "Status": event.status,
+    }
+
+
 def _stubborn(event: t.HandlerStubborn) -> Told:
     return f"HandlerStubborn {event.task_id} {event.type}: {event.reason}", {
         "TaskId": event.task_id,
@@ -348,6 +355,7 @@ LINES: dict[type[Telemetry], Line] = {
     t.StaleFinish: Line(_stale, "pool"),
     t.LeaseLost: Line(_of_task, "pool"),
     t.LeasesTaken: Line(_leases_taken),
+    t.TaskTaken: Line(_taken),
     t.HandlerStubborn: Line(_stubborn, "pool"),
     t.HandlerRaised: Line(_handler_raised, "pool"),
     t.HandlerSaid: Line(_handler_said, "pool", _severity),

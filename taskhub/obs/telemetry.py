@@ -139,6 +139,15 @@ class LeasesTaken(Telemetry, frozen=True, kw_only=True):
     cancelled: int
 
 
+class TaskTaken(Telemetry, frozen=True, kw_only=True):
+    """One of the tasks of `LeasesTaken`, and the status that it has now."""
+
+    message: ClassVar[str] = "TaskTaken"
+    level: ClassVar[Level] = Level.WARNING
+    task_id: str
+    status: str
+
+
 class HandlerStubborn(Telemetry, frozen=True, kw_only=True):
     """A handler did not stop when told to: its worker will be replaced."""
 
@@ -243,7 +252,6 @@ class LoopBlocked(Telemetry, frozen=True, kw_only=True):
 class LoopLag(Telemetry, frozen=True, kw_only=True):
     """How late a timer of the loop was. Gauge `taskhub_loop_lag_seconds`; not logged."""
 
-    message: ClassVar[str] = ""
     seconds: float
 
 
@@ -298,7 +306,6 @@ class HandlerSaid(Telemetry, frozen=True, kw_only=True):
 class Committed(Telemetry, frozen=True, kw_only=True):
     """A batch of writes was committed. Histograms of size and seconds; not logged."""
 
-    message: ClassVar[str] = ""
     writes: int
     seconds: float
 
@@ -316,7 +323,6 @@ class StateChanged(Telemetry, frozen=True, kw_only=True):
 class EventsDropped(Telemetry, frozen=True, kw_only=True):
     """Events were not published (`reason`: full | away); rows are there. Counter; not logged."""
 
-    message: ClassVar[str] = ""
     count: int
     reason: str
 
@@ -324,7 +330,6 @@ class EventsDropped(Telemetry, frozen=True, kw_only=True):
 class EventsPublished(Telemetry, frozen=True, kw_only=True):
     """Events went out. Counter; not logged."""
 
-    message: ClassVar[str] = ""
     count: int
 
 
@@ -339,7 +344,6 @@ class ServerSaid(Telemetry, frozen=True, kw_only=True):
 class Depths(Telemetry, frozen=True, kw_only=True):
     """Queue depths read from the store: gauges by queue and state; not logged."""
 
-    message: ClassVar[str] = ""
     queues: tuple[tuple[str, str, int, float], ...]
     """(queue, status, count, oldest age in seconds)"""
 
@@ -361,10 +365,7 @@ class ReloadRefused(Telemetry, frozen=True, kw_only=True):
 
 
 class RequestServed(Telemetry, frozen=True, kw_only=True):
-    """An HTTP answer was sent; logged at debug.
-
-    Histogram `taskhub_http_request_duration_seconds`.
-    """
+    """An HTTP answer was sent. Histogram `taskhub_http_request_duration_seconds`."""
 
     message: ClassVar[str] = "RequestServed"
     level: ClassVar[Level] = Level.DEBUG

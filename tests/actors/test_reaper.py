@@ -19,7 +19,7 @@ from taskhub.kernel.clock import boot_id
 from taskhub.kernel.mailbox import Mailbox
 from taskhub.messages import Put, Stop, Wake
 from taskhub.model import Incarnation, Owner, Status, TaskId
-from taskhub.obs.telemetry import LeasesTaken
+from taskhub.obs.telemetry import LeasesTaken, TaskTaken
 from taskhub.ports import Cancel, Refused, Sweep, Takeover, Write
 from taskhub.work.incarnation import ledger_file, lock_file
 from taskhub.work.ledger import Ledger
@@ -139,6 +139,8 @@ async def test_a_dead_owner_s_tasks_are_free_at_once_and_its_ledger_says_who_is_
     assert suspects == [(begun,)]
     (told,) = workshop.said(LeasesTaken)
     assert (told.owner, told.requeued) == (owner, 2)
+    tasks = {(taken.task_id, taken.status) for taken in workshop.said(TaskTaken)}
+    assert tasks == {(begun, PENDING), (waiting, PENDING)}
     assert not reaping.file(owner).exists()
     assert not (lock_file(reaping.runtime, owner) or Path("/")).exists()
 
@@ -215,6 +217,7 @@ async def test_what_has_no_attempt_left_ends_as_failed(
 
     assert row.attempts == 1
     assert (told.requeued, told.failed, told.cancelled) == (0, 1, 0)
+    assert workshop.said(TaskTaken) == [TaskTaken(task_id=task_id, status=FAILED)]
 
 
 async def test_a_wish_to_cancel_reaches_the_pool_when_the_bell_rings(

@@ -44,6 +44,7 @@ EXAMPLES: tuple[t.Telemetry, ...] = (
     t.StaleFinish(task_id=TASK, attempt=1),
     t.LeaseLost(task_id=TASK),
     t.LeasesTaken(owner="host/worker-1/nonce", requeued=2, failed=1, cancelled=0),
+    t.TaskTaken(task_id=TASK, status="Pending"),
     t.HandlerStubborn(task_id=TASK, type="simulate", reason="ignores its timeout"),
     t.HandlerRaised(
         task_id=TASK, type="fail", attempt=1, error="ValueError: no", trace="Traceback\n  ...\n"

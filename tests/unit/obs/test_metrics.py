@@ -149,6 +149,16 @@ def test_counters_are_there_before_the_first_event() -> None:
     assert value(listener, "taskhub_worker_tasks_failed_total") == 0
 
 
+def test_what_ends_with_its_worker_is_counted_as_ended() -> None:
+    """Whoever frees a dead worker's tasks ends some of them: no pool will tell of those."""
+    listener = MetricsListener("tree")
+    for status in ("Pending", "Failed", "Failed", "Cancelled"):
+        listener(t.TaskTaken(task_id=TASK, status=status))
+
+    ended = ("taskhub_worker_tasks_failed_total", "taskhub_tasks_cancelled_total")
+    assert [listener.registry.get_sample_value(name, {"unit": "tree"}) for name in ended] == [2, 1]
+
+
 def test_strangers_cannot_make_series_without_end() -> None:
     """10,000 types or routes are 10,000 series in nobody's Prometheus."""
     listener = MetricsListener("worker-1")
