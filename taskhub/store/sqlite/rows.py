@@ -13,7 +13,8 @@ from taskhub.model import Lease, Status, TaskItem, micros_from_utc, utc_from_mic
 
 STATUS = {status.value: status for status in Status}
 ERROR_LIMIT = 4_000  # characters of an error that are kept
-SIZES = tuple(1 << power for power in range(9))
+EXACT = 32  # up to so many rows each number has a statement of its own; a prepared one takes memory
+MANY = (256, 64, EXACT)  # beyond that so many rows go at once
 
 Row = tuple[Any, ...]
 
@@ -124,18 +125,24 @@ def clean(error: str | None) -> str | None:
 
 
 class Insert:
-    """Many rows by few statements: a row each is what costs, so 1, 2, 4 ... 256 go at once."""
+    """Many rows by as few statements as can be: each costs a wait for the interpreter's lock."""
 
     def __init__(self, statement: str) -> None:
         """Take a statement that ends in `VALUES (?, ...)` for one row."""
-        head, values = statement.split("VALUES")
-        self._texts = tuple(f"{head}VALUES{','.join([values] * size)}" for size in SIZES)
+        self._head, self._values = statement.split("VALUES")
+        self._texts: dict[int, str] = {}
 
     def run(self, connection: sqlite3.Connection, rows: Sequence[Row]) -> None:
         """Insert the rows in their order."""
         start = 0
         while left := len(rows) - start:
-            power = min(left.bit_length(), len(SIZES)) - 1
-            chunk = rows[start : start + SIZES[power]]
-            connection.execute(self._texts[power], [value for row in chunk for value in row])
-            start += SIZES[power]
+            size = left if left <= EXACT else next(many for many in MANY if many <= left)
+            chunk = rows[start : start + size]
+            connection.execute(self._text(size), [value for row in chunk for value in row])
+            start += size
+
+    def _text(self, size: int) -> str:
+        text = self._texts.get(size)
+        if text is None:
+            text = self._texts[size] = f"{self._head}VALUES{','.join([self._values] * size)}"
+        return text
