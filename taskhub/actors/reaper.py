@@ -8,6 +8,7 @@ from contextlib import suppress
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from taskhub.kernel.clock import boottime
 from taskhub.kernel.mailbox import MailboxClosed, MailboxFull
 from taskhub.messages import PASSING, Put, Stop, Wake
 from taskhub.model import Owner, Status, TaskId
@@ -61,6 +62,7 @@ class Reaper:
         """Write through the mailbox of `store`, read from the store itself."""
         self._inbox, self._holder, self._neighbours, self._emit = inbox, holder, neighbours, emit
         self._box, self._store = store
+        self._swept_at, self._spared_until, self._gap = boottime(), 0.0, 0.0
 
     async def run(self, ctx: Context) -> None:
         """Sweep until stopped; one that trouble prevents is made up by the next."""
@@ -94,13 +96,25 @@ class Reaper:
         self._tell(swept, owner)
 
     async def _free_expired(self, living: Sequence[Owner]) -> None:
-        holder = self._holder
-        write = Sweep(owner=holder.owner, held=holder.held(), living=living, lease=holder.lease())
+        holder, lease = self._holder, self._patience()
+        write = Sweep(owner=holder.owner, held=holder.held(), living=living, lease=lease)
         swept = (await Put(write).sent_to(self._box))[0]
+        self._swept_at = boottime()
         self._tell(swept, "")
         if isinstance(swept, Swept) and swept.cancel and holder.pool is not None:
             with suppress(MailboxFull, MailboxClosed):
                 holder.pool.post(Stop(swept.cancel, "cancel"))
+
+    def _patience(self) -> float:
+        """What counts as a lease of the living: more after a time without sweeps.
+
+        This machine slept, or the database was locked: nobody could renew either. So for one lease
+        the living get back what they have missed, lest we take from them before they renew.
+        """
+        now, lease = boottime(), self._holder.lease()
+        if now - self._swept_at > lease:
+            self._spared_until, self._gap = now + lease, now - self._swept_at
+        return lease + self._gap if now < self._spared_until else lease
 
     def _tell(self, swept: object, owner: str) -> None:
         if isinstance(swept, Swept):

@@ -15,7 +15,7 @@ import pytest
 from taskhub.actors import reaper as reaper_module
 from taskhub.actors.reaper import Holder, Neighbours, Reaper
 from taskhub.kernel.actor import ChildSpec
-from taskhub.kernel.clock import boot_id
+from taskhub.kernel.clock import boot_id, boottime
 from taskhub.kernel.mailbox import Mailbox
 from taskhub.messages import Put, Stop, Wake
 from taskhub.model import Incarnation, Owner, Status, TaskId
@@ -159,6 +159,27 @@ async def test_the_living_are_left_alone_until_four_leases_are_over(
 
         workshop.skipped = 4.5 * LEASE
         await workshop.until_status(ids, PENDING)
+
+
+async def test_after_a_sleep_of_the_machine_the_living_may_renew_first(
+    workshop: Workshop, reaping: Reaping, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """All woke up together with leases long over: their handlers go on where they were."""
+    monkeypatch.setattr(reaper_module, "boottime", lambda: boottime() + workshop.skipped)
+    alive, unknown = neighbour("alive"), neighbour("unknown")
+    held = [TaskId(each) for each in await claimed(workshop, alive)]
+    others = [TaskId(each) for each in await claimed(workshop, unknown)]
+    async with living(reaping, alive), reaping.open():
+        await swept(reaping)
+
+        workshop.skipped = 10 * LEASE
+        await workshop.until_status(others, PENDING)
+        workshop.skipped += LEASE * 0.9
+        await swept(reaping)
+        assert {row.status for row in await workshop.rows(held)} == {PROCESSING}
+
+        workshop.skipped += LEASE * 0.2
+        await workshop.until_status(held, PENDING)
 
 
 @pytest.mark.parametrize("owner", [neighbour("gone"), Owner("not/one of/ours/at all")])
