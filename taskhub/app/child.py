@@ -17,7 +17,7 @@ from taskhub.app.reload import Follow
 from taskhub.config.snapshot import decode
 from taskhub.config.units import entries
 from taskhub.errors import ConfigError, TaskHubError
-from taskhub.kernel.lifeline import attach
+from taskhub.kernel.lifeline import EXIT_ORPHANED, Orphaned, attach
 from taskhub.model import Owner
 from taskhub.obs.start import open_log
 from taskhub.obs.telemetry import ActorGaveUp
@@ -32,7 +32,10 @@ EXIT_REFUSED = 2
 
 def main() -> int:
     """Read the snapshot from the lifeline (its descriptor is the last argument), then live."""
-    told = msgspec.msgpack.decode(attach(int(sys.argv[-1])), type=Snapshot)
+    try:
+        told = msgspec.msgpack.decode(attach(int(sys.argv[-1])), type=Snapshot)
+    except Orphaned:  # nobody is left to be told
+        return EXIT_ORPHANED
     config = decode(told.config)
     with open_log(config.logs, told.name) as log:
         try:
