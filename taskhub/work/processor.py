@@ -94,8 +94,12 @@ class Processor:
                 ours.close()
                 raise
         processor = cls(spawned, listeners, emit)
-        await Line.over(ours, processor._line)
-        await spawned.feed(setup)
+        try:
+            await Line.over(ours, processor._line)
+            await spawned.feed(setup)
+        except BaseException:
+            processor.kill("its start was cut short")  # nobody else knows of it
+            raise
         asyncio.get_running_loop().call_later(spec.start_within, processor._check_ready)
         return processor
 

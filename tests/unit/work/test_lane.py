@@ -26,7 +26,7 @@ from taskhub.work.processor_child import EXIT_HANDLERS
 from taskhub.work.registry import discover
 
 from tests.unit.work.making import TASK, attempt
-from tests.waiting import Signal, blocking_until, until
+from tests.waiting import Signal, blocking_until, turns, until
 
 ROOT = Path(__file__).parents[3]
 PROGRAMS = "tests.unit.work.programs"
@@ -100,6 +100,20 @@ async def test_a_processor_is_used_again() -> None:
             await world.lane.run(attempt("speaks", {"name": "ada"}))
 
     assert len(world.changes("spawned")) == 1
+
+
+@pytest.mark.parametrize("patience", range(1, 5))
+async def test_a_start_that_is_cut_short_leaves_no_process(patience: int) -> None:
+    """A pool that crashes at that moment has not heard of it: who else should end it?"""
+    async with _world() as world:
+        run = asyncio.create_task(world.lane.run(attempt("speaks", {"name": "ada"}, suspect=True)))
+        await turns(patience)
+        run.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await run
+
+        await world.lane.close()
+        await until(lambda: len(world.changes("exited")) == len(world.changes("spawned")) == 1)
 
 
 async def test_a_handler_that_raises_has_failed_as_anywhere() -> None:
