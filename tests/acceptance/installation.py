@@ -113,18 +113,19 @@ class Installation:
         assert self.process is not None
         loop = asyncio.get_running_loop()
         gone = asyncio.ensure_future(self.process.wait())
+        heard = asyncio.ensure_future(loop.sock_recv(ears, 4_096))
         try:
             async with asyncio.timeout(PATIENCE):
                 while True:
-                    heard = asyncio.ensure_future(loop.sock_recv(ears, 4_096))
                     await asyncio.wait({heard, gone}, return_when=asyncio.FIRST_COMPLETED)
                     if gone.done():
-                        heard.cancel()
                         raise AssertionError(f"it ended with {gone.result()}:\n{self.output()}")
                     if b"READY=1" in heard.result():
                         return
+                    heard = asyncio.ensure_future(loop.sock_recv(ears, 4_096))
         finally:
             gone.cancel()
+            heard.cancel()
 
     async def stop(self, number: signal.Signals = signal.SIGTERM) -> int:
         """Signal the root and wait for its end; its exit code."""
@@ -243,8 +244,11 @@ async def _breath() -> None:
     """Let 20 ms of real time pass."""
     loop = asyncio.get_running_loop()
     passed = loop.create_future()
-    loop.call_later(0.02, passed.set_result, None)
-    await passed
+    timer = loop.call_later(0.02, passed.set_result, None)
+    try:
+        await passed
+    finally:
+        timer.cancel()
 
 
 @asynccontextmanager
