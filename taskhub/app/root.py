@@ -20,12 +20,12 @@ from taskhub.config.load import check_unit
 from taskhub.config.runtime import make_private, runtime_directory, socket_path
 from taskhub.config.units import UnitEntry, actors, children, entries
 from taskhub.errors import ConfigError, ConfigProblem
-from taskhub.obs.start import open_log
+from taskhub.obs.start import open_log, refusal
 from taskhub.obs.telemetry import Complained, Said
 
 if TYPE_CHECKING:
     from taskhub.config.load import Loaded
-    from taskhub.config.sections import Config
+    from taskhub.config.sections import Config, LogsSection
     from taskhub.kernel.actor import ChildSpec
     from taskhub.obs.start import Log
 
@@ -34,6 +34,7 @@ def run(loaded: Loaded, unit: str, *, hangup_stops: bool = False) -> int:
     """Run a unit until a signal ends it. With `hangup_stops` a closed terminal ends it too."""
     check_unit(loaded, unit)
     refuse_grandchildren(loaded.config, unit)
+    refuse_silence(loaded.config.logs, unit)
     runtime = make_private(runtime_directory(loaded.config, os.environ))
     with named(runtime, unit) as name, open_log(loaded.config.logs, name) as log:
         main = _main(loaded, unit, (runtime, name), log, hangup_stops=hangup_stops)
@@ -49,6 +50,13 @@ def refuse_grandchildren(config: Config, unit: str) -> None:
     ]
     if problems:
         raise ConfigError(problems)
+
+
+def refuse_silence(section: LogsSection, unit: str) -> None:
+    """A log that cannot be written could not even say so; raises ConfigError."""
+    if why := refusal(section, unit):
+        wanted = f"expected a folder that can be written: {why}"
+        raise ConfigError([ConfigProblem("logs.directory", wanted)])
 
 
 async def _main(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import sys
 from collections.abc import Iterator, Mapping
@@ -48,6 +49,21 @@ def open_log(
             yield Log(listener, sink)
     finally:
         sink.close()
+
+
+def refusal(section: LogsSection, unit: str) -> str:
+    """Why no file can be written there; "" when one can, or when just the disk is full."""
+    if not section.directory:
+        return ""
+    target = _target(section, app_of(unit))
+    try:
+        target.write(b"")
+    except OSError as error:
+        passes = error.errno in {errno.ENOSPC, errno.EDQUOT}
+        return "" if passes else f"{error.strerror} ({section.directory})"
+    finally:
+        target.close()
+    return ""
 
 
 def _target(section: LogsSection, app: str) -> Target:

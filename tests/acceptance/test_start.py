@@ -151,6 +151,15 @@ async def test_a_port_in_use_is_named_in_one_line(hub: Installation) -> None:
     assert not (hub.folder / "data").exists()
 
 
+async def test_a_log_folder_that_cannot_be_written_is_named_in_one_line(hub: Installation) -> None:
+    """Everything would run, and nobody would ever read a word of it."""
+    ended = await run(hub, Http__Port="0", Logs__Directory="/dev/null/logs")
+
+    assert (ended.code, ended.out) == (2, "")
+    assert "logs.directory: expected a folder that can be written: " in ended.err.splitlines()[-1]
+    assert len(ended.err.splitlines()) == 2, "how many mistakes, and this one"
+
+
 async def test_a_handler_module_that_fails_is_one_line_and_a_bounded_number_of_starts(
     hub: Installation,
 ) -> None:

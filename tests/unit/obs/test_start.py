@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import json
 import logging
 import subprocess
@@ -12,7 +13,8 @@ from pathlib import Path
 import pytest
 from taskhub.config.sections import LogsSection
 from taskhub.obs import telemetry as t
-from taskhub.obs.start import app_of, open_log
+from taskhub.obs.files import DailyFile
+from taskhub.obs.start import app_of, open_log, refusal
 
 SAYS = """
 from taskhub.config.sections import LogsSection
@@ -60,3 +62,23 @@ def test_without_a_directory_lines_go_to_standard_error(settings: str, is_json: 
     assert said.stderr.startswith('{"@t":') == is_json
     assert "hello" in said.stderr
     assert "\x1b" not in said.stderr
+
+
+def test_a_folder_that_cannot_be_one_is_refused_at_the_start(tmp_path: Path) -> None:
+    """A log that nobody can write could not even say so."""
+    (tmp_path / "file").write_text("")
+
+    assert "File exists" in refusal(LogsSection(directory=str(tmp_path / "file")), "tree")
+    assert refusal(LogsSection(directory=str(tmp_path / "new" / "logs")), "tree") == ""
+    assert refusal(LogsSection(), "tree") == ""
+
+
+def test_a_full_disk_is_no_reason_not_to_start(monkeypatch: pytest.MonkeyPatch) -> None:
+    """It passes, and the lines that are lost meanwhile are counted."""
+
+    def full(_file: DailyFile, _data: bytes) -> int:
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr(DailyFile, "write", full)
+
+    assert refusal(LogsSection(directory="/never/made"), "tree") == ""
