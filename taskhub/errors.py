@@ -21,6 +21,11 @@ class TaskHubError(Exception):
         """One sentence for the person who reads it: no input echoed, no path, no secret."""
         return str(self.args[0])
 
+    @property
+    def reason(self) -> str:
+        """The same for the operator at the machine: with what the system said."""
+        return f"{self.detail} ({self.__cause__})" if self.__cause__ else self.detail
+
 
 class Trouble(TaskHubError):
     """Something around us is not well; it is retried, never a crash."""

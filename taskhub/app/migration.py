@@ -54,7 +54,7 @@ def main() -> None:
     try:
         moved = Moved(steps=asyncio.run(make_store(config).migrate()))
     except TaskHubError as error:
-        moved = Moved(error=error.detail)
+        moved = Moved(error=error.reason)
     sys.stdout.buffer.write(msgspec.json.encode(moved))
 
 

@@ -59,5 +59,5 @@ def _invoke(words: list[str]) -> int:
     except ConfigError as error:
         raise exits.of_problems([problem.detail for problem in error.problems]) from error
     except TaskHubError as error:
-        raise exits.Failure(exits.FAILED, error.detail) from error
+        raise exits.Failure(exits.FAILED, error.reason) from error
     return code if isinstance(code, int) else exits.OK

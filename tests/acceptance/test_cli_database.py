@@ -70,4 +70,5 @@ async def test_a_file_that_is_no_database_is_one_line(tmp_path: Path) -> None:
     ended = await taskhub("db", "status", "--set", "store.url=sqlite:///notes.txt", folder=tmp_path)
 
     assert (ended.code, ended.out) == (1, "")
-    assert "Traceback" not in ended.err
+    assert ended.err.endswith("(file is not a database)\n")
+    assert len(ended.err.splitlines()) == 1
