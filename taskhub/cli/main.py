@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import sys
 from collections.abc import Sequence
 
@@ -28,9 +29,7 @@ def _command(words: list[str]) -> int:
 
     from taskhub.cli import exits
 
-    for stream in (sys.stdout, sys.stderr):
-        if hasattr(stream, "reconfigure"):  # not where a test has put its own
-            stream.reconfigure(errors="backslashreplace")
+    _mend_streams()
     try:
         return _invoke(words)
     except exits.Failure as failure:
@@ -46,6 +45,16 @@ def _command(words: list[str]) -> int:
         return exits.FAILED
     except Exception:  # noqa: BLE001 - the last place that can say whose fault it is
         return exits.bug()
+
+
+def _mend_streams() -> None:
+    """Text that the terminal has no letters for is written out; a closed stream is a silent one."""
+    for name in ("stdout", "stderr"):
+        stream = getattr(sys, name)
+        if stream is None:  # `>&-`
+            setattr(sys, name, os.fdopen(os.open(os.devnull, os.O_WRONLY), "w"))
+        elif hasattr(stream, "reconfigure"):  # not where a test has put its own
+            stream.reconfigure(errors="backslashreplace")
 
 
 def _invoke(words: list[str]) -> int:

@@ -110,6 +110,18 @@ async def test_a_closed_pipe_is_no_traceback(tmp_path: Path) -> None:
     assert (out, err) == (b"[units]\n", b"")
 
 
+async def test_a_closed_stream_is_no_traceback(tmp_path: Path) -> None:
+    """`taskhub config --json >&-`: whoever closes it does not want to read."""
+    process = await asyncio.create_subprocess_shell(
+        f"{COMMAND[0]} -m taskhub config --json >&-",
+        cwd=tmp_path,
+        stderr=asyncio.subprocess.PIPE,
+    )
+    _, err = await process.communicate()
+
+    assert (process.returncode, err) == (0, b"")
+
+
 async def test_no_secret_on_any_stream_of_any_local_command(tmp_path: Path) -> None:
     """In the environment, in a file, in the wrong place: it comes back nowhere."""
     environ = {"Jwt__IssuerSigningKey": CANARY, "Redis__Password": CANARY}
