@@ -134,7 +134,8 @@ class StoreActor:
         if (state, detail) == (self._health.state, self._health.detail):
             return
         self._health.state, self._health.detail = state, detail
-        self._emit(StateChanged(part="store", state=state, detail=detail))
+        why = error.reason if error else ""  # /ready is for strangers too, the log is not
+        self._emit(StateChanged(part="store", state=state, detail=why))
 
 
 def _asks_for_cancel(writes: Sequence[Write], done: Commit) -> bool:

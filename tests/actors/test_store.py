@@ -159,7 +159,9 @@ async def test_trouble_fails_the_batch_and_is_a_state_until_a_commit_succeeds(
         assert await shop.put(NOTE) == [Touched(1)]
 
         assert (shop.health.state, shop.health.detail) == ("ok", "")
-        assert [event.state for event in shop.said(StateChanged)] == ["failed", "ok"]
+        failed, healed = shop.said(StateChanged)
+        assert (failed.state, healed.state) == ("failed", "ok")
+        assert failed.detail == f"{StoreLocked().detail} (database is locked)"
         assert stage.restarts("store") == 0
 
 
