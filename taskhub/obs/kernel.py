@@ -7,6 +7,7 @@ import traceback
 from collections.abc import Callable
 
 from taskhub.kernel import events as k
+from taskhub.kernel.process import ChildDied
 from taskhub.obs import telemetry as t
 from taskhub.obs.telemetry import Emit, Telemetry
 
@@ -35,12 +36,13 @@ def _ready(event: k.ActorReady) -> tuple[Telemetry, ...]:
 
 
 def _restarting(event: k.ActorRestarting) -> tuple[Telemetry, ...]:
+    died = isinstance(event.error, ChildDied)
     return (
         t.ActorRestarting(
             actor=event.name,
             error=_said(event.error),
-            # a child process that user code killed has no story to tell in our own stack
-            trace=_trace(event.error) if event.counted else "",
+            # how a child process ended is no story that our own stack could tell
+            trace=_trace(event.error) if event.counted and not died else "",
             pause=event.pause,
         ),
     )

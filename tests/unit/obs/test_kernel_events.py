@@ -7,6 +7,7 @@ from typing import get_args
 
 import pytest
 from taskhub.kernel import events as k
+from taskhub.kernel.process import ChildDied
 from taskhub.obs import telemetry as t
 from taskhub.obs.kernel import kernel_emit, translate
 
@@ -90,6 +91,16 @@ def test_a_kernel_event_is_translated(event: k.KernelEvent, expected: list[t.Tel
 def test_no_kernel_event_is_forgotten() -> None:
     """Who adds one says what it means."""
     assert {type(event) for event, _ in CASES} == set(get_args(k.KernelEvent))
+
+
+def test_how_a_process_ended_is_no_story_of_our_own_stack() -> None:
+    """Its own log says why; ours would only say who waited for it."""
+    died = k.ActorRestarting("tree/worker-1", ChildDied("worker-1 exited with 2"), 1, 0.0)
+
+    (event,) = translate(died)
+
+    assert isinstance(event, t.ActorRestarting)
+    assert (event.error, event.trace) == ("ChildDied: worker-1 exited with 2", "")
 
 
 def test_a_crash_brings_its_traceback() -> None:
