@@ -25,7 +25,7 @@ from taskhub.obs.telemetry import (
     TaskRetrying,
     TaskStarted,
 )
-from taskhub.ports import Cancel, Create, Finish, Takeover
+from taskhub.ports import Cancel, Claim, Create, Finish, Takeover
 from taskhub.work.attempt import Attempt
 
 from tests.actors.pooling import ME, Gate, Pooling
@@ -83,6 +83,30 @@ async def of_status(shop: Workshop, ids: list[TaskId], status: Status) -> list[T
 
 
 # ---- claiming ----
+
+
+async def test_nothing_begins_before_the_whole_process_is_ready(
+    shop: Workshop, pooling: Pooling, gate: Gate, quick_poll: None
+) -> None:
+    """A handler that kills its process sooner would look like a process that cannot start."""
+    pooling.opening.clear()
+    async with pooling.open():
+        ids = await shop.create_many(2)
+        await turns(50)
+        assert {row.attempts for row in await shop.rows(ids)} == {0}
+
+        pooling.opening.set()
+        gate.open()
+        await shop.until_status(ids, Status.DONE)
+
+
+async def test_a_stop_before_the_process_is_ready_is_a_stop(pooling: Pooling) -> None:
+    """Whoever is slow to start must not hold up the end."""
+    pooling.opening.clear()
+    async with pooling.open():
+        pass
+
+    assert not pooling.holdings.attempts
 
 
 async def test_while_tasks_are_long_it_claims_by_free_slots_alone(
@@ -314,9 +338,7 @@ async def test_progress_is_written_while_the_handler_runs(
 
     async with Pooling(shop, job).open():
         task_id = await shop.create()
-        async with asyncio.timeout(10):
-            while (await shop.row(task_id)).progress is None:
-                await turns(1)
+        await until(lambda: shop.sql("SELECT Progress FROM Tasks")[0][0])
 
         assert raw((await shop.row(task_id)).progress) == b'{"fraction":0.5,"text":"half"}'
         gate.open()
@@ -520,8 +542,8 @@ async def test_trouble_while_settling_loses_no_outcome(
 async def suspects(shop: Workshop, count: int) -> list[TaskId]:
     """Tasks that ran in a worker that died."""
     items = [task("job", {"n": 100 + n}) for n in range(count)]
-    await shop.put(*(Create(item=item) for item in items))
-    await shop.claim()
+    claim = Claim(owner=OTHER, limit=count, lease=15.0, types=["job"])
+    await shop.put(*(Create(item=item) for item in items), claim)  # before our pool sees them
     await shop.put(Takeover(owner=OTHER))
     return [item.id for item in items]
 

@@ -7,7 +7,7 @@ import json
 import shutil
 import sqlite3
 from collections.abc import AsyncIterator, Iterable, Sequence
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, closing
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -94,11 +94,16 @@ class Workshop:
     async def until_status(self, ids: Iterable[TaskId], status: Status) -> list[TaskItem]:
         """Wait until all of them have come to a status."""
         wanted = list(ids)
-        rows: list[TaskItem] = []
-        async with asyncio.timeout(20):
-            while not rows or any(row.status is not status for row in rows):
-                rows = await self.rows(wanted)
-        return rows
+        marks = ", ".join("?" * len(wanted))
+        query = f"SELECT Id, Status FROM Tasks WHERE Id IN ({marks})"  # noqa: S608 - marks alone
+        with closing(sqlite3.connect(self.path, timeout=10)) as reader:
+
+            def others() -> list[Any]:
+                rows = reader.execute(query, wanted).fetchall()
+                return [row for row in rows if row[1] != status]
+
+            await until(lambda: not others(), 30.0, f"not {status}: {wanted}")
+        return await self.rows(wanted)
 
     def said(self, kind: type[T]) -> list[T]:
         """What was told of one kind."""
