@@ -47,6 +47,15 @@ def free_port() -> int:
         return port
 
 
+def separate(folder: Path, events: str, work: str = "") -> str:
+    """The settings of processes that share one file and one event server."""
+    return (
+        f'[store]\nurl = "sqlite:///{folder}/shared.db"\n'
+        f'[events]\nurl = "{events}"\n'
+        f"[work]\n{work}\n"
+    )
+
+
 class Installation:
     """Starts, asks, hurts and stops one TaskHub; what it says is in `lines()`."""
 

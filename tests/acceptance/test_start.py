@@ -10,7 +10,7 @@ from contextlib import closing
 from pathlib import Path
 
 from tests.acceptance.command_line import Outcome, taskhub
-from tests.acceptance.installation import Installation
+from tests.acceptance.installation import Installation, separate
 from tests.valkey import ValkeyServer
 
 MEET = """
@@ -25,15 +25,6 @@ async def meet(folder: str) -> int:
         await asyncio.sleep(0.02)
     return os.getpid()
 """
-
-
-def separate(folder: Path, events: str, work: str = "") -> str:
-    """The settings of processes that share one file and one event server."""
-    return (
-        f'[store]\nurl = "sqlite:///{folder}/shared.db"\n'
-        f'[events]\nurl = "{events}"\n'
-        f"[work]\n{work}\n"
-    )
 
 
 async def run(hub: Installation, *words: str, **environ: str) -> Outcome:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import random
+import shutil
 import signal
 import sqlite3
 from collections import Counter
@@ -12,14 +13,26 @@ from contextlib import asynccontextmanager, closing
 from pathlib import Path
 from typing import Any
 
-from tests.acceptance.installation import PATIENCE, Installation
+import pytest
+
+from tests.acceptance.installation import PATIENCE, Installation, separate
 from tests.acceptance.processes import below, gone
+from tests.valkey import ValkeyServer
 from tests.waiting import until
 
 KILLS = 12
 BETWEEN = 60  # answers to get between two kills: so each is met by a system at work
 CLIENTS = 4
 VICTIMS = ("root", "tree/worker-1", "tree/api-1", "tree/events-server")
+
+DAMAGES = (
+    "DELETE FROM Tasks WHERE Title = 'client-0-1'",
+    "UPDATE Tasks SET Status = 'Failed' WHERE Title = 'client-0-1'",
+    "UPDATE Tasks SET Attempts = MaxAttempts + 1 WHERE Title = 'client-0-1'",
+    "UPDATE Tasks SET Result = '{}' WHERE Title = 'client-0-1'",
+    "INSERT INTO Events (At, Type, TaskId) SELECT 1, 'TaskDone', min(Id) FROM Tasks",
+)
+"""What the check of a database must not be blind to."""
 
 DEEDS = """
 import asyncio, os, random
@@ -102,6 +115,42 @@ async def test_a_storm_of_kills_loses_nothing_and_counts_everything_once(
     assert len(hub.lines()) == len(hub.output().splitlines()), "no raw text of a crash"
     assert clients.tries > len(clients.ids), "some answers were lost: it was a storm"
     _check(database, hub.folder / "starts", clients.ids)
+    for number, damage in enumerate(DAMAGES):
+        copy = hub.folder / f"damaged-{number}.db"
+        shutil.copy(database, copy)
+        with closing(sqlite3.connect(copy)) as connection:
+            assert connection.execute(damage).rowcount == 1
+            connection.commit()
+        with pytest.raises(AssertionError):
+            _check(copy, hub.folder / "starts", clients.ids)
+
+
+async def test_a_rolling_restart_of_every_service_costs_no_attempt(
+    hub: Installation, tmp_path: Path
+) -> None:
+    """The gentle storm: SIGTERM for one after the other under load, as an upgrade does it."""
+    async with ValkeyServer(tmp_path) as valkey:
+        hub.configure(separate(tmp_path, valkey.url, hub.handlers(DEEDS)))
+        services = [(hub, "api"), (hub.another(), "worker"), (hub.another(), "worker")]
+        await asyncio.gather(*(process.start(unit) for process, unit in services))
+        clients = Clients(hub)
+
+        async with clients.posting():
+            for process, unit in services:
+                await clients.more(BETWEEN)
+                assert await process.stop() == 0
+                await process.start(unit)
+            await clients.more(BETWEEN)
+        database = tmp_path / "shared.db"
+        await until(lambda: not _unended(database), PATIENCE, "some tasks have not ended")
+        await hub.close()
+
+    rows = _ask(database, "SELECT Id, Status, Attempts FROM Tasks")
+    assert {row[0] for row in rows} == set(clients.ids.values())
+    assert {row[1:] for row in rows} == {("Done", 1)}
+    for process, _ in services:
+        assert process.told("ActorUnstopped") == []
+        assert process.told("ActorRestarting") == []
 
 
 def _victims(chance: random.Random) -> Iterator[str]:
