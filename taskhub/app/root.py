@@ -133,3 +133,4 @@ def _greet(process: Process, loaded: Loaded) -> None:
         host, port, *_ = process.listener.getsockname()
         process.host.status = f"the API is at http://{host}:{port}"
         process.emit(Said(text=process.host.status))
+    process.host.announce = lambda: process.emit(Said(text="everything is ready"))

@@ -62,8 +62,9 @@ def _announce(found: Loaded) -> None:
         say.note(
             f"TaskHub starts at {url} with its data in ./data. Ctrl-C stops it.", colour="green"
         )
-    say.note("In another terminal (the token is good for a day; `taskhub token` makes others):")
+    taskhub = say.program()
+    say.note(f"In another terminal (the token is good for a day; `{taskhub} token` makes others):")
     say.note(f"  export TASKHUB_URL={url} TASKHUB_TOKEN={made}")
-    say.note("  taskhub create 'Resize images' --wait")
-    say.note("  taskhub list")
-    say.note("  taskhub status")
+    say.note(f"  {taskhub} create 'Resize images' --wait")
+    say.note(f"  {taskhub} list")
+    say.note(f"  {taskhub} status")

@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 import sys
 from collections.abc import Iterable, Sequence
+from pathlib import Path
 from typing import Any, TextIO
 
 import click
 
+NAME = "taskhub"
 GAP = "  "
 JOINERS = "\u200c\u200d"
 """They shape letters and emoji, and move nothing: Persian, Hindi and families need them."""
@@ -47,6 +50,14 @@ def columns(header: Sequence[str], rows: Iterable[Sequence[object]]) -> list[str
     texts = [list(header), *([printable(str(cell)) for cell in row] for row in rows)]
     widths = [max(map(len, column)) for column in zip(*texts, strict=True)]
     return [_line(row, widths) for row in texts]
+
+
+def program() -> str:
+    """How a person at this terminal calls us: by our path where the shell would not find us."""
+    called = Path(sys.argv[0])
+    if called.name != NAME:  # python -m
+        return f"{sys.executable} -m {NAME}"
+    return NAME if shutil.which(NAME) else str(called)
 
 
 def printable(text: str) -> str:

@@ -22,12 +22,12 @@ from taskhub.kernel.call import Unreachable
 
 LONGEST_PARENT = 50  # characters
 STEP_WITHIN = 30.0  # seconds; each step takes a few
-NEXT = """\
-Where to look next:
-  taskhub dev               run it in this folder, and keep what it does
-  taskhub create --help     make tasks of your own
-  taskhub status            the actors of every process
-  taskhub --help            everything else"""
+NEXT = {
+    "dev": "run it in this folder, and keep what it does",
+    "create --help": "make tasks of your own",
+    "status": "the actors of every process",
+    "--help": "everything else",
+}
 
 Tasks = list[dict[str, Any]]
 
@@ -115,7 +115,10 @@ def _report(tasks: Tasks, facts: list[str]) -> None:
     for fact in facts:
         say.data(f"- {fact}")
     say.data()
-    say.data(NEXT)
+    say.data("Where to look next:")
+    width = max(map(len, NEXT))
+    for words, what in NEXT.items():
+        say.data(f"  {say.program()} {words.ljust(width)}  {what}")
 
 
 @contextmanager

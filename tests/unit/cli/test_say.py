@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import sys
 
 import pytest
 from taskhub.cli import say
@@ -52,6 +53,19 @@ def test_a_family_and_a_persian_word_stay_whole() -> None:
     """Zero-width joiners are part of how they are written."""
     title = "\U0001f469\u200d\U0001f467 \u0645\u06cc\u200c\u062e\u0648\u0627\u0647\u0645"
     assert say.printable(title) == title
+
+
+def test_the_program_is_named_so_that_it_can_be_typed(monkeypatch: pytest.MonkeyPatch) -> None:
+    """After `make demo` it is in .venv/bin, where no shell looks."""
+    monkeypatch.setattr("sys.argv", [".venv/bin/taskhub", "demo"])
+    monkeypatch.setenv("PATH", "/nowhere")
+    assert say.program() == ".venv/bin/taskhub"
+
+    monkeypatch.setattr("shutil.which", lambda name: f"/usr/bin/{name}")
+    assert say.program() == "taskhub"
+
+    monkeypatch.setattr("sys.argv", ["/lib/taskhub/__main__.py", "demo"])
+    assert say.program() == f"{sys.executable} -m taskhub"
 
 
 def test_colours_are_for_terminals_that_want_them(monkeypatch: pytest.MonkeyPatch) -> None:
