@@ -16,6 +16,7 @@ from taskhub.actors.settling import Settler
 from taskhub.attempts import StopReason
 from taskhub.kernel.clock import boottime
 from taskhub.kernel.mailbox import MailboxClosed, MailboxFull
+from taskhub.kernel.supervisor import first_of
 from taskhub.messages import PASSING, Put, Stop, Wake
 from taskhub.ports import Claim, Claimed, Register
 
@@ -56,6 +57,9 @@ class PoolParts:
     retire: Callable[[], None]
     """Called when a handler will not stop and all else is settled: replace this process."""
     holdings: Holdings
+    opening: asyncio.Event
+    """Set when the whole process is ready: a handler that kills it sooner would look like a start
+    that fails."""
 
 
 class Pool:
@@ -107,6 +111,7 @@ class Pool:
             group.create_task(self._settler.run(), name="settler")
             listener = group.create_task(self._listen(), name="listener")
             watcher = group.create_task(self._renewal.watch(), name="watcher")
+            await first_of(ctx.stopping, self._parts.opening)
             await self._claim_until(ctx)
             await self._drain()
             self._settler.leave()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -17,7 +18,7 @@ from taskhub.app.reload import Follow
 from taskhub.config.snapshot import decode
 from taskhub.config.units import entries
 from taskhub.errors import ConfigError, TaskHubError
-from taskhub.kernel.lifeline import EXIT_ORPHANED, Orphaned, attach
+from taskhub.kernel.lifeline import EXIT_ORPHANED, Orphaned, attach, say_ready
 from taskhub.model import Owner
 from taskhub.obs.start import open_log
 from taskhub.obs.telemetry import ActorGaveUp
@@ -32,21 +33,22 @@ EXIT_REFUSED = 2
 
 def main() -> int:
     """Read the snapshot from the lifeline (its descriptor is the last argument), then live."""
+    lifeline = int(sys.argv[-1])
     try:
-        told = msgspec.msgpack.decode(attach(int(sys.argv[-1])), type=Snapshot)
+        told = msgspec.msgpack.decode(attach(lifeline), type=Snapshot)
     except Orphaned:  # nobody is left to be told
         return EXIT_ORPHANED
     config = decode(told.config)
     with open_log(config.logs, told.name) as log:
         try:
-            return run_loop(_main(told, Live(config), log), log)
+            return run_loop(_main(told, Live(config), log, lifeline), log)
         except TaskHubError as error:  # the root only sees that we have ended
             for problem in error.problems if isinstance(error, ConfigError) else [error]:
                 log.listener(ActorGaveUp(actor=told.name, error=problem.detail))
             return EXIT_REFUSED
 
 
-async def _main(told: Snapshot, configuration: Live, log: Log) -> int:
+async def _main(told: Snapshot, configuration: Live, log: Log, lifeline: int) -> int:
     place = (Path(told.runtime), Path(told.socket))
     process: Process
 
@@ -56,6 +58,7 @@ async def _main(told: Snapshot, configuration: Live, log: Log) -> int:
     process = assemble(
         told.name, configuration, log, place, on_hangup=ignore_hangup, on_usr1=lambda: dump(process)
     )
+    process.host.announce = partial(say_ready, lifeline)
     process.owner = Owner(told.owner)
     process.folder, process.parent = Path(told.folder), Path(told.parent)
     process.entries = entries(configuration.config.units, told.unit)

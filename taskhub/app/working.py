@@ -47,6 +47,7 @@ def pool_spec(process: Process) -> ChildSpec:
         emit=process.emit,
         retire=partial(process.host.drain, EXIT_REPLACE_ME),
         holdings=holdings,
+        opening=process.host.is_ready,
     )
     process.rings.append(ring(process.boxes.pool, "work"))
     return ChildSpec(

@@ -53,12 +53,19 @@ class Host:
         self.pulse, self.notifier = Pulse(), Notifier()
         self.status = ""
         """One line for `systemctl status`, told with every READY."""
+        self.announce: Callable[[], None] = lambda: None
+        """Called when the main actor is ready, before anybody who waits for `is_ready` goes on."""
         self._on_hangup, self._on_usr1 = on_hangup, on_usr1
         self._ctx = Context(name, emit, self._on_ready)
         self._code = EXIT_OK
         self._stops = 0
         self._main: asyncio.Task[None] | None = None
         self._hangups = asyncio.Event()
+
+    @property
+    def is_ready(self) -> asyncio.Event:
+        """Set when the main actor is ready."""
+        return self._ctx.is_ready
 
     def drain(self, code: int = EXIT_OK) -> None:
         """Ask the main actor to finish; the process then exits with `code`."""
@@ -121,6 +128,7 @@ class Host:
     def _on_ready(self) -> None:
         self.pulse.is_ready = True
         self.notifier.ready(self.status)
+        self.announce()
 
     def _install_signals(self, loop: asyncio.AbstractEventLoop) -> None:
         for number in (signal.SIGTERM, signal.SIGINT):

@@ -1,5 +1,7 @@
 """The child's tie to its parent: no child process outlives the process that started it.
 
+The child says on it once that it is ready: a death right after that must not look like one before.
+
 Two ropes, because each has a case that the other misses: the kernel's PR_SET_PDEATHSIG (also
 kills a stopped child) and a socketpair that ends with the parent (also seen when the parent
 died before the first was set). The parent sends the child's snapshot through the latter.
@@ -13,10 +15,12 @@ import signal
 import socket
 import struct
 import threading
+from contextlib import suppress
 
 PR_SET_PDEATHSIG = 1
 EXIT_ORPHANED = 76
 LENGTH = struct.Struct("!I")
+READY = b"R"
 PEER = struct.Struct("3i")  # struct ucred of unix(7): pid, uid, gid
 
 
@@ -46,6 +50,12 @@ def die_with(parent: int) -> None:
         raise OSError(ctypes.get_errno(), "prctl(PR_SET_PDEATHSIG)")
     if os.getppid() != parent:  # it died before the line above
         raise Orphaned(f"the parent {parent} has gone")
+
+
+def say_ready(fd: int) -> None:
+    """Tell the parent, after `attach`, that this process can serve; it is read even after death."""
+    with suppress(OSError):  # the parent has gone, and we go too
+        os.write(fd, READY)
 
 
 def frame(snapshot: bytes) -> bytes:

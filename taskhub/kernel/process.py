@@ -209,6 +209,9 @@ class ChildProcess:
         await child.exited
         status = child.reap()
         self.pid = None
+        if child.said_ready and not self._was_ready:  # it was quicker than our next look
+            self._was_ready = True
+            ctx.ready()
         code, number = (None, -status) if status < 0 else (status, None)
         ctx.emit(ChildExited(ctx.name, child.pid, code, number, self._was_ready))
         birth = child.birth

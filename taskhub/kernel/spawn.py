@@ -11,7 +11,7 @@ from contextlib import suppress
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from taskhub.kernel.lifeline import frame
+from taskhub.kernel.lifeline import READY, frame
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -37,6 +37,8 @@ class Spawned:
     def __init__(self, birth: Birth, popen: subprocess.Popen[bytes], line: socket.socket) -> None:
         """Watch a process that was just started, on the running loop."""
         self.birth, self.pid, self._popen, self._line = birth, popen.pid, popen, line
+        self.said_ready = False
+        """Whether it had said so, known once it is reaped."""
         line.setblocking(False)
         self._loop = asyncio.get_running_loop()
         self._pidfd = os.pidfd_open(popen.pid)
@@ -64,6 +66,8 @@ class Spawned:
         """Take its exit code, or minus the signal, once it has `exited`; let go of all of it."""
         self.kill()  # what it has started may not outlive it
         status = self._popen.wait()
+        with suppress(OSError):
+            self.said_ready = self._line.recv(len(READY)) == READY
         self._line.close()
         return status
 

@@ -51,7 +51,8 @@ class Pooling:
         self.ledger_path = shop.folder / "ledger"
         self.ledger = Ledger.create(self.ledger_path, 8)
         self.inbox: Mailbox[Wake | Stop] = Mailbox("pool", 64)
-        self.retired = asyncio.Event()
+        self.retired, self.opening = asyncio.Event(), asyncio.Event()
+        self.opening.set()
         self.pools = list[Pool]()
         self.main: Lane
         self.suspects: Lane
@@ -85,6 +86,7 @@ class Pooling:
             emit=self.emit,
             retire=self.retired.set,
             holdings=self.holdings,
+            opening=self.opening,
         )
 
         def build() -> Pool:

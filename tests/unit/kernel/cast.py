@@ -99,9 +99,7 @@ def raise_curtain(
     return stage
 
 
-def part(
-    name: str, play: Callable[[Context], Awaitable[object]] = serve, **spec: Any
-) -> ChildSpec:
+def part(name: str, play: Callable[[Context], Awaitable[object]] = serve, **spec: Any) -> ChildSpec:
     """A permanent child made of one function."""
     return ChildSpec(name, lambda: Plays(play), **spec)
 

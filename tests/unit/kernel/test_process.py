@@ -145,6 +145,21 @@ async def test_a_child_that_dies_after_it_was_ready_never_escalates(tmp_path: Pa
         assert not group.events(ActorGaveUp)
 
 
+async def test_a_child_that_dies_as_soon_as_it_is_ready_was_ready(tmp_path: Path) -> None:
+    """A queue full of tasks that kill their worker at once must not look like a start that fails:
+    it would end the API too.
+    """
+    limit = RestartLimit(1, base=0.01, cap=0.02)
+    async with troupe(process_spec(tmp_path, "flash"), limit) as group:
+        for number in range(1, 5):
+            await group.serving(f"incarnation-{number}")
+            await group.died.next()
+
+        assert {event.was_ready for event in group.events(ChildExited)} == {True}
+        assert {event.counted for event in group.events(ActorRestarting)} == {False}
+        assert not group.events(ActorGaveUp)
+
+
 async def test_a_child_may_ask_to_be_replaced(tmp_path: Path) -> None:
     """A worker whose thread will not stop drains, and a fresh one takes its place."""
     async with troupe(process_spec(tmp_path)) as group:

@@ -1,7 +1,8 @@
 """A child process that does what a test orders: `unit.py LIFELINE SOCKET ORDER...`.
 
 Orders: `dies` (before it is ready), `hangs` (never ready), `deaf` (ignores SIGTERM),
-`slow` (drains until it is killed). Its supervision socket obeys `exit`, `block`, `fork`.
+`slow` (drains until it is killed), `flash` (dies as soon as it is ready). Its supervision socket
+obeys `exit`, `block`, `fork`.
 """
 
 from __future__ import annotations
@@ -12,13 +13,14 @@ import signal
 import subprocess
 import sys
 import time
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 from taskhub.kernel.actor import Context
 from taskhub.kernel.host import Host, run_process
 from taskhub.kernel.keeper import Keeper
-from taskhub.kernel.lifeline import attach
+from taskhub.kernel.lifeline import attach, say_ready
 
 
 class Unit:
@@ -33,6 +35,8 @@ class Unit:
             signal.signal(signal.SIGTERM, signal.SIG_IGN)
         if "hangs" not in self.orders:
             ctx.ready()
+        if "flash" in self.orders:
+            os.kill(os.getpid(), signal.SIGKILL)
         await (asyncio.Event() if "slow" in self.orders else ctx.stopping).wait()
 
 
@@ -79,6 +83,7 @@ def main() -> int:
     if "dies" in orders:
         return 3
     host = Host("unit")
+    host.announce = partial(say_ready, int(lifeline))
     keeper = keeper_of(host, Path(path), snapshot)
     return asyncio.run(run_process(Unit(set(orders)), host, keeper))
 
