@@ -118,7 +118,22 @@ def test_a_wrong_configuration_is_not_tried_again_and_again(service: Path) -> No
     """Exit code 2 is a mistake to mend; every other failure is worth a few more tries."""
     assert settings(service, "Restart") == ["on-failure"]
     assert settings(service, "RestartPreventExitStatus") == ["2"]
-    assert int(settings(service, "StartLimitBurst")[0]) <= 5
+
+
+@each_service
+def test_systemd_gives_up_on_what_cannot_start_but_never_on_a_worker(service: Path) -> None:
+    """Handlers may kill a worker as often as they like; alone it has nobody else to restart it."""
+    if "worker" in service.name:
+        assert settings(service, "StartLimitIntervalSec") == ["0"]
+    else:
+        assert int(settings(service, "StartLimitBurst")[0]) <= 5
+
+
+@each_service
+def test_a_handler_that_eats_all_memory_does_not_end_the_service(service: Path) -> None:
+    """By default systemd stops the whole service when the kernel kills one of its processes."""
+    assert settings(service, "MemoryMax")
+    assert settings(service, "OOMPolicy") == ["continue"]
 
 
 @each_service
