@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from collections import deque
-from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, assert_never
+
+import msgspec
 
 from taskhub.attempts import Attempt, Lost, Released
 from taskhub.model import Status
@@ -21,8 +22,7 @@ WEIGHT = 0.05
 """Share of the newest attempt in the average duration."""
 
 
-@dataclass(slots=True)
-class Settled:
+class Settled(msgspec.Struct):
     """One attempt that has ended, and the write that says so (None: there is nothing to write)."""
 
     attempt: Attempt
@@ -36,11 +36,11 @@ class Settled:
         Then its lease ends, and the sweep decides.
         """
         if self.is_second_try or not isinstance(self.write, Finish):
-            return replace(self, write=None)
+            return msgspec.structs.replace(self, write=None)
         lease = self.attempt.lease
         error = f"the outcome could not be stored: {reason}"
         fail = Finish(id=lease.item.id, fence=lease.fence, status=Status.FAILED, error=error)
-        return replace(self, write=fail, is_second_try=True)
+        return msgspec.structs.replace(self, write=fail, is_second_try=True)
 
 
 class Holdings:
@@ -122,8 +122,9 @@ class Holdings:
     def end(self, attempt: Attempt, ended: Finish | Lost | Released) -> None:
         """An attempt gives its slot back; its outcome waits to be settled."""
         self._leave_slot(attempt)
-        self.average += WEIGHT * (attempt.seconds - self.average)
-        self.ended.append(Settled(attempt, _write_of(attempt, ended), attempt.seconds))
+        seconds = attempt.seconds
+        self.average += WEIGHT * (seconds - self.average)
+        self.ended.append(Settled(attempt, _write_of(attempt, ended), seconds))
 
     def leave_behind(self, attempt: Attempt) -> None:
         """Its handler does not end: its lease is kept until this process is gone."""

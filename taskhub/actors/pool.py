@@ -139,6 +139,8 @@ class Pool:
         if self._suspects_wait():
             self._hungry = True
             self._nudge.set()
+        if self._nudge.is_set():
+            return
         if self._held.left_behind or (self._hungry and self._held.room(self._running.size) > 0):
             self._nudge.set()
 
