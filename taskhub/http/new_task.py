@@ -41,7 +41,7 @@ Name = Annotated[
 ]
 Priority = Annotated[int, Meta(ge=-100, le=100, description="-100 to 100, the greater the sooner")]
 Moment = Annotated[
-    datetime, Meta(tz=True, description="a time with its offset, as RFC 3339 writes it")
+    datetime, Meta(tz=True, description="a time with its offset, such as 2030-01-31T08:00:00Z")
 ]
 Delay = Annotated[
     float, Meta(ge=0, le=10 * YEAR, description="seconds from now, at most ten years")
@@ -159,7 +159,7 @@ def item(draft: Draft, known: KnownType, birth: Birth) -> TaskItem:
 
 def unknown_type() -> Invalid:
     """What is said of a type that no worker has registered."""
-    return Invalid([FieldError("/type", "the name of a type that some worker has registered")])
+    return Invalid([FieldError("/type", "no worker has registered a type of this name")])
 
 
 def _given(value: T | UnsetType, default: T) -> T:

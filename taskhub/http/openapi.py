@@ -59,7 +59,7 @@ EXAMPLES: dict[Any, Any] = {
 }
 EXAMPLE_ERRORS: dict[type[TaskHubError], TaskHubError] = {
     Invalid: Invalid([FieldError("/title", "1 to 200 characters, not only spaces")]),
-    BadQuery: BadQuery([FieldError("/limit", "once: 1 to 200 tasks; 50 when absent")]),
+    BadQuery: BadQuery([FieldError("/limit", "expected once: 1 to 200 tasks; 50 when absent")]),
 }
 
 

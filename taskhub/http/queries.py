@@ -81,7 +81,7 @@ def _matched(pattern: re.Pattern[str], text: str) -> str:
 
 
 _TIME = {"type": "string", "format": "date-time"}
-_RFC = "a time with its offset, as RFC 3339 writes it"
+_RFC = "a time with its offset, such as 2030-01-31T08:00:00Z"
 
 LIST = (
     Parameter(
@@ -97,8 +97,8 @@ LIST = (
     Parameter(
         "queue", "queue", "the name of a queue", _name, {"type": "string", "pattern": NAME_PATTERN}
     ),
-    Parameter("createdFrom", "created_from", f"{_RFC}; from it on", _moment, _TIME),
-    Parameter("createdTo", "created_to", f"{_RFC}; before it", _moment, _TIME),
+    Parameter("createdFrom", "created_from", f"{_RFC}; tasks from then on", _moment, _TIME),
+    Parameter("createdTo", "created_to", f"{_RFC}; tasks before then", _moment, _TIME),
     Parameter("cursor", "cursor", "the `next` of the page before", _id, {"type": "string"}),
     Parameter(
         "limit",
@@ -132,7 +132,7 @@ def values(query: MultiMapping[str], known: Sequence[Parameter]) -> dict[str, An
         except KeyError:
             errors.append(FieldError("", _unknown(table)))
         except (ValueError, OverflowError):
-            errors.append(FieldError(f"/{name}", f"once: {table[name].rule}"))
+            errors.append(FieldError(f"/{name}", f"expected once: {table[name].rule}"))
     if errors:
         raise BadQuery(errors)
     return found
