@@ -132,11 +132,11 @@ def _tidy(folder: Path) -> None:
     before = time.time() - _STALE
     for path in folder.iterdir():
         with suppress(OSError):
-            if standing_of(path.with_suffix(".lock")) is Standing.HELD:
-                continue
             found = path.stat()
+            if found.st_mtime > before or standing_of(path.with_suffix(".lock")) is Standing.HELD:
+                continue
             if path.suffix != ".new" and found.st_mode & stat.S_IWUSR:
                 path.chmod(stat.S_IRUSR)
                 os.utime(path)
-            elif found.st_mtime < before:
+            else:
                 path.unlink()

@@ -217,6 +217,7 @@ def test_a_new_life_takes_away_what_was_found_dead_a_day_ago(tmp_path: Path) -> 
         process.wait()
         (tmp_path / LOCKS / "dead.ledger").touch()
         (tmp_path / LOCKS / "torn.new").touch()
+        _age(tmp_path, "live.lock", "dead.lock", "dead.ledger")
         with IncarnationLock(tmp_path, _owner("finder")):
             pass
         (tmp_path / LOCKS / "fresh.lock").touch()
