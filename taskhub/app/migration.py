@@ -12,10 +12,17 @@ import msgspec
 
 from taskhub.app.backends import make_store
 from taskhub.config.snapshot import decode, encode
-from taskhub.errors import StoreDown, TaskHubError
+from taskhub.errors import StoreDown, StoreFull, StoreLocked, TaskHubError
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from taskhub.config.sections import Config
+
+PASSES = {kind.code: kind for kind in (StoreLocked, StoreFull)}
+"""Trouble that is waited for, by its code: all else that can be wrong there, a person mends."""
+PAUSE_FIRST, PAUSE_LAST = 0.1, 2.0
+"""Seconds between two tries."""
 
 
 class Moved(msgspec.Struct, frozen=True):
@@ -23,10 +30,28 @@ class Moved(msgspec.Struct, frozen=True):
 
     steps: list[str] = []
     error: str = ""
+    code: str = ""
 
 
-async def migrate(config: Config) -> list[str]:
-    """Bring the schema up; the steps taken. Raises SchemaNewer in one line, StoreDown."""
+async def migrate(config: Config, tell: Callable[[str], None]) -> list[str]:
+    """Bring the schema up; the steps taken. Raises SchemaNewer in one line, StoreDown.
+
+    A database that somebody holds, or a full disk, is waited for and told once: a start that failed
+    for it would use up the tries that systemd allows.
+    """
+    pause, told = PAUSE_FIRST, ""
+    while True:
+        try:
+            return await _migrate(config)
+        except (StoreLocked, StoreFull) as error:
+            if error.detail != told:
+                told = error.detail
+                tell(f"waiting for the database: {told}")
+        await asyncio.sleep(pause)
+        pause = min(PAUSE_LAST, 2 * pause)
+
+
+async def _migrate(config: Config) -> list[str]:
     state = await make_store(config).schema()
     if state.found == state.newest:
         return []
@@ -43,7 +68,7 @@ async def _in_a_process(config: Config) -> list[str]:
     except msgspec.DecodeError:
         raise StoreDown(f"the migration ended with {process.returncode}") from None
     if moved.error:
-        raise StoreDown(moved.error)
+        raise PASSES.get(moved.code, StoreDown)(moved.error)
     return moved.steps
 
 
@@ -54,7 +79,7 @@ def main() -> None:
     try:
         moved = Moved(steps=asyncio.run(make_store(config).migrate()))
     except TaskHubError as error:
-        moved = Moved(error=error.reason)
+        moved = Moved(error=error.reason, code=error.code)
     sys.stdout.buffer.write(msgspec.json.encode(moved))
 
 

@@ -122,7 +122,11 @@ async def _migrate(process: Process) -> None:
     """Bring the schema up before anything else starts; raises SchemaNewer in one line."""
     if "store" not in process.entries:
         return
-    for step in await migrate(process.live.config):
+
+    def tell(text: str) -> None:
+        process.emit(Complained(text=text))
+
+    for step in await migrate(process.live.config, tell):
         process.emit(Said(text=f"database: {step}"))
 
 
