@@ -206,10 +206,9 @@ async def test_more_than_can_wait_is_a_503_at_once(hub: Installation) -> None:
         waiting = asked
         while len(waiting) > 8:  # at most 4 are in the store's hands, and 4 wait for it
             _, waiting = await asyncio.wait(waiting, return_when=asyncio.FIRST_COMPLETED)
-        refused = [task.result() for task in asked - waiting]
-    accepted = await asyncio.gather(*waiting)
+    answers = await asyncio.gather(*asked)
 
-    assert [is_problem(answer, 503, "busy") for answer in refused] == [True] * len(refused)
-    assert [answer.status for answer in accepted] == [201] * len(waiting)
-    assert accepted
+    accepted = [answer for answer in answers if answer.status == 201]
+    assert 1 <= len(accepted) <= 8
+    assert all(is_problem(answer, 503, "busy") for answer in answers if answer not in accepted)
     await hub.all_ended(answer.body["id"] for answer in accepted)
