@@ -78,8 +78,9 @@ class ProcessSpec:
     """How to make and judge one child process; times in seconds.
 
     The child gets `env` and nothing else, /dev/null as its stdin, `pass_fds` under their own
-    numbers, and a session of its own. `socket` is its supervision socket, which is pinged each
-    `ping_every`; `probe` replaces that ping for programs that are not ours. `snapshot` gives
+    numbers, and a session of its own; without `own_session` it has a group in ours, so that it and
+    what it has started end when we are reaped. `socket` is its supervision socket, which is pinged
+    each `ping_every`; `probe` replaces that ping for programs that are not ours. `snapshot` gives
     what the child reads from its lifeline (None: no lifeline, for foreign programs).
     `lease` and `grace` are asked each time, so that a reload changes them in place; a stop may
     take `stop_timeout` and `grace`.
@@ -93,6 +94,7 @@ class ProcessSpec:
     snapshot: Callable[[Birth], bytes] | None = None
     probe: Probe | None = None
     pass_fds: Sequence[int] = ()
+    own_session: bool = True
     output: int | None = None
     cwd: Path | None = None
     ready_timeout: float = 30.0

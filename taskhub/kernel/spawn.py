@@ -9,13 +9,12 @@ import socket
 import subprocess
 from contextlib import suppress
 from dataclasses import dataclass
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from taskhub.kernel.lifeline import READY, frame
 
 if TYPE_CHECKING:
-    from pathlib import Path
-
     from taskhub.kernel.process import ProcessSpec
 
 
@@ -65,6 +64,7 @@ class Spawned:
     def reap(self) -> int:
         """Take its exit code, or minus the signal, once it has `exited`; let go of all of it."""
         self.kill()  # what it has started may not outlive it
+        kill_session(self.pid)
         status = self._popen.wait()
         with suppress(OSError):
             self.said_ready = self._line.recv(len(READY)) == READY
@@ -76,6 +76,17 @@ class Spawned:
         os.close(self._pidfd)
         if not self.exited.done():
             self.exited.set_result(None)
+
+
+def kill_session(leader: int) -> None:
+    """Kill what is left in the session of a process that is dead and not reaped: its number is
+    still its own. There may be groups in it, of children that were killed before they could do so.
+    """
+    for entry in Path("/proc").iterdir():
+        with suppress(ValueError, ProcessLookupError, PermissionError):
+            pid = int(entry.name)
+            if pid != leader and os.getsid(pid) == leader:
+                os.kill(pid, signal.SIGKILL)
 
 
 def spawn(spec: ProcessSpec) -> Spawned:
@@ -95,7 +106,8 @@ def spawn(spec: ProcessSpec) -> Spawned:
             stdout=spec.output,
             stderr=spec.output,
             pass_fds=(*spec.pass_fds, theirs.fileno()) if with_line else tuple(spec.pass_fds),
-            start_new_session=True,
+            start_new_session=spec.own_session,
+            process_group=None if spec.own_session else 0,
         )
     except BaseException:
         ours.close()

@@ -172,4 +172,5 @@ def _process_spec(spec: ProcessorSpec, setup: bytes, work: int) -> ProcessSpec:
         mint=lambda: NAME,
         snapshot=lambda _: setup,
         pass_fds=(work,),
+        own_session=False,
     )

@@ -209,11 +209,14 @@ async def test_a_supervisor_that_must_stop_now_kills_and_buries_its_child(tmp_pa
         assert group.told[-1] == "death incarnation-1"
 
 
-async def test_what_a_child_has_started_dies_with_it(tmp_path: Path) -> None:
-    """A handler's own subprocess must not go on while the task runs again elsewhere."""
+@pytest.mark.parametrize("apart", [False, True])
+async def test_what_a_child_has_started_dies_with_it(tmp_path: Path, apart: bool) -> None:
+    """A handler's own subprocess must not go on while the task runs again elsewhere, nor may that
+    of a processor, which has a group of its own.
+    """
     async with troupe(process_spec(tmp_path)) as group:
         await group.serving("incarnation-1")
-        grandchild = (await group.say("fork"))["pid"]
+        grandchild = (await group.say("fork", apart=apart))["pid"]
 
         await group.order("exit", code=1)
         await group.serving("incarnation-2")

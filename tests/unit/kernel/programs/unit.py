@@ -60,7 +60,9 @@ def keeper_of(host: Host, path: Path, snapshot: bytes) -> Keeper:
         return {}
 
     async def fork(args: dict[str, Any]) -> dict[str, Any]:
-        return {"pid": subprocess.Popen(["sleep", "1000"]).pid}  # noqa: ASYNC220 - on purpose
+        group = 0 if args.get("apart") else None
+        child = subprocess.Popen(["sleep", "1000"], process_group=group)  # noqa: ASYNC220 - on purpose
+        return {"pid": child.pid}
 
     async def replace(args: dict[str, Any]) -> dict[str, Any]:
         host.drain(code=75)
