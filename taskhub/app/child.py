@@ -19,16 +19,13 @@ from taskhub.config.snapshot import decode
 from taskhub.config.units import entries
 from taskhub.errors import ConfigError, TaskHubError
 from taskhub.kernel.lifeline import EXIT_ORPHANED, Orphaned, attach, say_ready
+from taskhub.kernel.process import EXIT_REFUSED
 from taskhub.model import Owner
 from taskhub.obs.start import open_log
 from taskhub.obs.telemetry import ActorGaveUp
 
 if TYPE_CHECKING:
     from taskhub.obs.start import Log
-
-
-EXIT_REFUSED = 2
-"""What is wrong is for the operator to mend: it is in the log, in one line each."""
 
 
 def main() -> int:

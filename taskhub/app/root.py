@@ -99,7 +99,7 @@ def _entries(config: Config, unit: str) -> list[UnitEntry | str]:
 
 
 def _prepare(process: Process, loaded: Loaded, unit: str) -> Kin:
-    config, folder = process.live.config, loaded.path.parent if loaded.path else Path.cwd()
+    config, folder = process.live.config, loaded.folder
     process.folder = folder
     if "api" in actors(config.units, unit):
         process.listener = listening_socket(config.http, os.environ)

@@ -23,9 +23,18 @@ from taskhub.config.settings import shown
 def check(path: Path | None, overrides: tuple[str, ...], unit: str) -> None:
     """Find every mistake in the configuration; `ok` when there is none."""
     found = options.loaded(path, overrides, unit)
+    _import_handlers(found)
     for warning in stop_time_warnings(found.config.supervisor.grace):
         say.note(f"taskhub: warning: {warning}", colour="yellow")
     say.data("ok", colour="green")
+
+
+def _import_handlers(found: Loaded) -> None:
+    """As a worker will; raises ConfigError with every module that cannot be used."""
+    if found.config.work.handlers:
+        from taskhub.work.registry import discover
+
+        discover(found.config.work.handlers, folder=found.folder)
 
 
 @click.command("config")

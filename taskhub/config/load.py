@@ -39,6 +39,11 @@ class Loaded(msgspec.Struct, frozen=True):
     """The file that was read; None: there was none."""
     overrides: Mapping[str, str] = msgspec.field(default_factory=dict)
 
+    @property
+    def folder(self) -> Path:
+        """Where the user's own modules are looked for: beside the file, or here."""
+        return self.path.parent if self.path else Path.cwd()
+
     def again(self, environ: Mapping[str, str]) -> Loaded:
         """The same places read anew, for a reload; raises ConfigError."""
         return load(self.path, environ, self.overrides)

@@ -24,6 +24,16 @@ class ExpectedExit(Exception):
     """
 
 
+class Hopeless(Exception):
+    """An actor cannot run until somebody mends something: trying again would only say it again.
+
+    While its supervisor starts, that gives up at once, and the process exits with `code`. Later
+    the actor is one that fails: what worked once may work again.
+    """
+
+    code = 2
+
+
 class Context:
     """What an actor is given: its full name (`worker-1/pool`), its stop flag, `ready()`."""
 

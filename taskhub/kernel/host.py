@@ -7,7 +7,7 @@ import os
 import signal
 from typing import TYPE_CHECKING, Any
 
-from taskhub.kernel.actor import Context
+from taskhub.kernel.actor import Context, Hopeless
 from taskhub.kernel.events import (
     ActorGaveUp,
     Emit,
@@ -123,7 +123,7 @@ class Host:
             return self._code
         if not isinstance(error, RestartLimitExceeded):  # else the supervisor has told
             self.emit(ActorGaveUp(self.name, error))
-        return EXIT_GAVE_UP
+        return error.__cause__.code if isinstance(error.__cause__, Hopeless) else EXIT_GAVE_UP
 
     def _on_ready(self) -> None:
         self.pulse.is_ready = True

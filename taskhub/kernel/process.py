@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from taskhub.kernel.actor import ChildSpec, Context, ExpectedExit, Restart
+from taskhub.kernel.actor import ChildSpec, Context, ExpectedExit, Hopeless, Restart
 from taskhub.kernel.call import Refused, Unreachable, call
 from taskhub.kernel.events import ChildExited, ChildKilled, ChildSpawned, HookFailed
 from taskhub.kernel.spawn import Birth, Spawned, spawn
@@ -34,6 +34,8 @@ __all__ = [
     "child_process",
 ]
 
+EXIT_REFUSED = Hopeless.code
+"""The exit code of a child that cannot start until an operator mends something."""
 EXIT_REPLACE_ME = 75
 """The exit code of a child that wants to be replaced by a fresh one: no strike."""
 
@@ -46,6 +48,10 @@ OVERDUE_PINGS = 2  # one may be bad luck: the whole machine stood still
 
 class ChildDied(Exception):
     """A child process ended before it was ready: that is a bug, and it counts."""
+
+
+class ChildRefused(Hopeless, ChildDied):
+    """A child process said that it cannot start as things are; why is in its log."""
 
 
 class ChildLost(ExpectedExit):
@@ -231,7 +237,8 @@ class ChildProcess:
     def _verdict(self, status: int) -> Exception:
         how = f"exited with {status}" if status >= 0 else f"was killed by signal {-status}"
         if not self._was_ready:
-            return ChildDied(f"{self.spec.name} {how} before it was ready")
+            kind = ChildRefused if status == EXIT_REFUSED else ChildDied
+            return kind(f"{self.spec.name} {how} before it was ready")
         if status == EXIT_REPLACE_ME:
             return ReplaceMe(f"{self.spec.name} asked to be replaced")
         return ChildLost(f"{self.spec.name} {how}")

@@ -7,7 +7,7 @@ import random
 from collections import deque
 from typing import TYPE_CHECKING
 
-from taskhub.kernel.actor import ExpectedExit, RestartLimit
+from taskhub.kernel.actor import ExpectedExit, Hopeless, RestartLimit
 from taskhub.kernel.child import ActorState, Child, Run, State, outcome
 from taskhub.kernel.events import (
     ActorGaveUp,
@@ -57,6 +57,7 @@ class Supervisor:
         self._children = [Child(spec) for spec in children]
         self._strikes: deque[float] = deque()
         self._gave_up = asyncio.Event()
+        self._has_started = False
         self._culprit: tuple[str, BaseException | None] = ("", None)
 
     async def run(self, ctx: Context) -> None:
@@ -130,6 +131,7 @@ class Supervisor:
             await first_of(child.settled, self._gave_up, ctx.stopping)
             if self._gave_up.is_set() or ctx.stopping.is_set():
                 return
+        self._has_started = True
         ctx.ready()
 
     def _begin(self, child: Child) -> None:
@@ -163,12 +165,15 @@ class Supervisor:
             return True
         if not child.spec.restart.wants(failed=child.error is not None):
             return False
-        pause = self._judge(child)
+        pause = None if self._is_hopeless(child) else self._judge(child)
         if pause is None:
             self._give_up(child, child.error)
             return False
         await child.rest(pause)
         return not child.leaving
+
+    def _is_hopeless(self, child: Child) -> bool:
+        return isinstance(child.error, Hopeless) and not self._has_started
 
     def _judge(self, child: Child) -> float | None:
         """The pause before the next start, or None when the limit is exceeded."""

@@ -152,17 +152,15 @@ async def test_a_log_folder_that_cannot_be_written_is_named_in_one_line(hub: Ins
     assert len(ended.err.splitlines()) == 2, "how many mistakes, and this one"
 
 
-async def test_a_handler_module_that_fails_is_one_line_and_a_bounded_number_of_starts(
-    hub: Installation,
-) -> None:
-    """The worker says what is wrong each time; the tree gives up, for systemd to go on."""
+async def test_a_handler_module_that_fails_ends_the_start_at_once(hub: Installation) -> None:
+    """The worker says what is wrong, once; nothing but an operator can mend it: exit code 2."""
     hub.configure(f"[work]\n{hub.handlers('import nosuch')}\n")
 
-    ended = await run(hub, Supervisor__Intensity="2", Supervisor__Period="600")
+    ended = await run(hub)
 
     lines = [json.loads(line) for line in ended.err.splitlines()]
     said = [line for line in lines if "work.handlers (deeds)" in line["@m"]]
-    assert ended.code == 70
-    assert [(line["unit"], line["@l"]) for line in said] == [("worker-1", "Error")] * 3
+    assert ended.code == 2
+    assert [(line["unit"], line["@l"]) for line in said] == [("worker-1", "Error")]
     assert "No module named 'nosuch'" in said[0]["@m"]
     assert [line["ActorId"] for line in lines if line["@i"] == "ActorGaveUp"][-1] == "tree/worker-1"

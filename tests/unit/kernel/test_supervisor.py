@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 
 import pytest
-from taskhub.kernel.actor import ChildSpec, Context, Restart, RestartLimit
+from taskhub.kernel.actor import ChildSpec, Context, Hopeless, Restart, RestartLimit
 from taskhub.kernel.child import ActorState, State
 from taskhub.kernel.events import ActorRestarting, ActorStarted, ActorStopped
 from taskhub.kernel.mailbox import ActorFailed
@@ -413,3 +413,40 @@ async def test_a_pause_of_an_actor_ends_at_a_stop() -> None:
 
     assert await pause
     assert now() == 10
+
+
+@pytest.mark.virtual_clock
+async def test_a_hopeless_actor_ends_the_start_of_its_supervisor_at_once() -> None:
+    """Trying again would only say again what an operator must mend."""
+    starts = 0
+
+    class NeedsMending:
+        async def run(self, ctx: Context) -> None:
+            nonlocal starts
+            starts += 1
+            raise Hopeless("no such module")
+
+    with pytest.raises(RestartLimitExceeded) as caught:
+        await Supervisor([ChildSpec("worker", NeedsMending)]).run(Context("root"))
+
+    assert starts == 1
+    assert isinstance(caught.value.__cause__, Hopeless)
+
+
+@pytest.mark.virtual_clock
+async def test_an_actor_that_becomes_hopeless_later_is_one_that_fails() -> None:
+    """The others go on meanwhile: what worked once may work again."""
+    starts = 0
+
+    class Spoilt:
+        async def run(self, ctx: Context) -> None:
+            nonlocal starts
+            starts += 1
+            ctx.ready()
+            await ctx.pause(1.0)
+            raise Hopeless("no such module any more")
+
+    with pytest.raises(RestartLimitExceeded):
+        await Supervisor([ChildSpec("worker", Spoilt)], RestartLimit(intensity=2)).run(Context("r"))
+
+    assert starts == 3
