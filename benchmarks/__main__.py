@@ -16,6 +16,7 @@ import msgspec
 
 from benchmarks import machine, ours, report, theirs
 from benchmarks.event_server import EventServer, event_server
+from benchmarks.peers import LOG
 from benchmarks.plan import QUICK, WHOLE, Plan
 from benchmarks.prepare import prepare
 from benchmarks.results import Report
@@ -63,6 +64,7 @@ def main() -> None:
     asked = _arguments()
     prepare()
     RESULTS.mkdir(exist_ok=True)
+    LOG.write_bytes(b"")
     # Beside the checkout, not in /tmp: a disk in memory would make every commit look cheap.
     folder = Path(tempfile.mkdtemp(prefix="run-", dir=RESULTS))
     try:

@@ -20,6 +20,7 @@ from benchmarks.load import Target
 from benchmarks.prepare import PYTHON, ROOT
 
 PATIENCE = 30.0
+LOG = ROOT / "benchmarks" / "results" / "peers.log"
 BODY = '{"title":"Resize images","type":"noop"}'
 
 
@@ -60,13 +61,8 @@ class Stack:
 
 @contextmanager
 def arq_worker(settings: str, environ: dict[str, str]) -> Iterator[int]:
-    """The worker of arq on uvloop; its log is off, TaskHub's is on."""
-    module, _, name = settings.rpartition(".")
-    start = (
-        f"import uvloop; uvloop.install(); from arq.worker import run_worker; "
-        f"from {module} import {name}; run_worker({name})"
-    )
-    command = [str(PYTHON), "-W", "ignore", "-c", start]
+    """The worker as arq's own command line runs it, two log lines a job included."""
+    command = [str(PYTHON), "-W", "ignore", "-m", "arq", settings]
     with _running(command, environ, end=signal.SIGKILL) as pid:  # it may be in the middle of jobs
         yield pid
 
@@ -97,15 +93,17 @@ def _running(
     pass_fds: Sequence[int] = (),
     end: signal.Signals = signal.SIGTERM,
 ) -> Iterator[int]:
-    """A process that is gone afterwards."""
-    process = subprocess.Popen(
-        command,
-        cwd=ROOT,
-        env={**os.environ, **environ},
-        pass_fds=pass_fds,
-        stdin=subprocess.DEVNULL,
-        stdout=subprocess.DEVNULL,  # what goes wrong is on stderr
-    )
+    """A process that is gone afterwards; what it said is in results/peers.log."""
+    with LOG.open("ab") as log:
+        process = subprocess.Popen(
+            command,
+            cwd=ROOT,
+            env={**os.environ, **environ},
+            pass_fds=pass_fds,
+            stdin=subprocess.DEVNULL,
+            stdout=log,
+            stderr=log,
+        )
     try:
         yield process.pid
     finally:
