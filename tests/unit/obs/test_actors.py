@@ -120,15 +120,10 @@ async def test_a_port_that_is_taken_is_tried_again() -> None:
         await pass_time(PAUSE)
         second = await said.next()
 
-    assert first == t.Complained(text=f"metrics: port {port}: {taken(port)}")
+    assert isinstance(first, t.Complained)
+    assert first.text.startswith(f"metrics: port {port}: ")
+    assert "address already in use" in first.text  # the rest is asyncio's, and differs by version
     assert second == t.Said(text=f"metrics on http://127.0.0.1:{port}/metrics")
-
-
-def taken(port: int) -> str:
-    """What asyncio says of a port that is in use."""
-    return (
-        f"error while attempting to bind on address ('127.0.0.1', {port}): address already in use"
-    )
 
 
 def test_a_worker_that_counts_does_not_load_an_http_server() -> None:
