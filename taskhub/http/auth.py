@@ -8,12 +8,12 @@ from collections.abc import Callable, Iterable
 from hashlib import blake2b
 from typing import Any
 
-import jwt
 import msgspec
 
 from taskhub.config.sections import JwtSection
-from taskhub.http.keys import SigningKey
+from taskhub.http.keys import HMAC, SigningKey
 from taskhub.http.problems import BadToken
+from taskhub.http.pyjwt import pyjwt
 
 TOKEN_LIMIT = 8_192
 CACHE_LIMIT = 4_096
@@ -25,8 +25,8 @@ TYPES = frozenset({"jwt", "at+jwt", "application/at+jwt"})
 TOKEN = re.compile(r"[A-Za-z0-9_-]+\.[A-Za-z0-9_-]+\.[A-Za-z0-9_-]+", re.ASCII)
 PLAIN = re.compile(r"[^\x00-\x1f\x7f-\x9f\ud800-\udfff]{1,255}")
 
-REFUSALS = (jwt.PyJWTError, ValueError, TypeError, OverflowError, RecursionError)
-"""What PyJWT raises at tokens made to hurt: all of it means no."""
+REFUSALS = (ValueError, TypeError, OverflowError, RecursionError)
+"""What PyJWT raises at tokens made to hurt, beside its own errors: all of it means no."""
 
 
 class Principal(msgspec.Struct, frozen=True, gc=False):
@@ -55,7 +55,9 @@ class Verifier:
         self._issuer, self._audience = section.authority, section.audience
         self._leeway = section.leeway
         self._clock = clock
-        self._jwt = jwt.PyJWT({"enforce_minimum_key_length": True})
+        library = pyjwt(for_public_keys=self._key.algorithms != HMAC)
+        self._jwt = library.PyJWT({"enforce_minimum_key_length": True})
+        self._refusals = (library.PyJWTError, *REFUSALS)
         self._good: dict[str, Principal] = {}
 
     def principal(self, header: str) -> Principal:
@@ -85,7 +87,7 @@ class Verifier:
                 options={"require": ["exp", "iss", "aud"]},
             )
             return self._principal(whole["header"], whole["payload"], token)
-        except REFUSALS:
+        except self._refusals:
             raise BadToken from None
 
     def _principal(self, header: dict[str, Any], claims: dict[str, Any], token: str) -> Principal:
