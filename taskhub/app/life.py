@@ -6,6 +6,7 @@ import asyncio
 import gc
 import importlib.util
 import os
+import sys
 from typing import TYPE_CHECKING, Any
 
 from taskhub.app.reload import restart_limit
@@ -24,10 +25,12 @@ YOUNG = 20_000
 """New containers between two looks for garbage cycles: requests and tasks make none, so 700 (the
 default) would look in vain some hundred times a second.
 """
+TURN = 0.0001
+"""Seconds that a busy event loop may keep Python's lock while the writer thread wants it: a commit
+takes it a dozen times, so with 5 ms (the default) it would wait until the loop has nothing to do.
+"""
 SAMPLE = 1.0
 """Seconds between two looks at what a scrape shows of the actors."""
-
-
 LAST_WORDS = 1.0
 """Seconds that user code may still take when everything of ours has ended."""
 
@@ -81,6 +84,8 @@ async def live(process: Process, specs: Sequence[ChildSpec], *, is_root: bool) -
     sampler = _Sampler(process.metrics.sample)
     gc.freeze()  # what was imported stays: no look need pass over it again
     gc.set_threshold(YOUNG)
+    if "pool" not in process.entries:  # handlers that compute in threads would pay for each turn
+        sys.setswitchinterval(TURN)
     await process.bus.open()
     sampler.start()
     try:
