@@ -10,7 +10,7 @@ if TYPE_CHECKING:
     import asyncio
     from collections.abc import Callable
 
-EVERY = 0.25  # seconds between two beats
+EVERY = 0.5  # seconds between two beats
 BLOCKED = 1.0  # a loop that has not turned for so long is blocked
 
 
