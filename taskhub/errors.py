@@ -62,12 +62,6 @@ class StoreFull(Trouble):
     retry_after = 10.0
 
 
-class StoreRefused(TaskHubError):
-    """The database refused this one write."""
-
-    code = "store-refused"
-
-
 class SchemaNewer(TaskHubError):
     """The database was made by a newer TaskHub. Install that version, or restore a backup."""
 

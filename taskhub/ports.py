@@ -351,6 +351,10 @@ class Store(Protocol):
         """Bring the schema to the newest revision, one migrator at a time; the steps taken."""
 
 
+KINDS = frozenset({"work", "ended", "cancel"})
+"""Every kind of bell: what one that cannot be read, or may have been missed, stands for."""
+
+
 class BellKind(msgspec.Struct, frozen=True):
     """What rang: any of `work` (something may be claimed), `ended` (a task ended), `cancel`."""
 

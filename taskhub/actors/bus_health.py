@@ -16,9 +16,6 @@ STEADY = 10.0
 
 _PAUSES = Backoff(base=0.1, factor=2.0, cap=2.0, jitter=0.5)
 
-KINDS = frozenset({"work", "ended", "cancel"})
-"""Every kind of bell: what must be assumed when some may have been missed."""
-
 SAY_AGAIN = 60.0  # seconds between two complaints about one mistake that nobody mends
 
 

@@ -6,9 +6,10 @@ import asyncio
 import math
 from typing import TYPE_CHECKING
 
-from taskhub.actors.bus_health import KINDS, STEADY, BusHealth, reconnect_pause
+from taskhub.actors.bus_health import STEADY, BusHealth, reconnect_pause
 from taskhub.errors import BusAway, BusRefused
 from taskhub.obs.telemetry import Emit, EventsDropped, EventsPublished
+from taskhub.ports import KINDS
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

@@ -11,9 +11,11 @@ from taskhub.messages import PASSING, Publish, Wake
 from taskhub.obs.telemetry import Depths, Emit
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from taskhub.kernel.actor import Context
     from taskhub.kernel.mailbox import Mailbox
-    from taskhub.ports import Store
+    from taskhub.ports import QueueCount, Store
 
 LOOK = 0.25
 """Least seconds between two looks: bells ring all the time under load, and then nobody waits."""
@@ -83,7 +85,10 @@ class Scheduler:
         """Tell the depths; the seconds until the next count: of a large table more of them."""
         began = self._now()
         with suppress(*PASSING):
-            counts = await self._store.counts()
-            rows = tuple((c.queue, c.status.value, c.count, c.oldest) for c in counts)
-            self._emit(Depths(queues=rows))
+            self._emit(depths(await self._store.counts()))
         return max(DEPTHS, 20 * (self._now() - began))
+
+
+def depths(counts: Sequence[QueueCount]) -> Depths:
+    """What the store has counted, as it is told."""
+    return Depths(queues=tuple((c.queue, c.status.value, c.count, c.oldest) for c in counts))

@@ -6,10 +6,10 @@ import asyncio
 from contextlib import aclosing
 from typing import TYPE_CHECKING, assert_never
 
-from taskhub.actors.bus_health import KINDS, STEADY, BusHealth, reconnect_pause
+from taskhub.actors.bus_health import STEADY, BusHealth, reconnect_pause
 from taskhub.errors import BusAway, BusRefused
 from taskhub.obs.telemetry import Emit
-from taskhub.ports import BellKind, Signal, Subscribed
+from taskhub.ports import KINDS, BellKind, Signal, Subscribed
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import sys
-from importlib import import_module
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
@@ -26,19 +24,12 @@ def run(loaded: Loaded, unit: str, *, hangup_stops: bool = False) -> int:
 
 def child_main() -> int:
     """Be a child process: everything it needs to know comes from its parent."""
-    _import_without("rich", "structlog")
+    from taskhub.kernel.imports import import_without
+
+    import_without("rich", "structlog")  # 6 MB for colours that a child never draws
     from taskhub.app.child import main
 
     return main()
-
-
-def _import_without(hidden: str, module: str) -> None:
-    """Import a module that would take `hidden` with it if it could: here 6 MB for colours."""
-    sys.modules[hidden] = None  # type: ignore[assignment]  # as the import system documents it
-    try:
-        import_module(module)
-    finally:
-        del sys.modules[hidden]  # a handler may still want it
 
 
 def open_store(config: Config) -> Store:

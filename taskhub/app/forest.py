@@ -7,9 +7,9 @@ import dataclasses
 from contextlib import suppress
 from typing import TYPE_CHECKING, Any
 
+from taskhub.actors.scheduler import depths
 from taskhub.errors import Trouble
 from taskhub.obs.exposition import Exposition
-from taskhub.obs.telemetry import Depths
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -51,6 +51,4 @@ class Forest:
         if "store" not in self._process.entries or self._process.store_health.state != "ok":
             return
         with suppress(Trouble):  # then the depths are missing, not all the rest
-            counts = await self._process.store.counts()
-            rows = tuple((c.queue, c.status.value, c.count, c.oldest) for c in counts)
-            self._process.emit(Depths(queues=rows))
+            self._process.emit(depths(await self._process.store.counts()))

@@ -11,10 +11,7 @@ from taskhub.config.sections import Secret
 from taskhub.errors import BusAway
 from taskhub.events.redis_line import Address, Line, Patience, command
 from taskhub.model import Event
-from taskhub.ports import BellKind, Signal, Subscribed
-
-KINDS = frozenset({"work", "ended", "cancel"})
-"""Every kind of bell: what a bell that cannot be read, or may have been missed, stands for."""
+from taskhub.ports import KINDS, BellKind, Signal, Subscribed
 
 BELL_LIMIT = 64  # bytes; no bell of ours is longer
 AT_ONCE = 1_000  # bells that become one signal

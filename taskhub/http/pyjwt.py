@@ -7,6 +7,8 @@ import sys
 from functools import cache
 from typing import Any
 
+from taskhub.kernel.imports import import_without
+
 NAME, HIDDEN = "jwt", "cryptography"
 HEAVY = "cryptography.hazmat.bindings._rust"
 
@@ -18,13 +20,8 @@ def pyjwt(*, for_public_keys: bool) -> Any:
     """
     if for_public_keys or NAME in sys.modules or HEAVY in sys.modules:
         return importlib.import_module(NAME)
-    before = sys.modules.get(HIDDEN)  # redis-py looks whether it is there, and no further
-    sys.modules[HIDDEN] = None  # type: ignore[assignment]  # as the import system documents it
-    try:
-        return importlib.import_module(NAME)
+    try:  # it may be there already: redis-py looks whether it is, and no further
+        return import_without(HIDDEN, NAME)
     finally:
         for name in [name for name in sys.modules if name.partition(".")[0] == NAME]:
             del sys.modules[name]
-        del sys.modules[HIDDEN]
-        if before is not None:
-            sys.modules[HIDDEN] = before

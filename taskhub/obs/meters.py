@@ -37,10 +37,6 @@ class Number:
         """Add to it."""
         self.value += amount
 
-    def dec(self, amount: float = 1.0) -> None:
-        """Take from it (a gauge)."""
-        self.value -= amount
-
 
 class Spread:
     """How values are spread over buckets with upper `bounds`."""

@@ -10,7 +10,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 import pytest
-from taskhub.actors.bus_health import KINDS, BusHealth
+from taskhub.actors.bus_health import BusHealth
 from taskhub.actors.publisher import DRAIN, PIPELINE, Publisher
 from taskhub.config.sections import Secret
 from taskhub.errors import BusAway, BusRefused
@@ -20,7 +20,7 @@ from taskhub.kernel.mailbox import Mailbox
 from taskhub.messages import Publish
 from taskhub.model import Event, EventType, TaskId
 from taskhub.obs.telemetry import EventsDropped, EventsPublished, StateChanged, Telemetry
-from taskhub.ports import EventBus
+from taskhub.ports import KINDS, EventBus
 from taskhub.ports import Signal as BusSignal
 
 from tests.valkey import ValkeyServer

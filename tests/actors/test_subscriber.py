@@ -8,7 +8,7 @@ from contextlib import asynccontextmanager
 from pathlib import Path
 
 import pytest
-from taskhub.actors.bus_health import KINDS, BusHealth
+from taskhub.actors.bus_health import BusHealth
 from taskhub.actors.subscriber import Subscriber
 from taskhub.errors import BusAway, BusRefused
 from taskhub.events.local import LocalBus
@@ -17,7 +17,7 @@ from taskhub.events.redis_pubsub import RedisBus
 from taskhub.kernel.actor import Context
 from taskhub.model import Event
 from taskhub.obs.telemetry import StateChanged, Telemetry
-from taskhub.ports import EventBus, Subscribed
+from taskhub.ports import KINDS, EventBus, Subscribed
 from taskhub.ports import Signal as BusSignal
 
 from tests.valkey import ValkeyServer

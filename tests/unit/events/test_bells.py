@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from hypothesis import given
 from hypothesis import strategies as st
-from taskhub.events.redis_pubsub import KINDS, rung_by
+from taskhub.events.redis_pubsub import rung_by
+from taskhub.ports import KINDS
 
 CHANNEL = b"taskhub:events:bell"
 
