@@ -15,7 +15,7 @@ from taskhub.http.connection import Door
 from taskhub.http.context import ApiContext
 from taskhub.http.endpoint import Endpoint
 from taskhub.http.problems import BadMessage, problem, status_problem
-from taskhub.http.routes import Route
+from taskhub.http.route import Route
 
 METHODS = frozenset({"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"})
 """Methods that telemetry names; a client may send any word."""

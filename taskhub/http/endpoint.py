@@ -15,7 +15,7 @@ from taskhub.http.call import Call
 from taskhub.http.context import ApiContext
 from taskhub.http.problems import BadMessage, OutOfScope, Stopping, Unknown, crash, problem
 from taskhub.http.queries import only_one
-from taskhub.http.routes import Access, Route
+from taskhub.http.route import Access, Route
 from taskhub.kernel.mailbox import ActorFailed, MailboxClosed, MailboxFull
 from taskhub.obs.telemetry import RequestCrashed, RequestServed
 

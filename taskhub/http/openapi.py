@@ -17,7 +17,9 @@ from taskhub.http.context import ActorRow, PartHealth
 from taskhub.http.new_task import NewTask
 from taskhub.http.problems import CONTENT_TYPE, BadQuery, ProblemBody, problem
 from taskhub.http.queries import no_query
-from taskhub.http.routes import Access, ActorList, Field, Reply, Route, TaskPage
+from taskhub.http.route import Access, Field, Reply, Route
+from taskhub.http.routes.tasks import TaskPage
+from taskhub.http.routes.watching import ActorList
 from taskhub.http.watching import Readiness
 from taskhub.model import Status, TaskId, TaskItem
 

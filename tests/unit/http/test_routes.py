@@ -8,7 +8,8 @@ from typing import Any
 import msgspec
 import pytest
 from taskhub.http.openapi import described, document
-from taskhub.http.routes import ROUTES, Route
+from taskhub.http.route import Route
+from taskhub.http.routes import ROUTES
 
 from tests.unit.http.house import House, bearer
 

@@ -12,7 +12,9 @@ from taskhub.obs.telemetry import Telemetry
 
 from tests.unit.obs.examples import EXAMPLES, GOLDEN, TASK, written
 
-KINDS = [kind for kind in Telemetry.__subclasses__() if kind.__module__ == telemetry.__name__]
+KINDS = [
+    kind for kind in Telemetry.__subclasses__() if kind.__module__.startswith(telemetry.__name__)
+]
 LOGGED = [event for event in EXAMPLES if event.message]
 
 

@@ -1,0 +1,125 @@
+"""The routes of tasks."""
+
+from __future__ import annotations
+
+import msgspec
+
+from taskhub.errors import Busy, Conflict, Invalid, Malformed, NotFound
+from taskhub.http import creating, operating, showing
+from taskhub.http.new_task import NewTask
+from taskhub.http.problems import BadQuery, KeyReused, TooLarge, TooSlow, WrongMedia
+from taskhub.http.queries import LIST, WAIT
+from taskhub.http.route import (
+    CANCEL,
+    CREATE,
+    NEEDS_TOKEN,
+    OPERATE,
+    READ,
+    WRITES,
+    Field,
+    Reply,
+    Route,
+)
+from taskhub.model import TaskItem
+
+ONE_ETAG = {"ETag": "changes with every change of the task"}
+
+
+class TaskPage(msgspec.Struct, frozen=True):
+    """A page of tasks, newest first, and the cursor of the next (null: this was the last)."""
+
+    items: list[TaskItem]
+    next: str | None
+
+
+ROUTES: tuple[Route, ...] = (
+    Route(
+        method="POST",
+        path="/tasks",
+        name="createTask",
+        text="Store a new task. The answer comes when it is on disk; no crash takes it away.",
+        handler=creating.create,
+        access=CREATE,
+        body=NewTask,
+        fields=(
+            Field(
+                creating.IDEMPOTENCY_KEY,
+                "The same key and body within 24 hours give the same answer and no second task.",
+                "8e03978e-40d5-43dd-bc93-6894a57f9324",
+            ),
+            Field(
+                "Prefer", "`wait=N`: answer when the task has ended, or after N seconds.", "wait=5"
+            ),
+        ),
+        replies=(
+            Reply(
+                201,
+                "The task is on disk.",
+                TaskItem,
+                headers={
+                    "Location": "where the task is",
+                    "Idempotency-Replayed": "`true`: the kept answer of an earlier request",
+                },
+            ),
+        ),
+        errors=(
+            Malformed,
+            *NEEDS_TOKEN,
+            TooSlow,
+            TooLarge,
+            WrongMedia,
+            Invalid,
+            KeyReused,
+            *WRITES,
+        ),
+    ),
+    Route(
+        method="GET",
+        path="/tasks",
+        name="listTasks",
+        text="A page of tasks, newest first. A page may end early when its tasks are large.",
+        handler=showing.find,
+        access=READ,
+        query=LIST,
+        replies=(Reply(200, "The page.", TaskPage),),
+        errors=(BadQuery, *NEEDS_TOKEN, Busy),
+    ),
+    Route(
+        method="GET",
+        path="/tasks/{id}",
+        name="getTask",
+        text="One task as it is, or once it has ended.",
+        handler=showing.show,
+        access=READ,
+        query=WAIT,
+        fields=(Field("If-None-Match", "304 while the task is still the same.", '"4bd1"'),),
+        replies=(
+            Reply(200, "The task.", TaskItem, headers=ONE_ETAG),
+            Reply(304, "The task has not changed.", headers=ONE_ETAG),
+        ),
+        errors=(BadQuery, *NEEDS_TOKEN, NotFound, Busy),
+    ),
+    Route(
+        method="POST",
+        path="/tasks/{id}/cancel",
+        name="cancelTask",
+        text="Cancel a task: its creator may, and operators.",
+        handler=operating.cancel,
+        access=CANCEL,
+        replies=(
+            Reply(200, "It was waiting and is cancelled.", TaskItem),
+            Reply(202, "It runs and is asked to stop.", TaskItem),
+        ),
+        errors=(*NEEDS_TOKEN, NotFound, Conflict, *WRITES),
+    ),
+    Route(
+        method="POST",
+        path="/tasks/{id}/retry",
+        name="retryTask",
+        text="Let a failed or cancelled task begin anew, with all its attempts.",
+        handler=operating.retry,
+        access=OPERATE,
+        replies=(Reply(200, "It waits again.", TaskItem),),
+        errors=(*NEEDS_TOKEN, NotFound, Conflict, *WRITES),
+    ),
+)

@@ -1,0 +1,88 @@
+"""What the world around reads like in the log."""
+
+from __future__ import annotations
+
+from taskhub.obs import telemetry as t
+from taskhub.obs.lines.line import Line, Told, filled, ms, plain
+from taskhub.obs.telemetry import Level, Telemetry
+
+
+def _state_changed(event: t.StateChanged) -> Told:
+    why = f": {event.detail}" if event.detail else ""
+    return f"StateChanged {event.part} {event.state}{why}", filled(
+        {
+            "Part": event.part,
+            "State": event.state,
+            "Detail": event.detail,
+        }
+    )
+
+
+def _state_level(event: t.StateChanged) -> Level:
+    return {"ok": Level.INFO, "failed": Level.ERROR}.get(event.state, Level.WARNING)
+
+
+def _reloaded(event: t.Reloaded) -> Told:
+    changes, later = "; ".join(event.changes), "; ".join(event.needs_restart)
+    more = f" (needs a restart: {later})" if later else ""
+    return f"Reloaded {changes or 'nothing has changed'}{more}", filled(
+        {
+            "Changes": changes,
+            "NeedsRestart": later,
+        }
+    )
+
+
+def _reload_refused(event: t.ReloadRefused) -> Told:
+    problems = "; ".join(event.problems)
+    return f"ReloadRefused {problems}", {"Problems": problems}
+
+
+def _request_served(event: t.RequestServed) -> Told:
+    milliseconds = ms(event.seconds)
+    what = f"{event.method} {event.route} {event.status}"
+    return f"RequestServed {what} {milliseconds:.1f} ms", filled(
+        {
+            "Method": event.method,
+            "Route": event.route,
+            "Status": event.status,
+            "DurationMs": milliseconds,
+            "RequestId": event.request_id,
+            "TraceId": event.trace_id,
+        }
+    )
+
+
+def _request_crashed(event: t.RequestCrashed) -> Told:
+    return f"RequestCrashed {event.method} {event.route}", filled(
+        {
+            "Method": event.method,
+            "Route": event.route,
+            "RequestId": event.request_id,
+            "TraceId": event.trace_id,
+            "@x": event.trace,
+        }
+    )
+
+
+def _act_audited(event: t.ActAudited) -> Told:
+    return f"ActAudited {event.subject} {event.act} {event.task_id}", filled(
+        {
+            "Subject": event.subject,
+            "Act": event.act,
+            "TaskId": event.task_id,
+            "Address": event.address,
+            "RequestId": event.request_id,
+        }
+    )
+
+
+LINES: dict[type[Telemetry], Line] = {
+    t.ServerSaid: Line(plain, "events-server"),
+    t.StateChanged: Line(_state_changed, level=_state_level),
+    t.Reloaded: Line(_reloaded),
+    t.ReloadRefused: Line(_reload_refused),
+    t.RequestServed: Line(_request_served, "api"),
+    t.RequestCrashed: Line(_request_crashed, "api"),
+    t.ActAudited: Line(_act_audited, "api"),
+}

@@ -1,0 +1,104 @@
+"""The world around, told: store, events, configuration, HTTP."""
+
+from __future__ import annotations
+
+from typing import ClassVar
+
+from taskhub.obs.telemetry.event import Level, Telemetry
+
+
+class Committed(Telemetry, frozen=True, kw_only=True):
+    """A batch of writes was committed. Histograms of size and seconds; not logged."""
+
+    writes: int
+    seconds: float
+
+
+class StateChanged(Telemetry, frozen=True, kw_only=True):
+    """A part (`store`, `events`) went to `state`: ok | degraded | failed; `detail` says why."""
+
+    message: ClassVar[str] = "StateChanged"
+    level: ClassVar[Level] = Level.WARNING
+    part: str
+    state: str
+    detail: str = ""
+
+
+class EventsDropped(Telemetry, frozen=True, kw_only=True):
+    """Events were not published (`reason`: full | away); rows are there. Counter; not logged."""
+
+    count: int
+    reason: str
+
+
+class EventsPublished(Telemetry, frozen=True, kw_only=True):
+    """Events went out. Counter; not logged."""
+
+    count: int
+
+
+class ServerSaid(Telemetry, frozen=True, kw_only=True):
+    """A line of the embedded event server's own log."""
+
+    message: ClassVar[str] = "ServerSaid"
+    level: ClassVar[Level] = Level.DEBUG
+    text: str
+
+
+class Depths(Telemetry, frozen=True, kw_only=True):
+    """Queue depths read from the store: gauges by queue and state; not logged."""
+
+    queues: tuple[tuple[str, str, int, float], ...]
+    """(queue, status, count, oldest age in seconds)"""
+
+
+class Reloaded(Telemetry, frozen=True, kw_only=True):
+    """A new configuration was applied; `changes` reads like `work.concurrency: 64 -> 8`."""
+
+    message: ClassVar[str] = "Reloaded"
+    changes: tuple[str, ...]
+    needs_restart: tuple[str, ...] = ()
+
+
+class ReloadRefused(Telemetry, frozen=True, kw_only=True):
+    """A new configuration is wrong: nothing was changed."""
+
+    message: ClassVar[str] = "ReloadRefused"
+    level: ClassVar[Level] = Level.ERROR
+    problems: tuple[str, ...]
+
+
+class RequestServed(Telemetry, frozen=True, kw_only=True):
+    """An HTTP answer was sent. Histogram `taskhub_http_request_duration_seconds`."""
+
+    message: ClassVar[str] = "RequestServed"
+    level: ClassVar[Level] = Level.DEBUG
+    method: str
+    route: str
+    status: int
+    seconds: float
+    request_id: str
+    trace_id: str = ""
+
+
+class RequestCrashed(Telemetry, frozen=True, kw_only=True):
+    """A bug: a request ended in an exception nobody expected."""
+
+    message: ClassVar[str] = "RequestCrashed"
+    level: ClassVar[Level] = Level.ERROR
+    method: str
+    route: str
+    request_id: str
+    trace: str
+    trace_id: str = ""
+
+
+class ActAudited(Telemetry, frozen=True, kw_only=True):
+    """An operator acted: who, what, on which task, from where."""
+
+    message: ClassVar[str] = "ActAudited"
+    subject: str
+    act: str
+    task_id: str
+    address: str
+    request_id: str
