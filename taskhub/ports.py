@@ -185,6 +185,13 @@ class KeyReused(msgspec.Struct, frozen=True):
     """The key was used before with another request."""
 
 
+class Kept(msgspec.Struct, frozen=True):
+    """What is stored under an `Idempotency-Key`: the request it stands for, and its answer."""
+
+    request_hash: str
+    answer: bytes
+
+
 class Claimed(msgspec.Struct, frozen=True):
     """The leases handed out, most urgent first."""
 
@@ -328,6 +335,9 @@ class Store(Protocol):
 
     async def get(self, ids: Sequence[TaskId]) -> list[TaskItem]:
         """The tasks that exist, in the order asked."""
+
+    async def kept(self, principal: str, key: str) -> Kept | None:
+        """What is kept under this key of this principal; None where nothing is, or no longer."""
 
     async def find(self, query: TaskQuery) -> Page:
         """One page, by keyset: as fast on the last page as on the first."""

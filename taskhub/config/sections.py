@@ -139,11 +139,13 @@ class LimitsSection(Section, frozen=True, kw_only=True):
 
 
 class RetentionSection(Section, frozen=True, kw_only=True):
-    """`[retention]`: after how many days ended tasks, events and audit rows are deleted."""
+    """`[retention]`: how long ended tasks, events, audit rows and Idempotency-Keys are kept."""
 
     tasks_days: Annotated[float, Meta(gt=0, le=36_500)] = 30.0
     events_days: Annotated[float, Meta(gt=0, le=36_500)] = 7.0
     audit_days: Annotated[float, Meta(gt=0, le=36_500)] = 90.0
+    keys_hours: Annotated[float, Meta(gt=0, le=8_760)] = 24.0
+    """Of a key that is used from now on: each is kept as long as was said when it came."""
 
 
 _WORK = ("scheduler", "reaper", "pruner")

@@ -3,31 +3,26 @@
 from __future__ import annotations
 
 import asyncio
-import re
-from datetime import UTC, datetime, timedelta
-from hashlib import sha256
+from datetime import UTC, datetime
 
 import msgspec
 from uuid_utils import uuid7
 
-from taskhub.errors import Busy, FieldError, Invalid
+from taskhub.errors import Busy, FieldError, Invalid, Problem
 from taskhub.http import new_task
 from taskhub.http.answers import Answer, Headers
 from taskhub.http.call import Call
-from taskhub.http.problems import BadHeader, KeyReused
-from taskhub.http.queries import no_query, only_one, prefer_wait
+from taskhub.http.idempotency import kept, key_of, to_keep, wish
+from taskhub.http.problems import KeyReused
+from taskhub.http.queries import no_query, prefer_wait
 from taskhub.http.showing import encode_item, wait_for
 from taskhub.model import TaskItem
 from taskhub.obs.telemetry import TaskCreated
-from taskhub.ports import Create, Created, IdempotencyKey, Refused, Replayed, Result
+from taskhub.ports import Create, Created, Refused, Replayed, Result
 from taskhub.ports import KeyReused as KeyWasReused
 
-IDEMPOTENCY_KEY = "Idempotency-Key"
-KEPT_FOR = timedelta(hours=24)
 LARGE = 65_536
 """Bodies from this size on are read in a thread, so that nobody waits behind them."""
-
-_KEY = re.compile(r"[\x21-\x7e]{1,255}")
 
 
 class Known(msgspec.Struct):
@@ -39,9 +34,23 @@ class Known(msgspec.Struct):
 async def create(call: Call) -> Answer:
     """Store a new task; answer when it is on disk."""
     no_query(call.request)
-    headers = call.request.headers
-    name = only_one(headers.getall(IDEMPOTENCY_KEY, []), IDEMPOTENCY_KEY)
+    key = key_of(call)
     body = await call.json_body()
+    asked = None if key is None else wish(call, key, body)
+    try:
+        item = await _item(call, body)
+    except Problem:
+        if asked is None or (answer := await kept(call, asked)) is None:
+            raise
+        return _replayed(answer)  # the rules have changed since, such as the type's schema
+    text = encode_item(item)
+    keep = None if asked is None else to_keep(call, asked, text)
+    (result,) = await call.put(Create(item=item, trace_parent=call.trace_parent, key=keep))
+    return await _answer(call, item, text, result)
+
+
+async def _item(call: Call, body: bytes) -> TaskItem:
+    """The task that a body asks for; raises Malformed, Invalid."""
     if len(body) < LARGE:
         draft = new_task.read(body)
     else:
@@ -50,11 +59,7 @@ async def create(call: Call) -> Answer:
     known = types.get(draft.new.type) or await types.find(draft.new.type)
     if known is None:
         raise new_task.unknown_type()
-    item = new_task.item(draft, known, _birth(call))
-    text = encode_item(item)
-    key = None if name is None else _key(call, name, body, text)
-    (result,) = await call.put(Create(item=item, trace_parent=call.trace_parent, key=key))
-    return await _answer(call, item, text, result)
+    return new_task.item(draft, known, _birth(call))
 
 
 def _birth(call: Call) -> new_task.Birth:
@@ -67,9 +72,8 @@ async def _answer(call: Call, item: TaskItem, text: bytes, result: Result) -> An
             _tell(call, item)
             wish = call.request.headers.get("Prefer")
             return _made(item.id, text) if wish is None else await _later(call, item, text, wish)
-        case Replayed(answer=kept):
-            id_ = msgspec.json.decode(kept, type=Known).id
-            return _made(id_, kept, (("Idempotency-Replayed", "true"),))
+        case Replayed(answer=answer):
+            return _replayed(answer)
         case KeyWasReused():
             raise KeyReused
         case Refused():
@@ -90,6 +94,12 @@ async def _later(call: Call, item: TaskItem, text: bytes, wish: str) -> Answer:
     return _made(item.id, encode_item(item), (("Preference-Applied", f"wait={seconds:g}"),))
 
 
+def _replayed(answer: bytes) -> Answer:
+    """The kept 201, to the byte and at once: whatever has become of the task since."""
+    id_ = msgspec.json.decode(answer, type=Known).id
+    return _made(id_, answer, (("Idempotency-Replayed", "true"),))
+
+
 def _made(id_: str, text: bytes, extra: Headers = ()) -> Answer:
     return Answer(201, text, headers=(("Location", f"/tasks/{id_}"), *extra))
 
@@ -104,17 +114,4 @@ def _tell(call: Call, item: TaskItem) -> None:
             request_id=call.request_id,
             trace_id=call.trace_id,
         )
-    )
-
-
-def _key(call: Call, name: str, body: bytes, answer: bytes) -> IdempotencyKey:
-    """The key as it is stored with the task: nobody else's, for this route and this very body."""
-    if not _KEY.fullmatch(name):
-        raise BadHeader(f"{IDEMPOTENCY_KEY} must be 1 to 255 visible ASCII characters.")
-    return IdempotencyKey(
-        principal=call.principal.key,
-        key=name,
-        request_hash=sha256(b"POST /tasks\n" + body).hexdigest(),
-        answer=answer,
-        expires_at=datetime.now(UTC) + KEPT_FOR,
     )

@@ -6,6 +6,7 @@ import msgspec
 
 from taskhub.errors import Busy, Conflict, Invalid, Malformed, NotFound
 from taskhub.http import creating, operating, showing
+from taskhub.http.idempotency import IDEMPOTENCY_KEY
 from taskhub.http.new_task import NewTask
 from taskhub.http.problems import BadQuery, KeyReused, TooLarge, TooSlow, WrongMedia
 from taskhub.http.queries import LIST, WAIT
@@ -43,9 +44,10 @@ ROUTES: tuple[Route, ...] = (
         body=NewTask,
         fields=(
             Field(
-                creating.IDEMPOTENCY_KEY,
-                "The same key and body within 24 hours give the same answer and no second task.",
-                "8e03978e-40d5-43dd-bc93-6894a57f9324",
+                IDEMPOTENCY_KEY,
+                "The same key and body give the same answer and no second task while the key is "
+                "kept: 24 hours, unless configured otherwise. In quotes or bare.",
+                '"8e03978e-40d5-43dd-bc93-6894a57f9324"',
             ),
             Field(
                 "Prefer", "`wait=N`: answer when the task has ended, or after N seconds.", "wait=5"

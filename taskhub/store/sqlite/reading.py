@@ -13,7 +13,7 @@ import msgspec
 
 from taskhub.errors import StoreDown, StoreLocked
 from taskhub.model import Owner, TaskId, TaskItem, TypeInfo, micros_from_utc
-from taskhub.ports import Page, QueueCount, TaskQuery
+from taskhub.ports import Kept, Page, QueueCount, TaskQuery
 from taskhub.store.sqlite.clock import Clock
 from taskhub.store.sqlite.ids import FIRST, LAST, first_id_at
 from taskhub.store.sqlite.rows import STATUS, Row, json, task_of
@@ -55,6 +55,12 @@ class Readers:
         rows = await self._ask("get", {"ids": json(ids)})
         found = {row[0]: row for row in rows}
         return [task_of(found[id_]) for id_ in ids if id_ in found]
+
+    async def kept(self, principal: str, key: str) -> Kept | None:
+        """What is kept under this key, unless it has expired."""
+        asked = {"keys": json([(principal, key)]), "now": self._clock.time_of_day()}
+        rows = await self._ask("known_keys", asked)
+        return Kept(rows[0][2], rows[0][3]) if rows else None
 
     async def find(self, query: TaskQuery) -> Page:
         """One page: a row more than asked for tells whether there is a next one."""

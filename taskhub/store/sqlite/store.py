@@ -16,6 +16,7 @@ from taskhub.ports import (
     Committed,
     Create,
     Finish,
+    Kept,
     Page,
     Progress,
     Prune,
@@ -122,6 +123,10 @@ class SqliteStore:
     async def get(self, ids: Sequence[TaskId]) -> list[TaskItem]:
         """The tasks that exist, in the order asked."""
         return await self._readers.get(ids)
+
+    async def kept(self, principal: str, key: str) -> Kept | None:
+        """What is kept under this key of this principal."""
+        return await self._readers.kept(principal, key)
 
     async def find(self, query: TaskQuery) -> Page:
         """One page, newest first."""

@@ -17,6 +17,7 @@ from taskhub.ports import (
     Created,
     Finish,
     IdempotencyKey,
+    Kept,
     KeyReused,
     Missing,
     Prune,
@@ -216,6 +217,17 @@ async def test_an_expired_key_is_free_again(world: World) -> None:
 
     assert isinstance(result, Created)
     assert list(await asked(world, key(b"x", "another"))) == [Replayed(b"new")]
+
+
+async def test_a_kept_answer_can_be_read_until_it_expires(world: World) -> None:
+    """By who used the key, and by nobody else; reading changes nothing."""
+    await asked(world, key(b"first"))
+
+    assert await world.store.kept("user-1", "k1") == Kept("hash", b"first")
+    assert await world.store.kept("user-2", "k1") is None
+    assert await world.store.kept("user-1", "k2") is None
+    world.hands.advance(3_600)
+    assert await world.store.kept("user-1", "k1") is None
 
 
 async def test_a_refused_task_leaves_no_key(world: World) -> None:

@@ -2,16 +2,14 @@
 
 from __future__ import annotations
 
-import asyncio
 import io
-import json
 from typing import Any
 
 import pytest
 from taskhub.model import TaskId
 from taskhub.obs.telemetry import TaskCreated
 
-from tests.unit.http.house import House, bearer
+from tests.unit.http.house import House
 
 PLAIN = {"Content-Type": "application/json"}
 
@@ -289,84 +287,3 @@ async def test_prefer_wait_answers_with_the_end(house: House) -> None:
     assert (soon.status, soon.headers["Preference-Applied"]) == (201, "wait=1")
     assert soon.json["status"] == "Pending"
     assert "Preference-Applied" not in never.headers
-
-
-KEY = {"Idempotency-Key": "8e03978e-40d5-43dd-bc93-6894a57f9324"}
-
-
-async def test_the_same_key_gives_the_same_answer_byte_for_byte(house: House) -> None:
-    """A client that heard nothing may ask again: there is one task, and one answer."""
-    first = await house.ask("POST", "/tasks", json={"title": "x"}, headers=KEY)
-    again = await house.ask("POST", "/tasks", json={"title": "x"}, headers=KEY)
-
-    assert (first.status, again.status) == (201, 201)
-    assert again.body == first.body
-    assert again.headers["Location"] == first.headers["Location"]
-    assert again.headers["Idempotency-Replayed"] == "true"
-    assert "Idempotency-Replayed" not in first.headers
-    assert len((await house.ask("GET", "/tasks")).json["items"]) == 1
-
-
-async def test_fifty_racers_with_one_key_make_one_task(house: House) -> None:
-    """They meet in one transaction, or in two: the primary key decides."""
-    asks = [house.ask("POST", "/tasks", json={"title": "x"}, headers=KEY) for _ in range(50)]
-
-    replies = await asyncio.gather(*asks)
-
-    assert {reply.body for reply in replies} == {replies[0].body}
-    assert sum("Idempotency-Replayed" not in reply.headers for reply in replies) == 1
-
-
-async def test_the_same_key_with_another_body_is_422(house: House) -> None:
-    """Two wishes under one name: a mistake that should be seen."""
-    await house.ask("POST", "/tasks", json={"title": "x"}, headers=KEY)
-    other = await house.ask("POST", "/tasks", json={"title": "y"}, headers=KEY)
-
-    assert (other.status, other.json["type"]) == (422, "urn:taskhub:problem:key-reused")
-
-
-@pytest.mark.parametrize(
-    "other", [{"sub": "bob"}, {"sub": None, "client_id": "robot"}, {"sub": None}], ids=str
-)
-async def test_another_client_with_the_same_key_is_another(
-    house: House, other: dict[str, Any]
-) -> None:
-    """Keys are guessed easily: nobody gets an answer that was somebody else's."""
-    mine = await house.ask("POST", "/tasks", json={"title": "x"}, headers=KEY)
-    theirs = await house.ask("POST", "/tasks", json={"title": "x"}, headers=KEY | bearer(**other))
-
-    assert theirs.status == 201
-    assert theirs.json["id"] != mine.json["id"]
-
-
-@pytest.mark.parametrize("key", ["", "k" * 256, "a b", "ä"], ids=ascii)
-async def test_a_bad_key_is_400(house: House, key: str) -> None:
-    """1 to 255 visible ASCII characters, nothing else."""
-    body = b'{"title":"x"}'
-    head = (
-        f"POST /tasks HTTP/1.1\r\nHost: x\r\nIdempotency-Key: {key}\r\nConnection: close\r\n"
-        f"Authorization: {bearer()['Authorization']}\r\nContent-Type: application/json\r\n"
-        f"Content-Length: {len(body)}\r\n\r\n"
-    )
-
-    answer = await house.raw(head.encode() + body)
-
-    assert answer.startswith(b"HTTP/1.1 400 ")
-
-
-async def test_two_keys_are_400(house: House) -> None:
-    """Which of them would count?"""
-    headers = [("Idempotency-Key", "a"), ("Idempotency-Key", "b")]
-
-    reply = await house.ask("POST", "/tasks", json={"title": "x"}, headers=headers)
-
-    assert reply.status == 400
-
-
-async def test_a_refused_request_does_not_use_up_its_key(house: House) -> None:
-    """Only a stored task is kept under a key; the mended request may come under the same one."""
-    await house.ask("POST", "/tasks", json={"title": ""}, headers=KEY)
-    mended = await house.ask("POST", "/tasks", json={"title": "x"}, headers=KEY)
-
-    assert mended.status == 201
-    assert json.loads(mended.body)["title"] == "x"
