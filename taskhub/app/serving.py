@@ -61,9 +61,14 @@ class _Follow:
         before, self._before = self._before, config
         if config.jwt != before.jwt:
             self._context.verifier = Verifier(config.jwt)
-        needs_new_server = config.cors != before.cors or config.http != before.http
+        needs_new_server = config.cors != before.cors or _door_of(config) != _door_of(before)
         if needs_new_server and self._process.supervisor is not None:
             self._process.supervisor.ask_restart("api")
+
+
+def _door_of(config: Config) -> tuple[float, float]:
+    """What of `[http]` a server is made with; the rest it looks up at each request."""
+    return config.http.header_timeout, config.http.body_timeout
 
 
 def _context(process: Process) -> ApiContext:

@@ -38,7 +38,8 @@ def rules(config: Config) -> Iterator[Wrong]:
     yield from _events(config.events.url)
     yield from _channel(config.events.channel)
     yield from _key(config.jwt.issuer_signing_key.reveal())
-    yield from _networks(config.http.metrics_allow)
+    yield from _networks("http.metrics_allow", config.http.metrics_allow)
+    yield from _proxies(config.http.trusted_proxies)
     yield from _origins(config.cors.origins)
     yield from _handlers(config.work.handlers)
     yield from _ports(config)
@@ -220,12 +221,19 @@ def _wrong_pem(pem: str) -> str:
     return ""
 
 
-def _networks(networks: tuple[str, ...]) -> Iterator[Wrong]:
+def _networks(key: str, networks: Iterable[str]) -> Iterator[Wrong]:
     for text in networks:
         try:
             ipaddress.ip_network(text)
         except ValueError as error:
-            yield "http.metrics_allow", f"expected networks such as 10.0.0.0/8: {error}"
+            yield key, f"expected networks such as 10.0.0.0/8: {error}"
+
+
+def _proxies(proxies: tuple[str, ...]) -> Iterator[Wrong]:
+    key, networks = "http.trusted_proxies", [text for text in proxies if text != "unix"]
+    yield from _networks(key, networks)
+    if any(text.endswith("/0") for text in networks):
+        yield key, "expected your proxies' networks alone: from /0 anybody may claim any address"
 
 
 def _origins(origins: tuple[str, ...]) -> Iterator[Wrong]:

@@ -20,6 +20,7 @@ IN_PLACE = frozenset(
         "http.header_timeout",
         "http.body_timeout",
         "http.metrics_allow",
+        "http.trusted_proxies",
         "work.concurrency",
         "work.lease",
         "work.queues",

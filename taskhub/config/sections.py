@@ -59,6 +59,8 @@ class HttpSection(Section, frozen=True, kw_only=True):
     body_timeout: Seconds = 10.0
     metrics_allow: tuple[str, ...] = ("127.0.0.0/8", "::1/128")
     """Networks that may read /metrics."""
+    trusted_proxies: tuple[str, ...] = ()
+    """Networks whose `Forwarded` and `X-Forwarded-For` are believed; `unix`: unix sockets."""
 
 
 class JwtSection(Section, frozen=True, kw_only=True):

@@ -11,6 +11,7 @@ from aiohttp import hdrs, web
 from aiohttp.http import HttpVersion11
 
 from taskhub.http.auth import Principal
+from taskhub.http.clients import Client, client_of
 from taskhub.http.context import ApiContext
 from taskhub.http.problems import TooLarge, TooSlow, Unknown, WrongMedia
 from taskhub.messages import Put
@@ -40,8 +41,14 @@ class Call:
 
     @property
     def address(self) -> str:
-        """Where the request came from: the peer's address, empty on a unix socket."""
-        return self.request.remote or ""
+        """Where the request came from, seen through trusted proxies; empty on a unix socket."""
+        return self.client.address
+
+    @property
+    def client(self) -> Client:
+        """Its address, and whether that is sure."""
+        proxies = self.context.settings().http.trusted_proxies
+        return client_of(self.request.remote, self.request.headers, proxies)
 
     async def json_body(self) -> bytes:
         """The bytes of a JSON body; raises WrongMedia, TooLarge or TooSlow."""

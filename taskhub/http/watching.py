@@ -2,19 +2,16 @@
 
 from __future__ import annotations
 
-from functools import lru_cache
-from ipaddress import ip_address, ip_network
-
 import msgspec
 
 from taskhub.errors import Forbidden
 from taskhub.http.answers import Answer
 from taskhub.http.call import Call
+from taskhub.http.clients import is_inside
 from taskhub.http.context import PartHealth
 from taskhub.obs.exposition import CLASSIC, OPENMETRICS
 
 VARY = (("Vary", "Accept, Accept-Encoding"),)
-FORWARDED = ("Forwarded", "X-Forwarded-For", "X-Real-IP")
 
 _encode = msgspec.json.Encoder().encode
 
@@ -43,25 +40,12 @@ async def ready(call: Call) -> Answer:
 
 async def metrics(call: Call) -> Answer:
     """The metrics of the whole tree, for those networks that may see them."""
-    headers = call.request.headers
+    headers, client = call.request.headers, call.client
     networks = call.context.settings().http.metrics_allow
-    if any(name in headers for name in FORWARDED) or not is_inside(call.address, networks):
+    if not client.is_sure or not is_inside(client.address, networks):
         raise Forbidden("Metrics are not for this address.")
     modern = "application/openmetrics-text" in headers.get("Accept", "")
     zipped = "gzip" in headers.get("Accept-Encoding", "")
     body = await call.context.metrics(as_openmetrics=modern, zipped=zipped)
     told = (*VARY, ("Content-Encoding", "gzip")) if zipped else VARY
     return Answer(200, body, OPENMETRICS if modern else CLASSIC, told)
-
-
-@lru_cache(maxsize=256)
-def is_inside(address: str, networks: tuple[str, ...]) -> bool:
-    """Whether an address belongs to one of the networks; a unix socket's peer (empty) does."""
-    if not address:
-        return True
-    try:
-        peer = ip_address(address)
-    except ValueError:
-        return False
-    mapped = getattr(peer, "ipv4_mapped", None)
-    return any((mapped or peer) in ip_network(network) for network in networks)

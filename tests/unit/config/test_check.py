@@ -132,6 +132,31 @@ def test_event_servers_that_there_are(url: str) -> None:
     assert wrong(events=EventsSection(url=url)) == []
 
 
+def test_proxies_are_networks_or_unix_sockets() -> None:
+    """The word stands for who has no address."""
+    networks = ("10.0.0.0/8", "2001:db8::/32", "192.0.2.1", "unix")
+
+    assert wrong(http=HttpSection(trusted_proxies=networks)) == []
+
+
+@pytest.mark.parametrize(
+    ("network", "said"),
+    [
+        ("proxy.example", "expected networks such as 10.0.0.0/8"),
+        ("10.0.0.1/8", "has host bits set"),
+        ("*", "expected networks"),
+        ("0.0.0.0/0", "anybody may claim any address"),
+        ("::/0", "anybody may claim any address"),
+    ],
+)
+def test_proxies_that_could_be_anybody_are_refused(network: str, said: str) -> None:
+    """Who is believed by mistake chooses the address that is counted and audited."""
+    ((key, text),) = wrong(http=HttpSection(trusted_proxies=(network,)))
+
+    assert key == "http.trusted_proxies"
+    assert said in text
+
+
 @pytest.mark.parametrize(
     ("url", "said"),
     [

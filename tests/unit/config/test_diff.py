@@ -19,6 +19,7 @@ from taskhub.config.sections import (
 IN_PLACE = """
 supervisor.intensity supervisor.period supervisor.grace
 http.max_body http.header_timeout http.body_timeout http.metrics_allow
+http.trusted_proxies
 jwt.authority jwt.audience jwt.issuer_signing_key jwt.metadata_address jwt.leeway
 work.concurrency work.lease work.queues
 heartbeat.every logs.level cors.origins limits.mailbox

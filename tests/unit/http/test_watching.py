@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import pytest
 from taskhub.errors import StoreDown
+from taskhub.http.clients import is_inside
 from taskhub.http.context import PartHealth
-from taskhub.http.watching import is_inside
 
 from tests.unit.http.house import CONFIG, House, tuned
 
