@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 import msgspec
 
 from taskhub.config.diff import Change, How, changes
+from taskhub.config.keys import FREE, POLICIES_SECTION
 from taskhub.config.load import check_unit
 from taskhub.config.snapshot import decode
 from taskhub.errors import ConfigError, TaskHubError
@@ -152,13 +153,18 @@ def merged(old: Config, new: Config, found: Sequence[Change]) -> Config:
     taken: dict[str, dict[str, Any]] = {}
     for change in found:
         section, _, key = change.key.partition(".")
-        if change.how is How.IN_PLACE:
+        if change.how is How.IN_PLACE and section not in FREE:
             taken.setdefault(section, {})[key] = getattr(getattr(new, section), key)
     sections = {
         section: msgspec.structs.replace(getattr(old, section), **values)
         for section, values in taken.items()
     }
-    return msgspec.structs.replace(old, **sections)
+    policies = new.policies if any(_is_policy(change) for change in found) else old.policies
+    return msgspec.structs.replace(old, policies=policies, **sections)
+
+
+def _is_policy(change: Change) -> bool:
+    return change.key.partition(".")[0] == POLICIES_SECTION
 
 
 def check_here(process: Process, config: Config) -> None:

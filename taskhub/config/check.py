@@ -8,6 +8,7 @@ import re
 from collections.abc import Iterable, Iterator
 from urllib.parse import SplitResult, urlsplit
 
+from taskhub.config import policies
 from taskhub.config.sections import Config
 from taskhub.config.units import (
     ACTORS,
@@ -43,6 +44,7 @@ def rules(config: Config) -> Iterator[Wrong]:
     yield from _origins(config.cors.origins)
     yield from _handlers(config.work.handlers)
     yield from _ports(config)
+    yield from policies.rules(config.policies)
 
 
 def rules_for(config: Config, unit: str) -> Iterator[Wrong]:

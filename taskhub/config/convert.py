@@ -7,7 +7,14 @@ from typing import Any
 
 import msgspec
 
-from taskhub.config.keys import UNITS_SECTION, Key, expected, keys, sections
+from taskhub.config.keys import (
+    POLICIES_SECTION,
+    UNITS_SECTION,
+    Key,
+    expected,
+    keys,
+    sections,
+)
 from taskhub.config.sections import UNITS, Config, Secret
 from taskhub.config.settings import Setting, repeated
 
@@ -18,7 +25,8 @@ Report = Callable[[Setting, str], None]
 def convert(settings: Mapping[str, Setting], report: Report) -> Config:
     """The configuration; a value that does not fit is reported and its default stands."""
     made = {name: _section(name, kind, settings, report) for name, kind in sections().items()}
-    return Config(units=_units(settings, report), **made)
+    units = {**UNITS, **_free(UNITS_SECTION, settings, report)}
+    return Config(units=units, policies=_free(POLICIES_SECTION, settings, report), **made)
 
 
 def _section(
@@ -28,14 +36,12 @@ def _section(
     return kind(**{key.name: _value(settings[key.path], report) for key in mine})
 
 
-def _units(settings: Mapping[str, Setting], report: Report) -> dict[str, tuple[str, ...]]:
-    """The units of the file beside those that are built in."""
-    own = {
-        item.key.name: _value(item, report)
-        for item in settings.values()
-        if item.key.section == UNITS_SECTION
-    }
-    return {**UNITS, **own}
+def _free(
+    section: str, settings: Mapping[str, Setting], report: Report
+) -> dict[str, tuple[str, ...]]:
+    """Every list that stands in a free section, by name."""
+    mine = [item for item in settings.values() if item.key.section == section]
+    return {item.key.name: _value(item, report) for item in mine}
 
 
 def _value(item: Setting, report: Report) -> Any:

@@ -6,7 +6,7 @@ from enum import StrEnum
 
 import msgspec
 
-from taskhub.config.keys import UNITS_SECTION, Key
+from taskhub.config.keys import FREE, Key
 from taskhub.config.load import all_keys, value_of
 from taskhub.config.sections import Config
 from taskhub.config.settings import shown
@@ -30,7 +30,7 @@ IN_PLACE = frozenset(
 )
 """Keys that change in a running process."""
 
-IN_PLACE_SECTIONS = frozenset({"jwt", "cors", "limits", "retention"})
+IN_PLACE_SECTIONS = frozenset({"jwt", "cors", "limits", "retention", "policies"})
 """Sections all of whose keys do."""
 
 
@@ -80,8 +80,8 @@ def _change(old: Config, new: Config, key: Key) -> Change:
 
 
 def _value(config: Config, key: Key) -> object:
-    """None: a unit that one of the two does not have."""
-    if key.section == UNITS_SECTION and key.name not in config.units:
+    """None: a unit, or a policy, that one of the two does not have."""
+    if key.section in FREE and key.name not in getattr(config, key.section):
         return None
     return value_of(config, key)
 

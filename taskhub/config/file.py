@@ -10,12 +10,11 @@ from pathlib import Path
 from typing import Any
 
 from taskhub.config.keys import (
-    UNITS_SECTION,
+    FREE,
     hint_for_key,
     hint_for_section,
-    keys,
+    key_of,
     sections,
-    unit_key,
 )
 from taskhub.config.settings import (
     Layer,
@@ -105,15 +104,13 @@ def _placed(path: Path, where: Mapping[str, int], item: tuple[str, Any]) -> Sett
     line = where.get(name) or where.get(name.partition(".")[0])
     origin = f"{_named(path)}:{line}" if line else _named(path)
     section, _, key = name.partition(".")
-    if section == UNITS_SECTION and key:
-        return setting(unit_key(key), value, origin)
-    if name in keys():
-        return setting(keys()[name], value, origin)
+    if key and (known := key_of(name)):
+        return setting(known, value, origin)
     return ConfigProblem(f"{origin}: {name}", _unknown(section, key))
 
 
 def _unknown(section: str, key: str) -> str:
-    if section not in sections() and section != UNITS_SECTION:
+    if section not in sections() and section not in FREE:
         return f"unknown section{hint_for_section(section)}"
     return f"unknown key{hint_for_key(section, key)}" if key else f"expected a table [{section}]"
 
@@ -121,7 +118,7 @@ def _unknown(section: str, key: str) -> str:
 def _walk(tables: Mapping[str, Any]) -> Iterator[tuple[str, Any]]:
     """Each `section.key` with its value; an unknown section once, as a whole."""
     for section, table in tables.items():
-        known = section in sections() or section == UNITS_SECTION
+        known = section in sections() or section in FREE
         if known and isinstance(table, dict):
             yield from ((f"{section}.{key}", value) for key, value in table.items())
         else:

@@ -10,9 +10,13 @@ from typing import Any, Literal
 
 import msgspec
 
+from taskhub.config import policies
 from taskhub.config.sections import Config, Secret
 
 UNITS_SECTION = "units"
+POLICIES_SECTION = "policies"
+FREE = (UNITS_SECTION, POLICIES_SECTION)
+"""Sections of lists by name, where only what is set has a key."""
 
 
 class Key(msgspec.Struct, frozen=True):
@@ -46,14 +50,14 @@ class Key(msgspec.Struct, frozen=True):
 
 @functools.cache
 def sections() -> Mapping[str, type[msgspec.Struct]]:
-    """The struct of each section but `[units]`, whose keys are free."""
+    """The struct of each section but the free ones."""
     fields = msgspec.structs.fields(Config)
-    return {field.name: field.type for field in fields if field.name != UNITS_SECTION}
+    return {field.name: field.type for field in fields if field.name not in FREE}
 
 
 @functools.cache
 def keys() -> Mapping[str, Key]:
-    """Every key by its path, in the order of the sections; a unit is not among them."""
+    """Every key by its path, in the order of the sections; without those of free sections."""
     return {key.path: key for section, kind in sections().items() for key in _of(section, kind)}
 
 
@@ -62,16 +66,24 @@ def _of(section: str, kind: type[msgspec.Struct]) -> Iterable[Key]:
         yield Key(section, field.name, field.type, field.default)
 
 
-def unit_key(name: str) -> Key:
-    """The key of one unit's list of actors."""
-    return Key(UNITS_SECTION, name, tuple[str, ...], ())
+def free_key(section: str, name: str) -> Key:
+    """The key of one unit's list of actors, or of one route's policy."""
+    return Key(section, name, tuple[str, ...], ())
+
+
+def policy_key(text: str) -> Key | None:
+    """The key of the route that is meant, whatever the case and the underscores."""
+    name = next((name for name in policies.ROUTES if plain(name) == plain(text)), None)
+    return free_key(POLICIES_SECTION, name) if name else None
 
 
 def key_of(path: str) -> Key | None:
     """The key that stands at this path; None when there is none."""
     section, _, name = path.partition(".")
     if section == UNITS_SECTION and name:
-        return unit_key(name)
+        return free_key(section, name)
+    if section == POLICIES_SECTION and name in policies.ROUTES:
+        return free_key(section, name)
     return keys().get(path)
 
 
@@ -82,31 +94,41 @@ def plain(text: str) -> str:
 
 def section_named(text: str) -> str | None:
     """The section that is meant, whatever the case and the underscores."""
-    known = (*sections(), UNITS_SECTION)
+    known = (*sections(), *FREE)
     return next((name for name in known if plain(name) == plain(text)), None)
 
 
 def key_named(section: str, text: str) -> Key | None:
     """The key of `section` that is meant, whatever the case and the underscores."""
     if section == UNITS_SECTION:
-        return unit_key(text.lower().replace("_", "-")) if text else None
+        return free_key(section, text.lower().replace("_", "-")) if text else None
+    if section == POLICIES_SECTION:
+        return policy_key(text)
     mine = (key for key in keys().values() if key.section == section)
     return next((key for key in mine if plain(key.name) == plain(text)), None)
 
 
 def hint_for_key(section: str, name: str) -> str:
     """`; did you mean ...?`, or nothing when no key is like it."""
-    names = [key.name for key in keys().values() if key.section == section]
-    near = difflib.get_close_matches(name.lower(), names, n=1)
+    names = names_of(section)
+    lower = {each.lower(): each for each in names}
+    near = difflib.get_close_matches(name.lower(), lower, n=1)
     if near:
-        return f"; did you mean {section}.{near[0]}?"
+        return f"; did you mean {section}.{lower[near[0]]}?"
     elsewhere = [path for path, key in keys().items() if plain(key.name) == plain(name)]
     return f"; did you mean {elsewhere[0]}?" if elsewhere else f"; known: {', '.join(names)}"
 
 
+def names_of(section: str) -> list[str]:
+    """What keys a section may have; a unit may have any name."""
+    if section == POLICIES_SECTION:
+        return list(policies.ROUTES)
+    return [key.name for key in keys().values() if key.section == section]
+
+
 def hint_for_section(name: str) -> str:
     """`; did you mean ...?`, or the list of all sections."""
-    known = [*sections(), UNITS_SECTION]
+    known = [*sections(), *FREE]
     near = difflib.get_close_matches(name.lower(), known, n=1)
     return f"; did you mean [{near[0]}]?" if near else f"; known: {', '.join(sorted(known))}"
 

@@ -10,14 +10,14 @@ import msgspec
 from taskhub.config import check, environment, file
 from taskhub.config.convert import convert
 from taskhub.config.keys import (
-    UNITS_SECTION,
+    FREE,
     Key,
+    free_key,
     hint_for_key,
     hint_for_section,
     key_of,
     keys,
     sections,
-    unit_key,
 )
 from taskhub.config.sections import Config, Secret
 from taskhub.config.settings import Layer, Setting, setting
@@ -103,7 +103,7 @@ def _override(path: str, value: str) -> Setting | ConfigProblem:
     if key:
         return setting(key, value, COMMAND_LINE, is_text=True)
     section, _, name = path.partition(".")
-    known = section in sections()
+    known = section in sections() or section in FREE
     hint = f"key{hint_for_key(section, name)}" if known else f"section{hint_for_section(section)}"
     return ConfigProblem(f"{COMMAND_LINE}: {path}", f"unknown {hint}")
 
@@ -138,13 +138,12 @@ def _origins(config: Config, settings: Mapping[str, Setting]) -> dict[str, str]:
 
 
 def all_keys(config: Config) -> Iterable[Key]:
-    """Every key of this configuration, its units first."""
-    yield from (unit_key(name) for name in config.units)
+    """Every key of this configuration, those of the free sections first."""
+    yield from (free_key(section, name) for section in FREE for name in getattr(config, section))
     yield from keys().values()
 
 
 def value_of(config: Config, key: Key) -> object:
     """The value that stands at a key."""
-    if key.section == UNITS_SECTION:
-        return config.units[key.name]
-    return getattr(getattr(config, key.section), key.name)
+    section = getattr(config, key.section)
+    return section[key.name] if key.section in FREE else getattr(section, key.name)

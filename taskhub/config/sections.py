@@ -198,3 +198,5 @@ class Config(Section, frozen=True, kw_only=True):
     cors: CorsSection = CorsSection()
     limits: LimitsSection = LimitsSection()
     retention: RetentionSection = RetentionSection()
+    policies: dict[str, tuple[str, ...]] = msgspec.field(default_factory=dict)
+    """Which scopes and roles open a route, where they are not those of the route table."""

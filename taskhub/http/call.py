@@ -10,6 +10,7 @@ from math import inf
 from aiohttp import hdrs, web
 from aiohttp.http import HttpVersion11
 
+from taskhub.http.access import Access
 from taskhub.http.auth import Principal
 from taskhub.http.clients import Client, client_of
 from taskhub.http.context import ApiContext
@@ -22,16 +23,18 @@ CONTINUE = b"HTTP/1.1 100 Continue\r\n\r\n"
 
 NOBODY = Principal(subject="", key="nobody", scopes=frozenset(), roles=frozenset(), until=inf)
 """Who asks where nobody needs to say."""
+ANYBODY = Access()
+"""What is asked of them there."""
 
 
 class Call:
     """A request on its way through a handler."""
 
-    __slots__ = ("context", "principal", "request", "request_id", "trace_parent")
+    __slots__ = ("access", "context", "principal", "request", "request_id", "trace_parent")
 
     def __init__(self, context: ApiContext, request: web.Request, request_id: str) -> None:
         self.context, self.request, self.request_id = context, request, request_id
-        self.principal = NOBODY
+        self.principal, self.access = NOBODY, ANYBODY
         self.trace_parent = _trace(request.headers.get("traceparent"))
 
     @property

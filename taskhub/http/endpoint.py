@@ -9,13 +9,14 @@ from aiohttp import hdrs, web
 from aiohttp.http_exceptions import HttpProcessingError
 
 from taskhub.errors import Busy, TaskHubError, Unauthorized
+from taskhub.http.access import Access
 from taskhub.http.answers import Answer
 from taskhub.http.auth import Principal
 from taskhub.http.call import Call
 from taskhub.http.context import ApiContext
 from taskhub.http.problems import BadMessage, OutOfScope, Stopping, Unknown, crash, problem
 from taskhub.http.queries import only_one
-from taskhub.http.route import Access, Route
+from taskhub.http.route import Route
 from taskhub.kernel.mailbox import ActorFailed, MailboxClosed, MailboxFull
 from taskhub.obs.telemetry import RequestCrashed, RequestServed
 
@@ -26,19 +27,22 @@ BROKEN = (ConnectionError, web.RequestPayloadError, HttpProcessingError)
 class Endpoint:
     """One route at work."""
 
-    __slots__ = ("_context", "_method", "_path", "_route")
+    __slots__ = ("_access", "_context", "_method", "_path", "_policies", "_route")
 
     def __init__(self, route: Route, context: ApiContext) -> None:
         self._route, self._context = route, context
         self._method, self._path = route.method, route.path
+        self._policies = context.settings().policies
+        self._access = route.access_under(self._policies)
 
     async def __call__(self, request: web.Request, request_id: str) -> Answer:
         """The answer, whatever happens; only a cancellation passes."""
         start = perf_counter()
         call = Call(self._context, request, request_id)
         try:
-            if self._route.access is not None:
-                call.principal = self._admit(request, self._route.access)
+            if (access := self._who_may()) is not None:
+                call.access = access
+                call.principal = self._admit(request, access)
             answer = await self._route.handler(call)
         except TaskHubError as error:
             answer = problem(error, request_id)
@@ -56,6 +60,13 @@ class Endpoint:
         )
         return answer
 
+    def _who_may(self) -> Access | None:
+        """As the configuration of this moment has it: a reload counts for the next request."""
+        policies = self._context.settings().policies
+        if policies is not self._policies:
+            self._policies, self._access = policies, self._route.access_under(policies)
+        return self._access
+
     def _admit(self, request: web.Request, access: Access) -> Principal:
         """Who asks; raises Unauthorized, or OutOfScope when they may not."""
         header = only_one(request.headers.getall(hdrs.AUTHORIZATION, []), hdrs.AUTHORIZATION)
@@ -63,7 +74,7 @@ class Endpoint:
             raise Unauthorized
         principal = self._context.verifier.principal(header)
         if not access.admits(principal):
-            raise OutOfScope(access.scope, access.roles)
+            raise OutOfScope(access.scopes, access.roles)
         return principal
 
     def _failed(self, error: Exception, call: Call) -> Answer:

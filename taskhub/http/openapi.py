@@ -10,14 +10,16 @@ from typing import Any
 
 import msgspec
 
+from taskhub.config.policies import Policies
 from taskhub.errors import FieldError, Invalid, TaskHubError
+from taskhub.http.access import Access
 from taskhub.http.answers import JSON, Answer
 from taskhub.http.call import Call
 from taskhub.http.context import ActorRow, PartHealth
 from taskhub.http.new_task import NewTask
 from taskhub.http.problems import CONTENT_TYPE, BadQuery, ProblemBody, problem
 from taskhub.http.queries import no_query
-from taskhub.http.route import Access, Field, Reply, Route
+from taskhub.http.route import Field, Reply, Route
 from taskhub.http.routes.tasks import TaskPage
 from taskhub.http.routes.watching import ActorList
 from taskhub.http.watching import Readiness
@@ -70,7 +72,7 @@ def described(routes: Sequence[Route]) -> tuple[Route, ...]:
 
     async def describe(call: Call) -> Answer:
         no_query(call.request)
-        return Answer(200, text, cache="no-cache")
+        return Answer(200, text.under(call.context.settings().policies), cache="no-cache")
 
     own = Route(
         method="GET",
@@ -81,8 +83,31 @@ def described(routes: Sequence[Route]) -> tuple[Route, ...]:
         replies=(Reply(200, "The description.", dict[str, Any]),),
     )
     served = (*routes, own)
-    text = msgspec.json.encode(document(served))
+    text = Text(served)
     return served
+
+
+class Text:
+    """The description as bytes, made anew when the policies have changed."""
+
+    def __init__(self, routes: Sequence[Route]) -> None:
+        self._routes = routes
+        self._policies: Policies | None = None
+        self._bytes = b""
+
+    def under(self, policies: Policies) -> bytes:
+        """What is true of these routes under these policies."""
+        if policies is not self._policies:
+            self._bytes = msgspec.json.encode(document(under(self._routes, policies)))
+            self._policies = policies
+        return self._bytes
+
+
+def under(routes: Sequence[Route], policies: Policies) -> tuple[Route, ...]:
+    """The same routes with the access that the configuration gives them."""
+    return tuple(
+        msgspec.structs.replace(route, access=route.access_under(policies)) for route in routes
+    )
 
 
 def document(routes: Sequence[Route]) -> dict[str, Any]:
@@ -125,8 +150,7 @@ def _security(access: Access | None) -> list[dict[str, list[str]]]:
     """Any one of these is enough; an empty list: nobody is asked."""
     if access is None:
         return []
-    ways = [access.scope] if access.scope else []
-    return [{"bearer": [way]} for way in (*ways, *sorted(access.roles))]
+    return [{"bearer": [way]} for way in (*access.scopes, *access.roles)]
 
 
 def _parameters(route: Route) -> list[dict[str, Any]]:

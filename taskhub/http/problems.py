@@ -99,11 +99,14 @@ class BadToken(Unauthorized):
 class OutOfScope(Forbidden):
     """The token does not allow this."""
 
-    def __init__(self, scope: str = "", roles: Collection[str] = ()) -> None:
-        """`roles` are told where no scope would help; the challenge has no word for them."""
+    def __init__(self, scopes: Sequence[str] = (), roles: Collection[str] = ()) -> None:
+        """`roles` are told where no scope would help; the challenge has no word for them.
+
+        Of several scopes each is enough; a challenge means all that it names, so it names one.
+        """
         named = f"The token does not allow this. It needs the role {' or '.join(sorted(roles))}."
-        super().__init__(named if roles and not scope else "")
-        self.scope = scope
+        super().__init__(named if roles and not scopes else "")
+        self.scope = scopes[0] if scopes else ""
 
 
 class ErrorItem(msgspec.Struct, frozen=True):

@@ -7,27 +7,15 @@ from typing import Any
 
 import msgspec
 
+from taskhub.config.policies import Policies
 from taskhub.errors import Busy, Forbidden, StoreFull, TaskHubError, Unauthorized
-from taskhub.http import operating
+from taskhub.http.access import Access, access
 from taskhub.http.answers import Answer
-from taskhub.http.auth import Principal
 from taskhub.http.call import Call
 from taskhub.http.problems import BadHeader
 from taskhub.http.queries import Parameter
 
 Handler = Callable[[Call], Awaitable[Answer]]
-
-
-class Access(msgspec.Struct, frozen=True):
-    """Who may: holders of the scope, or of one of the roles."""
-
-    scope: str = ""
-    roles: frozenset[str] = frozenset()
-
-    def admits(self, principal: Principal) -> bool:
-        """Whether this principal may."""
-        has_scope = bool(self.scope) and self.scope in principal.scopes
-        return has_scope or not self.roles.isdisjoint(principal.roles)
 
 
 class Reply(msgspec.Struct, frozen=True):
@@ -63,11 +51,16 @@ class Route(msgspec.Struct, frozen=True, kw_only=True):
     replies: tuple[Reply, ...]
     errors: tuple[type[TaskHubError], ...] = ()
 
+    def access_under(self, policies: Policies) -> Access | None:
+        """Who may, where the configuration may have said otherwise."""
+        texts = policies.get(self.name) if self.access is not None else None
+        return self.access if texts is None else access(*texts)
 
-READ = Access("tasks.read")
-CREATE = Access("tasks.write", frozenset({"Task.Creator"}))
-CANCEL = Access("tasks.write", operating.OPERATORS)
-OPERATE = Access(roles=operating.OPERATORS)
+
+READ = access("scope:tasks.read")
+CREATE = access("scope:tasks.write", "role:Task.Creator")
+CANCEL = access("own scope:tasks.write", "role:Admin", "role:Operator")
+OPERATE = access("role:Admin", "role:Operator")
 
 NEEDS_TOKEN = (BadHeader, Unauthorized, Forbidden)
 WRITES = (Busy, StoreFull)

@@ -9,10 +9,13 @@ import msgspec
 from aiohttp import hdrs
 
 from taskhub.errors import NotFound
+from taskhub.http.access import access
 from taskhub.http.answers import Answer
 from taskhub.http.call import Call
+from taskhub.http.problems import OutOfScope
 from taskhub.http.queries import ID, task_query, wait_seconds
 from taskhub.http.reading import in_time
+from taskhub.http.route import READ
 from taskhub.model import TaskId, TaskItem
 from taskhub.ports import Page
 
@@ -40,7 +43,9 @@ async def show(call: Call) -> Answer:
     """One task; with `?wait=` once it has ended, or as it is when the time is over."""
     seconds = wait_seconds(call.request.query)
     id_ = task_id(call)
-    item = await wait_for(call, id_, seconds) if seconds else await fetch(call, id_)
+    item = await fetch_theirs(call, id_)
+    if seconds and not item.status.is_final:
+        item = await wait_for(call, id_, seconds)
     text = encode_item(item)
     tag = etag(text)
     headers = (("ETag", tag),)
@@ -63,6 +68,25 @@ async def fetch(call: Call, id_: TaskId) -> TaskItem:
     if not items:
         raise NotFound
     return items[0]
+
+
+async def fetch_theirs(call: Call, id_: TaskId) -> TaskItem:
+    """The task, for who may do this with it; raises NotFound, OutOfScope.
+
+    Who may not read it learns nothing: the answer is that of a task that does not exist.
+    """
+    item = await fetch(call, id_)
+    if call.access.covers(call.principal, item.created_by):
+        return item
+    if _may_read(call, item):
+        raise OutOfScope(call.access.full.scopes, call.access.full.roles)
+    raise NotFound
+
+
+def _may_read(call: Call, item: TaskItem) -> bool:
+    texts = call.context.settings().policies.get("getTask")
+    reading = READ if texts is None else access(*texts)
+    return reading.covers(call.principal, item.created_by)
 
 
 async def wait_for(call: Call, id_: TaskId, seconds: float) -> TaskItem:

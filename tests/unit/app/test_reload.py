@@ -301,3 +301,22 @@ async def test_what_was_refused_elsewhere_is_not_applied_by_the_next_reload(
 
     assert house.process.live.config is before
     assert await follow.apply({"number": 1}) == {"applied": False}, "it is gone"
+
+
+async def test_policies_are_in_force_with_a_reload_and_wrong_ones_are_not(
+    house: Household, reload: Reload
+) -> None:
+    """Set, replaced and taken back; a slip changes nothing."""
+    for policies in ({"getTask": ("role:a",)}, {"listTasks": ("scope:b",)}, {}):
+        lines = [f"{name} = {list(grants)}" for name, grants in policies.items()]
+        house.write("\n".join(["[policies]", *lines]))
+        assert (await reload.run())["applied"]
+        assert house.process.live.config.policies == policies
+
+    house.write('[policies]\ngetTsk = ["role:a"]\nlistTasks = []\n')
+    answer = await reload.run()
+
+    assert not answer["applied"]
+    assert "did you mean policies.getTask?" in plain(answer["problems"])
+    assert "an empty policy" in plain(answer["problems"])
+    assert house.process.live.config.policies == {}

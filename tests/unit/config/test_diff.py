@@ -5,7 +5,7 @@ from __future__ import annotations
 import msgspec
 import pytest
 from taskhub.config.diff import How, changes, how_to_change
-from taskhub.config.keys import keys, unit_key
+from taskhub.config.keys import free_key, keys
 from taskhub.config.sections import (
     UNITS,
     Config,
@@ -40,7 +40,7 @@ def test_every_key_is_known_to_change_in_place_or_not() -> None:
 
     assert found[How.IN_PLACE] == set(IN_PLACE.split())
     assert found[How.RESTART_NEEDED] == set(RESTART_NEEDED.split())
-    assert how_to_change(unit_key("tree")) is How.RESTART_NEEDED
+    assert how_to_change(free_key("units", "tree")) is How.RESTART_NEEDED
 
 
 def test_the_same_configuration_has_no_changes() -> None:

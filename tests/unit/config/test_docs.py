@@ -9,6 +9,8 @@ import pytest
 from taskhub.config.diff import How, how_to_change
 from taskhub.config.keys import Key, keys
 from taskhub.config.settings import shown
+from taskhub.http.openapi import described
+from taskhub.http.routes import ROUTES as TABLE
 
 ROOT = Path(__file__).parents[3]
 ROWS = {
@@ -31,3 +33,26 @@ def test_every_key_is_documented_with_its_default_and_its_reload(key: Key) -> No
 def test_no_key_is_documented_that_there_is_not() -> None:
     """What is left in a table after a key has gone misleads."""
     assert set(ROWS) == set(keys())
+
+
+GRANTS = {
+    cells[0].strip("` "): re.findall(r"`([^`]+)`", cells[2])
+    for line in (ROOT / "docs/authorization.md").read_text().splitlines()
+    if re.match(r"\| `[a-zA-Z]+` \| `[A-Z]+ /", line)
+    for cells in [line.strip("|").split("|")]
+}
+
+
+def test_the_policy_of_every_route_is_documented() -> None:
+    """Whoever asks what a token may do reads the truth."""
+    guarded = {route.name: route.access for route in described(TABLE) if route.access}
+
+    assert {name: list(access.grants) for name, access in guarded.items()} == GRANTS
+
+
+def test_the_documented_paths_are_those_of_the_routes() -> None:
+    """The name alone helps nobody who has a URL."""
+    text = (ROOT / "docs/authorization.md").read_text()
+
+    for route in described(TABLE):
+        assert route.access is None or f"| `{route.name}` | `{route.method} {route.path}` |" in text
