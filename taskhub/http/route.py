@@ -8,11 +8,19 @@ from typing import Any
 import msgspec
 
 from taskhub.config.policies import Policies
-from taskhub.errors import Busy, Forbidden, StoreFull, TaskHubError, Unauthorized
+from taskhub.errors import (
+    Busy,
+    Forbidden,
+    StoreDown,
+    StoreFull,
+    StoreLocked,
+    TaskHubError,
+    Unauthorized,
+)
 from taskhub.http.access import Access, access
 from taskhub.http.answers import Answer
 from taskhub.http.call import Call
-from taskhub.http.problems import BadHeader
+from taskhub.http.problems import BadHeader, BadMessage, BadQuery, Stopping, Unknown
 from taskhub.http.queries import Parameter
 
 Handler = Callable[[Call], Awaitable[Answer]]
@@ -26,14 +34,26 @@ class Reply(msgspec.Struct, frozen=True):
     body: Any = None
     content_type: str = "application/json"
     headers: Mapping[str, str] = {}
+    example: Any = None
+    """Of the body; where there is none, the table of examples is asked."""
 
 
 class Field(msgspec.Struct, frozen=True):
-    """A header field that a client may send."""
+    """A header field that a client may send, or that we send to others."""
 
     name: str
     text: str
     example: str
+    schema: Mapping[str, Any] = msgspec.field(default_factory=lambda: {"type": "string"})
+
+
+class Message(msgspec.Struct, frozen=True, kw_only=True):
+    """What we tell others by ourselves: nobody asks for it, so it has no route."""
+
+    name: str
+    text: str
+    body: Any
+    fields: tuple[Field, ...] = ()
 
 
 class Route(msgspec.Struct, frozen=True, kw_only=True):
@@ -62,5 +82,6 @@ CREATE = access("scope:tasks.write", "role:Task.Creator")
 CANCEL = access("own scope:tasks.write", "role:Admin", "role:Operator")
 OPERATE = access("role:Admin", "role:Operator")
 
-NEEDS_TOKEN = (BadHeader, Unauthorized, Forbidden)
-WRITES = (Busy, StoreFull)
+NEEDS_TOKEN = (BadMessage, BadHeader, BadQuery, Unauthorized, Forbidden)
+READS = (Busy, StoreDown)
+WRITES = (Busy, StoreLocked, StoreDown, StoreFull, Stopping, Unknown)

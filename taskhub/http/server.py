@@ -19,7 +19,7 @@ from taskhub.http.dispatch import Dispatch
 from taskhub.http.openapi import described
 from taskhub.http.patience import Patience
 from taskhub.http.request_ids import RequestIds
-from taskhub.http.routes import ROUTES
+from taskhub.http.routes import MESSAGES, ROUTES
 from taskhub.obs.telemetry import Complained
 
 BACKLOG = 1_024
@@ -45,7 +45,7 @@ async def serving(context: ApiContext, sock: socket.socket) -> AsyncIterator[Non
     The socket itself stays open: it is the caller's, and the next server's after a restart.
     """
     door = _door(context)
-    dispatch = Dispatch(described(ROUTES), context, door, context.settings().cors.origins)
+    dispatch = Dispatch(described(ROUTES, MESSAGES), context, door, context.settings().cors.origins)
     runner = web.AppRunner(dispatch.application(), access_log=None, shutdown_timeout=DRAIN)
     await runner.setup()
     if runner.server is None:

@@ -3,15 +3,14 @@
 from __future__ import annotations
 
 import asyncio
-from hashlib import blake2b
 
 import msgspec
-from aiohttp import hdrs
 
 from taskhub.errors import NotFound
 from taskhub.http.access import access
 from taskhub.http.answers import Answer
 from taskhub.http.call import Call
+from taskhub.http.conditional import conditional
 from taskhub.http.problems import OutOfScope
 from taskhub.http.queries import ID, task_query, wait_seconds
 from taskhub.http.reading import in_time
@@ -25,11 +24,6 @@ PAGE_BYTES = 4 * 1024 * 1024
 REVALIDATE = "private, no-cache"
 
 encode_item = msgspec.json.Encoder().encode
-
-
-def etag(text: bytes) -> str:
-    """A strong validator (RFC 9110, 8.8.3) of a whole answer."""
-    return f'"{blake2b(text, digest_size=12).hexdigest()}"'
 
 
 async def find(call: Call) -> Answer:
@@ -46,12 +40,7 @@ async def show(call: Call) -> Answer:
     item = await fetch_theirs(call, id_)
     if seconds and not item.status.is_final:
         item = await wait_for(call, id_, seconds)
-    text = encode_item(item)
-    tag = etag(text)
-    headers = (("ETag", tag),)
-    if _is_known(call.request.headers.getall(hdrs.IF_NONE_MATCH, []), tag):
-        return Answer(304, headers=headers, cache=REVALIDATE)
-    return Answer(200, text, headers=headers, cache=REVALIDATE)
+    return conditional(call.request, Answer(200, encode_item(item), cache=REVALIDATE))
 
 
 def task_id(call: Call) -> TaskId:
@@ -116,9 +105,3 @@ def _page_text(page: Page) -> bytes:
 def _joined(texts: list[bytes], cursor: TaskId | None) -> bytes:
     end = b"null" if cursor is None else b'"' + cursor.encode() + b'"'
     return b'{"items":[' + b",".join(texts) + b'],"next":' + end + b"}"
-
-
-def _is_known(fields: list[str], tag: str) -> bool:
-    """Whether If-None-Match names this validator (weak comparison, RFC 9110, 13.1.2)."""
-    given = [part.strip().removeprefix("W/") for field in fields for part in field.split(",")]
-    return tag in given or "*" in given

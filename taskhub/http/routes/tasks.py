@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import msgspec
 
-from taskhub.errors import Busy, Conflict, Invalid, Malformed, NotFound
+from taskhub.errors import Conflict, Invalid, Malformed, NotFound
 from taskhub.http import creating, operating, showing
 from taskhub.http.idempotency import IDEMPOTENCY_KEY
 from taskhub.http.new_task import NewTask
-from taskhub.http.problems import BadQuery, KeyReused, TooLarge, TooSlow, WrongMedia
+from taskhub.http.problems import KeyReused, TooLarge, TooSlow, WrongMedia
 from taskhub.http.queries import LIST, WAIT
 from taskhub.http.route import (
     CANCEL,
@@ -16,6 +16,7 @@ from taskhub.http.route import (
     NEEDS_TOKEN,
     OPERATE,
     READ,
+    READS,
     WRITES,
     Field,
     Reply,
@@ -84,7 +85,7 @@ ROUTES: tuple[Route, ...] = (
         access=READ,
         query=LIST,
         replies=(Reply(200, "The page.", TaskPage),),
-        errors=(BadQuery, *NEEDS_TOKEN, Busy),
+        errors=(*NEEDS_TOKEN, *READS),
     ),
     Route(
         method="GET",
@@ -99,7 +100,7 @@ ROUTES: tuple[Route, ...] = (
             Reply(200, "The task.", TaskItem, headers=ONE_ETAG),
             Reply(304, "The task has not changed.", headers=ONE_ETAG),
         ),
-        errors=(BadQuery, *NEEDS_TOKEN, NotFound, Busy),
+        errors=(*NEEDS_TOKEN, NotFound, *READS),
     ),
     Route(
         method="POST",

@@ -1,0 +1,77 @@
+"""Examples that a reader learns from, by shape; what has none here gets a sample of its schema."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from datetime import UTC, datetime
+from typing import Any
+
+import msgspec
+
+from taskhub.errors import FieldError, Invalid, TaskHubError
+from taskhub.http.context import ActorRow, PartHealth
+from taskhub.http.new_task import NewTask
+from taskhub.http.problems import BadQuery
+from taskhub.http.routes.tasks import TaskPage
+from taskhub.http.routes.watching import ActorList
+from taskhub.http.watching import Readiness
+from taskhub.model import Event, EventType, Status, TaskId, TaskItem
+
+ID = "019aa1d2-8c6e-7b53-9a43-1d3c5a0f9e21"
+AT = datetime(2026, 11, 24, 22, 17, 17, tzinfo=UTC)
+
+ITEM = TaskItem(
+    id=TaskId(ID),
+    title="Resize images",
+    type="simulate",
+    queue="default",
+    priority=0,
+    status=Status.PENDING,
+    payload=msgspec.Raw(b'{"seconds":0.5}'),
+    result=None,
+    error=None,
+    progress=None,
+    attempts=0,
+    max_attempts=5,
+    timeout_seconds=60.0,
+    cancel_requested=False,
+    created_at=AT,
+    updated_at=AT,
+    run_at=AT,
+    started_at=None,
+    finished_at=None,
+    created_by="alice",
+)
+ACTOR = ActorRow(name="worker-1/pool", state="ready", uptime=3600.5, restarts=0, mailbox_limit=4096)
+
+SHAPES: Mapping[Any, Mapping[str, Any]] = {
+    NewTask: {
+        "minimal": {"title": "Resize images"},
+        "whole": {
+            "title": "Resize images",
+            "type": "simulate",
+            "queue": "default",
+            "priority": 10,
+            "payload": {"seconds": 0.5},
+            "maxAttempts": 3,
+            "timeoutSeconds": 30,
+        },
+        "later": {"title": "Send the report", "delaySeconds": 3600},
+    },
+    TaskItem: {"task": ITEM},
+    TaskPage: {"last": TaskPage([ITEM], None), "more": TaskPage([ITEM], ID)},
+    ActorList: {"actors": ActorList([ACTOR])},
+    Readiness: {
+        "ok": Readiness("ok", [PartHealth("store", "ok"), PartHealth("events", "ok")]),
+    },
+    Event: {"created": Event(EventType.CREATED, TaskId(ID), "Resize images", AT)},
+}
+ERRORS: Mapping[type[TaskHubError], TaskHubError] = {
+    Invalid: Invalid([FieldError("/title", "1 to 200 characters, not only spaces")]),
+    BadQuery: BadQuery([FieldError("/limit", "expected once: 1 to 200 tasks; 50 when absent")]),
+}
+
+
+def plain(value: Any) -> Any:
+    """A value as its JSON says it."""
+    return msgspec.json.decode(msgspec.json.encode(value))

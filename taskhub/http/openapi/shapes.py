@@ -1,0 +1,80 @@
+"""JSON Schema of the shapes that go in and out, and the words that stand beside their members."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import msgspec
+
+from taskhub.http.context import ActorRow, PartHealth
+from taskhub.http.new_task import NewTask
+from taskhub.http.problems import ErrorItem, ProblemBody
+from taskhub.model import Event, TaskItem
+
+REFERENCE = "#/components/schemas/{name}"
+
+UUID = {"type": "string", "format": "uuid"}
+
+MEMBERS: Mapping[type, Mapping[str, Mapping[str, Any]]] = {
+    NewTask: {
+        "queue": {"description": "default: the queue of the type"},
+        "payload": {"description": "any JSON; kept byte for byte; default: {}"},
+        "maxAttempts": {"description": "1 to 100 starts; default: what the type says"},
+        "timeoutSeconds": {"description": "of one attempt; default: what the type says"},
+        "delaySeconds": {"description": "not before so many seconds from now; not with runAt"},
+    },
+    TaskItem: {
+        "id": UUID | {"description": "UUIDv7: sorts by the time of creation"},
+        "payload": {"description": "any JSON, as it was sent"},
+        "result": {"description": "what the handler returned; null until it is Done"},
+        "error": {"description": "why the last attempt failed"},
+        "progress": {"description": "what the handler last said of it"},
+        "priority": {"description": "-100 to 100, the greater the sooner"},
+        "attempts": {"description": "starts so far"},
+        "maxAttempts": {"description": "starts before it is given up"},
+        "timeoutSeconds": {"description": "of one attempt"},
+        "cancelRequested": {"description": "it runs, and is asked to stop"},
+        "runAt": {"description": "not before this time"},
+        "createdBy": {"description": "the `sub` of the token that created it"},
+    },
+    Event: {
+        "id": UUID | {"description": "the task's id"},
+        "title": {"description": "the task's title"},
+        "at": {"description": "when it happened (UTC)"},
+    },
+    ActorRow: {
+        "name": {"description": "unit and actor: `worker-1/pool`"},
+        "uptime": {"description": "seconds since its last start"},
+        "mailboxDepth": {"description": "messages that wait"},
+        "mailboxLimit": {"description": "messages that may wait"},
+        "lastError": {"description": "why it was restarted last"},
+    },
+    PartHealth: {"detail": {"description": "one sentence, when it is not well"}},
+    ErrorItem: {"pointer": {"description": "JSON pointer (RFC 6901) into the body or the query"}},
+    ProblemBody: {
+        "type": {"format": "uri", "description": "names the kind of error"},
+        "detail": {"description": "one sentence for the person who reads it"},
+        "instance": {"format": "uri", "description": "names this very request"},
+        "requestId": {"description": "finds the request in the log; also in X-Request-Id"},
+        "errors": {"description": "each rule that is broken, and where"},
+    },
+}
+"""What schemas cannot know of members by themselves."""
+
+
+def components(shapes: Sequence[Any]) -> dict[str, Any]:
+    """The schemas of all shapes and of what they are made of, by name."""
+    _, made = msgspec.json.schema_components(shapes, ref_template=REFERENCE)
+    for shape, members in MEMBERS.items():
+        properties = made.get(shape.__name__, {}).get("properties", {})
+        for name, words in members.items():
+            if name in properties:
+                properties[name] = properties[name] | words
+    return made
+
+
+def schema(shape: Any) -> dict[str, Any]:
+    """The schema of one shape; of a struct a reference to it."""
+    (made,), _ = msgspec.json.schema_components((shape,), ref_template=REFERENCE)
+    return made
