@@ -17,12 +17,12 @@ from pathlib import Path
 
 from redis.asyncio import Redis
 
+from taskhub.bus import EventBus
 from taskhub.events.embedded import EmbeddedServer
 from taskhub.events.embedded_place import find_server, socket_url
 from taskhub.events.redis_pubsub import RedisBus
 from taskhub.kernel.actor import Context
 from taskhub.model import Event, EventType, TaskId
-from taskhub.ports import EventBus
 
 EVENTS = 6_400  # in each run
 RUNS = 5

@@ -1,8 +1,8 @@
-"""Two seams: what a store and an event bus must do, in words of the domain; no SQL, no Redis."""
+"""The first seam: what a store must do, in words of the domain; no SQL."""
 
 from __future__ import annotations
 
-from collections.abc import AsyncGenerator, Sequence
+from collections.abc import Sequence
 from datetime import datetime
 from typing import Protocol
 
@@ -315,7 +315,7 @@ class SchemaState(msgspec.Struct, frozen=True):
     missing: Sequence[str]
 
 
-# ---- the ports ----
+# ---- the port ----
 
 
 class Store(Protocol):
@@ -359,39 +359,3 @@ class Store(Protocol):
 
     async def migrate(self) -> list[str]:
         """Bring the schema to the newest revision, one migrator at a time; the steps taken."""
-
-
-KINDS = frozenset({"work", "ended", "cancel"})
-"""Every kind of bell: what one that cannot be read, or may have been missed, stands for."""
-
-
-class BellKind(msgspec.Struct, frozen=True):
-    """What rang: any of `work` (something may be claimed), `ended` (a task ended), `cancel`."""
-
-    kinds: frozenset[str]
-
-
-class Subscribed(msgspec.Struct, frozen=True):
-    """The line is up (again): whatever rang before may have been missed, so look once."""
-
-
-Signal = Subscribed | BellKind
-
-
-class EventBus(Protocol):
-    """Hints between processes. Losing all of them costs latency, never a task."""
-
-    async def open(self) -> None:
-        """Make ready; does not need the server to be there."""
-
-    async def close(self) -> None:
-        """Give every connection back; may be called twice."""
-
-    async def publish(self, events: Sequence[Event], kinds: frozenset[str]) -> None:
-        """One pipeline: a message per event and one bell. Raises BusAway | BusRefused, soon."""
-
-    def subscribe(self) -> AsyncGenerator[Signal, None]:
-        """Hear the bell; first comes Subscribed. Raises BusAway | BusRefused when the line is cut.
-
-        Its line is given back by `aclose()`: use it in `contextlib.aclosing`.
-        """

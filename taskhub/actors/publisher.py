@@ -7,18 +7,18 @@ import math
 from typing import TYPE_CHECKING
 
 from taskhub.actors.bus_health import STEADY, BusHealth, reconnect_pause
+from taskhub.bus import KINDS
 from taskhub.errors import BusAway, BusRefused
 from taskhub.obs.telemetry import Emit, EventsDropped, EventsPublished
-from taskhub.ports import KINDS
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
+    from taskhub.bus import EventBus
     from taskhub.kernel.actor import Context
     from taskhub.kernel.mailbox import Mailbox
     from taskhub.messages import Publish
     from taskhub.model import Event
-    from taskhub.ports import EventBus
 
 BATCH = 512  # messages taken at once; each holds the events of one commit
 PIPELINE = 1_000  # events sent at once: some 150 kB, far below what a server buffers

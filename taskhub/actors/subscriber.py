@@ -7,15 +7,15 @@ from contextlib import aclosing
 from typing import TYPE_CHECKING, assert_never
 
 from taskhub.actors.bus_health import STEADY, BusHealth, reconnect_pause
+from taskhub.bus import KINDS, BellKind, Signal, Subscribed
 from taskhub.errors import BusAway, BusRefused
 from taskhub.obs.telemetry import Emit
-from taskhub.ports import KINDS, BellKind, Signal, Subscribed
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
+    from taskhub.bus import EventBus
     from taskhub.kernel.actor import Context
-    from taskhub.ports import EventBus
 
 
 class Subscriber:

@@ -8,8 +8,9 @@ from typing import TYPE_CHECKING
 from taskhub.errors import ConfigError, ConfigProblem
 
 if TYPE_CHECKING:
+    from taskhub.bus import EventBus
     from taskhub.config.sections import Config
-    from taskhub.ports import EventBus, Store
+    from taskhub.ports import Store
 
 SQLITE = "sqlite:///"
 

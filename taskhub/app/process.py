@@ -26,12 +26,13 @@ if TYPE_CHECKING:
 
     from taskhub.actors.holdings import Holdings
     from taskhub.app.forest import Forest
+    from taskhub.bus import EventBus
     from taskhub.config.sections import Config
     from taskhub.kernel.supervisor import Supervisor
     from taskhub.messages import Publish, Put, Stop, Wake
     from taskhub.obs.start import Log
     from taskhub.obs.telemetry import Emit, Telemetry
-    from taskhub.ports import EventBus, Store
+    from taskhub.ports import Store
 
 
 class Live:

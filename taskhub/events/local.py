@@ -5,9 +5,9 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncGenerator, Sequence
 
+from taskhub.bus import BellKind, Signal, Subscribed
 from taskhub.errors import BusAway
 from taskhub.model import Event
-from taskhub.ports import BellKind, Signal, Subscribed
 
 
 class LocalBus:

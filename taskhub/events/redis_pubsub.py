@@ -7,11 +7,11 @@ from typing import Any
 
 import msgspec
 
+from taskhub.bus import KINDS, BellKind, Signal, Subscribed
 from taskhub.config.sections import Secret
 from taskhub.errors import BusAway
 from taskhub.events.redis_line import Address, Line, Patience, command
 from taskhub.model import Event
-from taskhub.ports import KINDS, BellKind, Signal, Subscribed
 
 BELL_LIMIT = 64  # bytes; no bell of ours is longer
 AT_ONCE = 1_000  # bells that become one signal

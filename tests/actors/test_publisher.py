@@ -12,6 +12,8 @@ from pathlib import Path
 import pytest
 from taskhub.actors.bus_health import BusHealth
 from taskhub.actors.publisher import DRAIN, PIPELINE, Publisher
+from taskhub.bus import KINDS, EventBus
+from taskhub.bus import Signal as BusSignal
 from taskhub.config.sections import Secret
 from taskhub.errors import BusAway, BusRefused
 from taskhub.events.redis_pubsub import RedisBus
@@ -20,8 +22,6 @@ from taskhub.kernel.mailbox import Mailbox
 from taskhub.messages import Publish
 from taskhub.model import Event, EventType, TaskId
 from taskhub.obs.telemetry import EventsDropped, EventsPublished, StateChanged, Telemetry
-from taskhub.ports import KINDS, EventBus
-from taskhub.ports import Signal as BusSignal
 
 from tests.valkey import ValkeyServer
 from tests.virtual_clock import pass_time

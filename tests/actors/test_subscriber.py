@@ -10,6 +10,8 @@ from pathlib import Path
 import pytest
 from taskhub.actors.bus_health import BusHealth
 from taskhub.actors.subscriber import Subscriber
+from taskhub.bus import KINDS, EventBus, Subscribed
+from taskhub.bus import Signal as BusSignal
 from taskhub.errors import BusAway, BusRefused
 from taskhub.events.local import LocalBus
 from taskhub.events.redis_line import Patience
@@ -17,8 +19,6 @@ from taskhub.events.redis_pubsub import RedisBus
 from taskhub.kernel.actor import Context
 from taskhub.model import Event
 from taskhub.obs.telemetry import StateChanged, Telemetry
-from taskhub.ports import KINDS, EventBus, Subscribed
-from taskhub.ports import Signal as BusSignal
 
 from tests.valkey import ValkeyServer
 from tests.virtual_clock import pass_time

@@ -7,11 +7,11 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 import pytest
+from taskhub.bus import EventBus
 from taskhub.events.local import LocalBus
 from taskhub.events.redis_line import Patience
 from taskhub.events.redis_pubsub import RedisBus
 from taskhub.model import Event, EventType, TaskId
-from taskhub.ports import EventBus
 
 from tests.valkey import ValkeyServer
 

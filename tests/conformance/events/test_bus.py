@@ -6,8 +6,8 @@ import asyncio
 from contextlib import AsyncExitStack, aclosing
 
 import pytest
+from taskhub.bus import BellKind, EventBus, Signal, Subscribed
 from taskhub.errors import BusAway
-from taskhub.ports import BellKind, EventBus, Signal, Subscribed
 
 from tests.conformance.events.conftest import CREATED
 

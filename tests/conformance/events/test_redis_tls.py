@@ -14,9 +14,9 @@ from cryptography import x509
 from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import NameOID
+from taskhub.bus import BellKind
 from taskhub.errors import BusRefused
 from taskhub.events.redis_pubsub import RedisBus
-from taskhub.ports import BellKind
 
 from tests.conformance.events.conftest import CREATED, SHORT
 from tests.proxy import Proxy

@@ -10,10 +10,10 @@ from pathlib import Path
 
 import pytest
 from redis.asyncio import Redis
+from taskhub.bus import BellKind, Subscribed
 from taskhub.config.sections import Secret
 from taskhub.errors import BusAway, BusRefused
 from taskhub.events.redis_pubsub import RedisBus
-from taskhub.ports import BellKind, Subscribed
 
 from tests.conformance.events.conftest import CREATED, SHORT
 from tests.proxy import Proxy

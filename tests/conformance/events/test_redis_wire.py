@@ -8,9 +8,9 @@ from datetime import UTC, datetime
 
 import pytest
 from redis.asyncio import Redis
+from taskhub.bus import KINDS, BellKind, Subscribed
 from taskhub.events.redis_pubsub import RedisBus
 from taskhub.model import Event, EventType, TaskId
-from taskhub.ports import KINDS, BellKind, Subscribed
 
 from tests.conformance.events.conftest import CREATED
 from tests.valkey import ValkeyServer

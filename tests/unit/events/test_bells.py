@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from hypothesis import given
 from hypothesis import strategies as st
+from taskhub.bus import KINDS
 from taskhub.events.redis_pubsub import rung_by
-from taskhub.ports import KINDS
 
 CHANNEL = b"taskhub:events:bell"
 

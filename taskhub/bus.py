@@ -1,0 +1,45 @@
+"""The second seam: what an event bus must do, a doorbell between processes; no Redis, no store."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncGenerator, Sequence
+from typing import Protocol
+
+import msgspec
+
+from taskhub.model import Event
+
+KINDS = frozenset({"work", "ended", "cancel"})
+"""Every kind of bell: what one that cannot be read, or may have been missed, stands for."""
+
+
+class BellKind(msgspec.Struct, frozen=True):
+    """What rang: any of `work` (something may be claimed), `ended` (a task ended), `cancel`."""
+
+    kinds: frozenset[str]
+
+
+class Subscribed(msgspec.Struct, frozen=True):
+    """The line is up (again): whatever rang before may have been missed, so look once."""
+
+
+Signal = Subscribed | BellKind
+
+
+class EventBus(Protocol):
+    """Hints between processes. Losing all of them costs latency, never a task."""
+
+    async def open(self) -> None:
+        """Make ready; does not need the server to be there."""
+
+    async def close(self) -> None:
+        """Give every connection back; may be called twice."""
+
+    async def publish(self, events: Sequence[Event], kinds: frozenset[str]) -> None:
+        """One pipeline: a message per event and one bell. Raises BusAway | BusRefused, soon."""
+
+    def subscribe(self) -> AsyncGenerator[Signal, None]:
+        """Hear the bell; first comes Subscribed. Raises BusAway | BusRefused when the line is cut.
+
+        Its line is given back by `aclose()`: use it in `contextlib.aclosing`.
+        """
