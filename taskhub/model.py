@@ -120,6 +120,23 @@ class Event(msgspec.Struct, frozen=True, gc=False):
     at: datetime
 
 
+class PastEvent(msgspec.Struct, frozen=True, gc=False):
+    """A row of `Events`: what happened, in which order, what was said with it.
+
+    `title`, `kind` (the task's type) and `queue` are the task's, None when it was deleted since.
+    """
+
+    seq: int
+    type: EventType
+    id: TaskId
+    at: datetime
+    title: str | None = None
+    kind: str | None = None
+    queue: str | None = None
+    data: str | None = None
+    """JSON: a TaskProgress holds what the handler said, the others `{"error": ...}`."""
+
+
 class TypeDefaults(msgspec.Struct, frozen=True, kw_only=True, rename="camel"):
     """What a new task of a type gets where its creator says nothing."""
 

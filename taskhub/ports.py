@@ -8,7 +8,7 @@ from typing import Protocol
 
 import msgspec
 
-from taskhub.model import Event, Lease, Owner, Status, TaskId, TaskItem, TypeInfo
+from taskhub.model import Event, Lease, Owner, PastEvent, Status, TaskId, TaskItem, TypeInfo
 
 # ---- writes: each is one conditional change; `Store.commit` takes many at once -------------------
 
@@ -298,6 +298,25 @@ class Page(msgspec.Struct, frozen=True):
     next: TaskId | None
 
 
+class EventQuery(msgspec.Struct, frozen=True, kw_only=True):
+    """Up to `limit` events whose Seq is greater than `after`: of one task, or all."""
+
+    after: int = 0
+    limit: int = 500
+    task: TaskId | None = None
+
+
+class EventPage(msgspec.Struct, frozen=True):
+    """Events in their order, and the first and last Seq of the table at that moment (0: empty).
+
+    Seqs grow by one from event to event; only pruning takes some away, the oldest first.
+    """
+
+    items: Sequence[PastEvent]
+    oldest: int
+    newest: int
+
+
 class QueueCount(msgspec.Struct, frozen=True):
     """How many tasks of a queue are in a state; `oldest`: age in seconds of the one due longest."""
 
@@ -341,6 +360,9 @@ class Store(Protocol):
 
     async def find(self, query: TaskQuery) -> Page:
         """One page, by keyset: as fast on the last page as on the first."""
+
+    async def events(self, query: EventQuery) -> EventPage:
+        """What has happened after a Seq, oldest first; all of the answer is of one moment."""
 
     async def counts(self) -> list[QueueCount]:
         """Depths of the live states (Pending, Processing) by queue."""

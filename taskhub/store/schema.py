@@ -88,6 +88,8 @@ events = Table(
 )
 """What happened, appended in the transaction of the change that it tells of."""
 
+Index("Events_TaskId", events.c.TaskId)
+
 audit = Table(
     "Audit",
     metadata,

@@ -20,6 +20,26 @@ kinds (Status, Type, Queue) AS (
               ORDER BY Status, Type, Queue LIMIT 1))
 )
 
+-- event = the columns of an event in the order in which rows.py reads them
+Events.Seq, Events.Type, Events.TaskId, Events.At, Tasks.Title, Tasks.Type, Tasks.Queue, Events.Data
+
+-- reach = the first and the last number of the table; a row of it comes also when nothing was found
+SELECT (SELECT min(Seq) FROM Events) AS Oldest, (SELECT max(Seq) FROM Events) AS Newest
+
+-- events: what has happened after :after, and how far the table reaches; one statement, one moment
+SELECT told.*, reach.* FROM ({reach}) AS reach
+  LEFT JOIN (SELECT {event} FROM Events LEFT JOIN Tasks ON Tasks.Id = Events.TaskId
+              WHERE Events.Seq > :after ORDER BY Events.Seq LIMIT :limit) AS told
+ ORDER BY told.Seq;
+
+-- history: the same of one task
+SELECT told.*, reach.* FROM ({reach}) AS reach
+  LEFT JOIN (SELECT {event} FROM Events INDEXED BY Events_TaskId
+               LEFT JOIN Tasks ON Tasks.Id = Events.TaskId
+              WHERE Events.TaskId = :task AND Events.Seq > :after
+              ORDER BY Events.Seq LIMIT :limit) AS told
+ ORDER BY told.Seq;
+
 -- get: the tasks with these ids
 SELECT {task} FROM Tasks WHERE Id IN (SELECT value FROM json_each(:ids));
 

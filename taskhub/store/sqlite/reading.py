@@ -13,10 +13,10 @@ import msgspec
 
 from taskhub.errors import StoreDown, StoreLocked
 from taskhub.model import Owner, TaskId, TaskItem, TypeInfo, micros_from_utc
-from taskhub.ports import Kept, Page, QueueCount, TaskQuery
+from taskhub.ports import EventPage, EventQuery, Kept, Page, QueueCount, TaskQuery
 from taskhub.store.sqlite.clock import Clock
 from taskhub.store.sqlite.ids import FIRST, LAST, first_id_at
-from taskhub.store.sqlite.rows import STATUS, Row, json, task_of
+from taskhub.store.sqlite.rows import STATUS, Row, event_of, json, task_of
 from taskhub.store.sqlite.session import BUSY_MS, identity, trouble_of
 
 CONNECTIONS = 2
@@ -68,6 +68,14 @@ class Readers:
         rows = await self._ask("find_some" if some else "find", _page_values(query))
         items = [task_of(row) for row in rows[: query.limit]]
         return Page(items, items[-1].id if len(rows) > query.limit else None)
+
+    async def events(self, query: EventQuery) -> EventPage:
+        """The events, and how far the table reaches; of one moment, for it is one statement."""
+        values = {"after": query.after, "limit": query.limit, "task": query.task}
+        rows = await self._ask("events" if query.task is None else "history", values)
+        items = [event_of(row) for row in rows if row[0] is not None]
+        oldest, newest = rows[0][8:]
+        return EventPage(items, oldest or 0, newest or 0)
 
     async def counts(self) -> list[QueueCount]:
         """Depths of the live states by queue."""

@@ -9,9 +9,18 @@ from typing import Any
 
 import msgspec
 
-from taskhub.model import Lease, Status, TaskItem, micros_from_utc, utc_from_micros
+from taskhub.model import (
+    EventType,
+    Lease,
+    PastEvent,
+    Status,
+    TaskItem,
+    micros_from_utc,
+    utc_from_micros,
+)
 
 STATUS = {status.value: status for status in Status}
+TYPE = {type_.value: type_ for type_ in EventType}
 ERROR_LIMIT = 4_000  # characters of an error that are kept
 EXACT = 32  # up to so many rows each number has a statement of its own; a prepared one takes memory
 MANY = (256, 64, EXACT)  # beyond that so many rows go at once
@@ -52,6 +61,12 @@ def task_of(row: Row) -> TaskItem:
         payload=msgspec.Raw(row[18]),
         result=_raw(row[19]),
     )
+
+
+def event_of(row: Row) -> PastEvent:
+    """The event that a row of the `event` columns holds."""
+    seq, type_, task, at, title, kind, queue, data = row[:8]
+    return PastEvent(seq, TYPE[type_], task, utc_from_micros(at), title, kind, queue, data)
 
 
 def _raw(text: str | None) -> msgspec.Raw | None:

@@ -15,6 +15,8 @@ from taskhub.ports import (
     Claim,
     Committed,
     Create,
+    EventPage,
+    EventQuery,
     Finish,
     Kept,
     Page,
@@ -131,6 +133,10 @@ class SqliteStore:
     async def find(self, query: TaskQuery) -> Page:
         """One page, newest first."""
         return await self._readers.find(query)
+
+    async def events(self, query: EventQuery) -> EventPage:
+        """What has happened after a Seq, oldest first."""
+        return await self._readers.events(query)
 
     async def counts(self) -> list[QueueCount]:
         """Depths of the live states by queue."""

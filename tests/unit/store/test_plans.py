@@ -48,6 +48,11 @@ def connection() -> Iterator[sqlite3.Connection]:
 def fill(connection: sqlite3.Connection, count: int, name: str, **fields: object) -> None:
     """So many rows more."""
     connection.execute(FILL, PLAIN | {"count": count, "name": name} | fields)
+    connection.execute(
+        "INSERT INTO Events (At, Type, TaskId) SELECT 0, 'TaskCreated', Id FROM Tasks"
+        " WHERE Id >= :name || '-' AND Id < :name || '.'",
+        {"name": name},
+    )
 
 
 def steps(connection: sqlite3.Connection, name: str, values: Mapping[str, object]) -> int:
@@ -102,6 +107,8 @@ def test_the_count_of_steps_sees_a_scan(connection: sqlite3.Connection) -> None:
         ("find_some", SOME | {"type": "simulate"}),
         ("find_some", SOME | {"queue": "paused"}),
         ("find_some", SOME | {"status": "Processing"}),
+        ("events", {"after": 20, "limit": 10}),
+        ("history", {"task": "a-00000001", "after": 0, "limit": 10}),
         ("owners", {}),
         ("get", {"ids": '["a-00000001"]'}),
         ("prune_tasks", {"before": NOW, "before_id": "", "limit": 10}),
