@@ -9,7 +9,7 @@ from collections.abc import Iterable, Iterator
 from urllib.parse import SplitResult, urlsplit
 
 from taskhub.config import policies
-from taskhub.config.sections import Config
+from taskhub.config.sections import Config, CorsSection
 from taskhub.config.units import (
     ACTORS,
     UNIT_NAME,
@@ -22,11 +22,13 @@ from taskhub.config.units import (
 Wrong = tuple[str, str]
 """The key, and what was expected."""
 
+ANY_ORIGIN = "*"
 KEY_BYTES = 32  # RFC 7518, section 3.2: as long as the hash of HS256
 LATER_STORES = ("mssql", "postgresql", "postgres")
 LATER_EVENTS = ("redis+streams", "servicebus")
 STAND_ALONE_EVENTS = "redis://HOST:PORT/DB or unix:///PATH"
 _DATABASE = re.compile(r"db=[0-9]{1,5}", re.ASCII)
+_ORIGIN = re.compile(r"https?://([a-z0-9._-]+|\[[0-9a-f:.]+\])(:[1-9][0-9]*)?", re.ASCII)
 _MODULE = re.compile(r"[A-Za-z_]\w*(\.[A-Za-z_]\w*)*")
 _NEEDS_STORE = frozenset(ACTORS) - {"store", "events-server", "metrics"}
 _ON_THE_BUS = frozenset({"publisher", "subscriber"})
@@ -41,7 +43,7 @@ def rules(config: Config) -> Iterator[Wrong]:
     yield from _key(config.jwt.issuer_signing_key.reveal())
     yield from _networks("http.metrics_allow", config.http.metrics_allow)
     yield from _proxies(config.http.trusted_proxies)
-    yield from _origins(config.cors.origins)
+    yield from _origins(config.cors)
     yield from _handlers(config.work.handlers)
     yield from _ports(config)
     yield from policies.rules(config.policies)
@@ -238,10 +240,13 @@ def _proxies(proxies: tuple[str, ...]) -> Iterator[Wrong]:
         yield key, "expected your proxies' networks alone: from /0 anybody may claim any address"
 
 
-def _origins(origins: tuple[str, ...]) -> Iterator[Wrong]:
-    for text in origins:
+def _origins(section: CorsSection) -> Iterator[Wrong]:
+    if ANY_ORIGIN in section.origins:
+        yield from _any_origin(section)
+        return
+    for text in section.origins:
         if "*" in text:
-            yield "cors.origins", "expected exact origins: * would let every site call with tokens"
+            yield "cors.origins", "expected exact origins, or * alone: there are no patterns"
         elif not _is_origin(text):
             yield (
                 "cors.origins",
@@ -249,12 +254,19 @@ def _origins(origins: tuple[str, ...]) -> Iterator[Wrong]:
             )
 
 
+def _any_origin(section: CorsSection) -> Iterator[Wrong]:
+    if len(section.origins) > 1:
+        yield "cors.origins", "expected * alone, or exact origins without it"
+    if section.credentials:
+        wrong = "expected exact origins with cors.credentials: * would let every site act"
+        yield "cors.origins", f"{wrong} as whoever looks at it"
+
+
 def _is_origin(text: str) -> bool:
-    """RFC 6454, section 6.2: scheme, host, and a port that is not the usual one."""
-    parts = _split(text)
-    if parts is None or parts.scheme not in {"http", "https"} or not parts.hostname:
-        return False
-    return text == f"{parts.scheme}://{parts.netloc}".lower() and "@" not in parts.netloc
+    """As a browser sends it (RFC 6454, 6.2): in small letters, punycode, no usual port."""
+    parts = _split(text) if _ORIGIN.fullmatch(text) else None
+    usual = {"http": 80, "https": 443}
+    return parts is not None and bool(parts.hostname) and parts.port != usual[parts.scheme]
 
 
 # ---- the rest

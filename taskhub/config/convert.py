@@ -59,7 +59,7 @@ def _from_text(key: Key, text: Any) -> Any:
         return text
     if key.is_list:
         return [part.strip() for part in text.split(",") if part.strip()]
-    return text.strip().lower() if key.choices else text.strip()
+    return text.strip().lower() if key.choices or key.type is bool else text.strip()
 
 
 def _secret(kind: type, value: Any) -> Any:

@@ -19,6 +19,7 @@ IN_PLACE = frozenset(
         "http.max_body",
         "http.header_timeout",
         "http.body_timeout",
+        "http.access_log",
         "http.metrics_allow",
         "http.trusted_proxies",
         "work.concurrency",

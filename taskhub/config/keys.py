@@ -152,6 +152,8 @@ def _unpacked(kind: Any) -> tuple[Any, msgspec.Meta]:
 
 
 def _expected_of(base: Any, meta: msgspec.Meta) -> str:
+    if base is bool:
+        return "true or false"
     if base is str:
         limit = f" of {meta.min_length} to {meta.max_length} characters" if meta.max_length else ""
         return f"a text{limit}"

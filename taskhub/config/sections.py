@@ -57,6 +57,8 @@ class HttpSection(Section, frozen=True, kw_only=True):
     max_body: Annotated[int, Meta(ge=1_024, le=64 * 1024 * 1024)] = 1_048_576
     header_timeout: Seconds = 10.0
     body_timeout: Seconds = 10.0
+    access_log: bool = False
+    """Whether each answer has a line in the log."""
     metrics_allow: tuple[str, ...] = ("127.0.0.0/8", "::1/128")
     """Networks that may read /metrics."""
     trusted_proxies: tuple[str, ...] = ()
@@ -129,9 +131,11 @@ class LogsSection(Section, frozen=True, kw_only=True):
 
 
 class CorsSection(Section, frozen=True, kw_only=True):
-    """`[cors]`: exact origins of browser applications that may call the API."""
+    """`[cors]`: origins of browser applications that may call the API; `*` alone: of all."""
 
     origins: tuple[str, ...] = ()
+    credentials: bool = False
+    """Whether browsers may send cookies and the like along; a bearer token needs no leave."""
 
 
 class LimitsSection(Section, frozen=True, kw_only=True):

@@ -51,6 +51,8 @@ def shown(key: Key, value: Any) -> str:
         return masked_url(value)
     if isinstance(value, (list, tuple)):
         return ", ".join(masked_url(str(item)) for item in value)
+    if isinstance(value, bool):
+        return "true" if value else "false"
     return f"{value:g}" if isinstance(value, float) else str(value)
 
 

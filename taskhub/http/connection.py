@@ -4,20 +4,30 @@ from __future__ import annotations
 
 import asyncio
 import traceback
+from collections.abc import Callable
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, NamedTuple
 
 from aiohttp import web
 from aiohttp.http_exceptions import HttpProcessingError, LineTooLong
 
 from taskhub.errors import Busy, TaskHubError
-from taskhub.http.answers import Wire, bare_bytes
+from taskhub.http.access_log import access
+from taskhub.http.answers import Answer, Wire, bare_bytes
 from taskhub.http.problems import BadMessage, LongHeader, TooSlow, crash, problem
 from taskhub.http.request_ids import RequestIds
 from taskhub.obs.telemetry import Emit, RequestCrashed, RequestServed
 
 READS_AT_LEAST = 65_536
 """Bytes that a client must take in each `stall_timeout`, else it holds our memory for nothing."""
+
+
+class Unrouted(NamedTuple):
+    """What there is to tell of a request without a route."""
+
+    address: str
+    method: str = ""
+    seconds: float = 0.0
 
 
 @dataclass(slots=True)
@@ -29,17 +39,23 @@ class Door:
     header_timeout: float
     stall_timeout: float
     connections_limit: int
+    has_access_log: Callable[[], bool]
     is_draining: bool = False
     open: set[Connection] = field(default_factory=set)
     emptied: asyncio.Event = field(default_factory=asyncio.Event)
 
-    def served(self, method: str, status: int, request_id: str, seconds: float) -> None:
+    def served(self, answer: Answer, request_id: str, told: Unrouted) -> None:
         """Tell of an answer that no route has given."""
-        self.emit(
-            RequestServed(
-                method=method, route="", status=status, seconds=seconds, request_id=request_id
-            )
+        served = RequestServed(
+            method=told.method,
+            route="",
+            status=answer.status,
+            seconds=told.seconds,
+            request_id=request_id,
         )
+        if self.has_access_log():
+            served = access(served, len(answer.body), told.address)
+        self.emit(served)
 
     def sweep(self, now: float) -> None:
         """Cut off who does not read what was asked for."""
@@ -119,8 +135,7 @@ class Connection(web.RequestHandler):
             self._crashed(request.method, request_id, exc)
             return Wire(crash(request_id), request_id)
         error: TaskHubError = LongHeader() if isinstance(exc, LineTooLong) else BadMessage()
-        self._door.served("", error.status, request_id, 0.0)
-        return Wire(problem(error, request_id), request_id)
+        return Wire(self._told(problem(error, request_id), request_id), request_id)
 
     def log_debug(self, *args: Any, **kw: Any) -> None:
         """Clients come and go: nothing to tell."""
@@ -147,10 +162,16 @@ class Connection(web.RequestHandler):
     def _dismiss(self, error: TaskHubError) -> None:
         """Say why, and hang up."""
         request_id = self._door.ids()
-        self._door.served("", error.status, request_id, 0.0)
+        answer = self._told(problem(error, request_id), request_id)
         if self.transport is not None:
-            self.transport.write(bare_bytes(problem(error, request_id), request_id))
+            self.transport.write(bare_bytes(answer, request_id))
         self.force_close()
+
+    def _told(self, answer: Answer, request_id: str) -> Answer:
+        peer = self.peername
+        address = str(peer[0]) if isinstance(peer, tuple) else ""
+        self._door.served(answer, request_id, Unrouted(address))
+        return answer
 
     def _crashed(self, method: str, request_id: str, error: BaseException | None) -> None:
         trace = "".join(traceback.format_exception(error)) if error else ""

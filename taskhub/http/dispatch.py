@@ -8,10 +8,11 @@ from time import perf_counter
 from aiohttp import hdrs, web
 from aiohttp.http import HttpVersion10
 
+from taskhub.config.sections import CorsSection
 from taskhub.errors import TaskHubError
 from taskhub.http import cors
 from taskhub.http.answers import Answer, Headers, Wire, response
-from taskhub.http.connection import Door
+from taskhub.http.connection import Door, Unrouted
 from taskhub.http.context import ApiContext
 from taskhub.http.endpoint import Endpoint
 from taskhub.http.problems import BadMessage, problem, status_problem
@@ -28,9 +29,10 @@ class Dispatch:
     """Every request of one door passes here."""
 
     def __init__(
-        self, routes: Sequence[Route], context: ApiContext, door: Door, origins: Sequence[str]
+        self, routes: Sequence[Route], context: ApiContext, door: Door, pages: CorsSection
     ) -> None:
-        self._context, self._door, self._origins = context, door, origins
+        self._context, self._door, self._pages = context, door, pages
+        self._is_for_pages = bool(pages.origins)
         self._endpoints = {(route.method, route.path): Endpoint(route, context) for route in routes}
         self._exact = {key: end for key, end in self._endpoints.items() if "{" not in key[1]}
         self._router: Handler | None = None
@@ -42,8 +44,8 @@ class Dispatch:
             handler = self._adapted(endpoint)
             for each in (method, hdrs.METH_HEAD) if method == hdrs.METH_GET else (method,):
                 app.router.add_route(each, path, handler, expect_handler=_expect)
-        if self._origins:
-            cors.allow(app, self._origins)
+        if self._is_for_pages:
+            cors.allow(app, self._pages)
             app.on_response_prepare.append(_complete)
         return app
 
@@ -58,10 +60,10 @@ class Dispatch:
         endpoint = self._exact.get((request.method, request.raw_path))
         if request.version < HttpVersion10:
             return self._refused(request, request_id, BadMessage())
-        if endpoint is None or (self._origins and hdrs.ORIGIN in request.headers):
+        if endpoint is None or (self._is_for_pages and hdrs.ORIGIN in request.headers):
             return await self._routed(request, request_id)
         answer = await endpoint(request, request_id)
-        return Wire(answer, request_id, varies=bool(self._origins))
+        return Wire(answer, request_id, varies=self._is_for_pages)
 
     def _adapted(self, endpoint: Endpoint) -> Handler:
         async def handle(request: web.Request) -> web.StreamResponse:
@@ -76,27 +78,35 @@ class Dispatch:
             raise RuntimeError("not attached to a server")
         start = perf_counter()
         try:
-            return await self._router(request)
+            answered = await self._router(request)
         except web.HTTPException as error:
-            self._tell(request.method, error.status, request_id, perf_counter() - start)
-            return self._dressed(
-                status_problem(error.status, request_id, _allowed(error)), request_id
-            )
+            answer = self._unrouted(request, error, request_id)
+            self._tell(request, answer, request_id, perf_counter() - start)
+            return self._dressed(answer, request_id)
+        if request.method == hdrs.METH_OPTIONS:  # aiohttp-cors tells nobody
+            self._tell(request, Answer(answered.status), request_id, perf_counter() - start)
+        return answered
+
+    def _unrouted(self, request: web.Request, error: web.HTTPException, request_id: str) -> Answer:
+        if self._is_for_pages and (leave := cors.leave(request, self._pages)) is not None:
+            return Answer(204, headers=leave)
+        return status_problem(error.status, request_id, _allowed(error))
 
     def _refused(
         self, request: web.Request, request_id: str, error: TaskHubError
     ) -> web.StreamResponse:
-        self._tell(request.method, error.status, request_id, 0.0)
-        return self._dressed(problem(error, request_id), request_id)
+        answer = problem(error, request_id)
+        self._tell(request, answer, request_id, 0.0)
+        return self._dressed(answer, request_id)
 
     def _dressed(self, answer: Answer, request_id: str) -> web.StreamResponse:
-        if not self._origins:
+        if not self._is_for_pages:
             return Wire(answer, request_id)
         return response(answer, request_id, close=self._door.is_draining)
 
-    def _tell(self, method: str, status: int, request_id: str, seconds: float) -> None:
-        named = method if method in METHODS else ""
-        self._door.served(named, status, request_id, seconds)
+    def _tell(self, request: web.Request, answer: Answer, request_id: str, seconds: float) -> None:
+        method = request.method if request.method in METHODS else ""
+        self._door.served(answer, request_id, Unrouted(request.remote or "", method, seconds))
 
 
 def _allowed(error: web.HTTPException) -> Headers:

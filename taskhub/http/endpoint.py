@@ -10,6 +10,7 @@ from aiohttp.http_exceptions import HttpProcessingError
 
 from taskhub.errors import Busy, TaskHubError, Unauthorized
 from taskhub.http.access import Access
+from taskhub.http.access_log import access
 from taskhub.http.answers import Answer
 from taskhub.http.auth import Principal
 from taskhub.http.call import Call
@@ -48,16 +49,17 @@ class Endpoint:
             answer = problem(error, request_id)
         except Exception as error:  # noqa: BLE001 - the API's one place where bugs end
             answer = self._failed(error, call)
-        self._context.emit(
-            RequestServed(
-                method=self._method,
-                route=self._path,
-                status=answer.status,
-                seconds=perf_counter() - start,
-                request_id=request_id,
-                trace_id=call.trace_id,
-            )
+        served = RequestServed(
+            method=self._method,
+            route=self._path,
+            status=answer.status,
+            seconds=perf_counter() - start,
+            request_id=request_id,
+            trace_id=call.trace_id,
         )
+        if self._context.settings().http.access_log:
+            served = access(served, len(answer.body), call.address, call.principal.subject)
+        self._context.emit(served)
         return answer
 
     def _who_may(self) -> Access | None:

@@ -45,7 +45,7 @@ async def serving(context: ApiContext, sock: socket.socket) -> AsyncIterator[Non
     The socket itself stays open: it is the caller's, and the next server's after a restart.
     """
     door = _door(context)
-    dispatch = Dispatch(described(ROUTES, MESSAGES), context, door, context.settings().cors.origins)
+    dispatch = Dispatch(described(ROUTES, MESSAGES), context, door, context.settings().cors)
     runner = web.AppRunner(dispatch.application(), access_log=None, shutdown_timeout=DRAIN)
     await runner.setup()
     if runner.server is None:
@@ -85,6 +85,7 @@ def _door(context: ApiContext) -> Door:
         header_timeout=settings.header_timeout,
         stall_timeout=settings.body_timeout,
         connections_limit=max(64, min(CONNECTIONS, files - SPARE_FILES)),
+        has_access_log=lambda: context.settings().http.access_log,
     )
 
 

@@ -49,8 +49,19 @@ def _request_served(event: t.RequestServed) -> Told:
             "DurationMs": milliseconds,
             "RequestId": event.request_id,
             "TraceId": event.trace_id,
+            **_access(event),
         }
     )
+
+
+def _access(event: t.RequestServed) -> dict[str, object]:
+    if not event.is_access:
+        return {}
+    return {"Bytes": event.size, "Address": event.address, "Subject": event.subject}
+
+
+def _served_level(event: t.RequestServed) -> Level:
+    return Level.INFO if event.is_access else Level.DEBUG
 
 
 def _request_crashed(event: t.RequestCrashed) -> Told:
@@ -82,7 +93,7 @@ LINES: dict[type[Telemetry], Line] = {
     t.StateChanged: Line(_state_changed, level=_state_level),
     t.Reloaded: Line(_reloaded),
     t.ReloadRefused: Line(_reload_refused),
-    t.RequestServed: Line(_request_served, "api"),
+    t.RequestServed: Line(_request_served, "api", level=_served_level),
     t.RequestCrashed: Line(_request_crashed, "api"),
     t.ActAudited: Line(_act_audited, "api"),
 }

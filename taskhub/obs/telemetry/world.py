@@ -69,7 +69,10 @@ class ReloadRefused(Telemetry, frozen=True, kw_only=True):
 
 
 class RequestServed(Telemetry, frozen=True, kw_only=True):
-    """An HTTP answer was sent. Histogram `taskhub_http_request_duration_seconds`."""
+    """An HTTP answer was sent. Histogram `taskhub_http_request_duration_seconds`.
+
+    The last four are filled when the access log is on; `size` is that of the body in bytes.
+    """
 
     message: ClassVar[str] = "RequestServed"
     level: ClassVar[Level] = Level.DEBUG
@@ -79,6 +82,10 @@ class RequestServed(Telemetry, frozen=True, kw_only=True):
     seconds: float
     request_id: str
     trace_id: str = ""
+    is_access: bool = False
+    size: int = 0
+    address: str = ""
+    subject: str = ""
 
 
 class RequestCrashed(Telemetry, frozen=True, kw_only=True):

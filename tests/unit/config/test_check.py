@@ -262,7 +262,10 @@ def test_networks_that_are_none_are_refused(network: str) -> None:
     assert key == "http.metrics_allow"
 
 
-@pytest.mark.parametrize("origin", ["https://app.example.com", "http://localhost:4200"])
+@pytest.mark.parametrize(
+    "origin",
+    ["https://app.example.com", "http://localhost:4200", "http://[::1]:4200", "*"],
+)
 def test_exact_origins_are_taken(origin: str) -> None:
     """As a browser sends them."""
     assert wrong(cors=CorsSection(origins=(origin,))) == []
@@ -271,8 +274,17 @@ def test_exact_origins_are_taken(origin: str) -> None:
 @pytest.mark.parametrize(
     "origin",
     [
-        "*",
         "https://*.example.com",
+        "https://app.example.com:443",
+        "http://localhost:80",
+        "https://a:",
+        "https://a:99999",
+        "https://b\u00fccher.example",
+        "https://a.example.com\n",
+        "https://a.example.com?",
+        "https://a b.example",
+        "http://[::1",
+        "",
         "null",
         "example.com",
         "https://a.example.com/",
@@ -286,6 +298,20 @@ def test_exact_origins_are_taken(origin: str) -> None:
 def test_other_origins_are_refused(origin: str) -> None:
     """They would match nothing, or everything."""
     ((key, _),) = wrong(cors=CorsSection(origins=(origin,)))
+
+    assert key == "cors.origins"
+
+
+@pytest.mark.parametrize(
+    "section",
+    [
+        CorsSection(origins=("*",), credentials=True),
+        CorsSection(origins=("*", "https://a.example.com")),
+    ],
+)
+def test_every_page_is_never_every_page_with_cookies(section: CorsSection) -> None:
+    """Any site could act as whoever looks at it; and a list beside `*` would be a slip."""
+    ((key, _),) = wrong(cors=section)
 
     assert key == "cors.origins"
 

@@ -19,11 +19,11 @@ from taskhub.config.sections import (
 IN_PLACE = """
 supervisor.intensity supervisor.period supervisor.grace
 http.max_body http.header_timeout http.body_timeout http.metrics_allow
-http.trusted_proxies
+http.trusted_proxies http.access_log
 jwt.authority jwt.audience jwt.issuer_signing_key jwt.metadata_address jwt.leeway
 work.concurrency work.lease work.queues
-heartbeat.every logs.level cors.origins limits.mailbox
-retention.tasks_days retention.events_days retention.audit_days retention.keys_hours
+heartbeat.every logs.level cors.origins limits.mailbox retention.tasks_days
+retention.events_days retention.audit_days retention.keys_hours cors.credentials
 """
 RESTART_NEEDED = """
 supervisor.runtime_directory http.host http.port store.url store.lock_timeout

@@ -53,6 +53,7 @@ def test_case_and_underscores_do_not_matter(data: st.DataObject, key: Key) -> No
         ("Http__Port", "9100", "http.port", 9100),
         ("TASKHUB__HTTP__PORT", "9100", "http.port", 9100),
         ("Work__Lease", "7.5", "work.lease", 7.5),
+        ("Http__AccessLog", "True", "http.access_log", True),
         ("Work__Handlers", "shop.tasks, mail", "work.handlers", ("shop.tasks", "mail")),
         ("Work__Queues", "", "work.queues", ()),
         ("Logs__Level", "Warning", "logs.level", "warning"),

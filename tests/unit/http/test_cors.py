@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import AsyncIterator
+from contextlib import AbstractAsyncContextManager
 from pathlib import Path
 
 import msgspec
 import pytest
 from taskhub.config.sections import CorsSection
+from taskhub.errors import StoreDown
+from taskhub.http.cors import ASKED, MAX_AGE
 
-from tests.unit.http.house import CONFIG, House, open_house
+from tests.unit.http.house import CONFIG, House, Reply, open_house
 
 APP = "https://app.example.com"
 FOREIGN = [
@@ -25,9 +28,18 @@ FOREIGN = [
 @pytest.fixture
 async def open_to_app(tmp_path: Path, empty_database: Path) -> AsyncIterator[House]:
     """An API that one application may call."""
-    config = msgspec.structs.replace(CONFIG, cors=CorsSection(origins=(APP,)))
-    async with open_house(tmp_path, empty_database, config) as house:
+    async with opened(tmp_path, empty_database, CorsSection(origins=(APP,))) as house:
         yield house
+
+
+def opened(folder: Path, empty: Path, section: CorsSection) -> AbstractAsyncContextManager[House]:
+    """An API with this section."""
+    return open_house(folder, empty, msgspec.structs.replace(CONFIG, cors=section))
+
+
+def told(reply: Reply) -> list[str]:
+    """The fields of CORS in an answer."""
+    return [name for name in reply.headers if name.startswith("Access-Control")]
 
 
 def preflight(origin: str, fields: str = "Authorization, Content-Type") -> dict[str, str]:
@@ -63,7 +75,7 @@ async def test_other_origins_learn_nothing(open_to_app: House, origin: str) -> N
     assert asked.status == 403
     assert asked.headers["Content-Type"] == "application/problem+json"
     for reply in (asked, read):
-        assert not [name for name in reply.headers if name.startswith("Access-Control")]
+        assert not told(reply)
         assert reply.headers["Vary"] == "Origin"
 
 
@@ -112,6 +124,100 @@ async def test_without_origins_there_is_no_cors(house: House) -> None:
     reply = await house.ask("GET", "/health", headers={"Origin": APP})
     asked = await house.ask("OPTIONS", "/tasks", headers=preflight(APP))
 
-    assert not [name for name in reply.headers if name.startswith("Access-Control")]
+    assert not told(reply)
     assert "Vary" not in reply.headers
     assert asked.status == 405
+
+
+@pytest.mark.parametrize("field", ASKED)
+async def test_every_field_of_ours_may_be_sent(open_to_app: House, field: str) -> None:
+    """In the small letters in which browsers ask; and the answer is kept for a while."""
+    reply = await open_to_app.ask("OPTIONS", "/tasks", headers=preflight(APP, field.lower()))
+
+    assert reply.status == 200
+    assert reply.headers["Access-Control-Allow-Headers"].lower() == field.lower()
+    assert int(reply.headers["Access-Control-Max-Age"]) == MAX_AGE
+
+
+async def test_other_fields_may_not(open_to_app: House) -> None:
+    """What we do not know, no page needs."""
+    for path in ("/tasks", "/nowhere"):
+        reply = await open_to_app.ask("OPTIONS", path, headers=preflight(APP, "x-evil"))
+        assert reply.status >= 400
+        assert "Access-Control-Allow-Headers" not in reply.headers
+
+
+@pytest.mark.parametrize(
+    ("method", "path"),
+    [("POST", "/nowhere"), ("DELETE", "/tasks"), ("HEAD", "/tasks"), ("PUT", "/tasks/x/cancel")],
+)
+async def test_a_page_may_ask_for_what_is_not_there(
+    open_to_app: House, method: str, path: str
+) -> None:
+    """Else it would never see the 404 or 405 that follows."""
+    asked = preflight(APP, "authorization") | {"Access-Control-Request-Method": method}
+
+    reply = await open_to_app.ask("OPTIONS", path, headers=asked)
+    foreign = await open_to_app.ask("OPTIONS", path, headers=asked | {"Origin": FOREIGN[0]})
+
+    assert reply.status == 204
+    assert reply.headers["Access-Control-Allow-Origin"] == APP
+    assert reply.headers["Access-Control-Allow-Methods"] == method
+    assert not told(foreign)
+    assert foreign.status >= 400
+
+
+async def test_a_500_and_a_503_are_readable_too(
+    open_to_app: House, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A bug and a store that is away: the page shows what is wrong, and when to come again."""
+
+    async def broken(*_: object) -> None:
+        raise KeyError("secret")
+
+    async def away(*_: object) -> None:
+        raise StoreDown
+
+    for trouble, status in ((broken, 500), (away, 503)):
+        monkeypatch.setattr(open_to_app.store, "find", trouble)
+        reply = await open_to_app.ask("GET", "/tasks", headers={"Origin": APP})
+        assert (reply.status, reply.headers["Access-Control-Allow-Origin"]) == (status, APP)
+        assert "Retry-After" in reply.headers["Access-Control-Expose-Headers"].split(",")
+
+
+async def test_metrics_are_for_no_page(open_to_app: House) -> None:
+    """They go by address, and a page in an operator's browser has the operator's."""
+    read = await open_to_app.ask("GET", "/metrics", headers={"Origin": APP})
+    asked = await open_to_app.ask("OPTIONS", "/metrics", headers=preflight(APP))
+
+    assert (read.status, told(read)) == (200, [])
+    assert (asked.status, told(asked)) == (405, [])
+
+
+async def test_a_star_is_every_page_without_cookies(tmp_path: Path, empty_database: Path) -> None:
+    """Whoever has a token may call from anywhere; a browser adds nothing of its own."""
+    async with opened(tmp_path, empty_database, CorsSection(origins=("*",))) as house:
+        asked = await house.ask("OPTIONS", "/tasks", headers=preflight(FOREIGN[0]))
+        read = await house.ask("GET", "/nowhere", headers={"Origin": "null"})
+        metrics = await house.ask("GET", "/metrics", headers={"Origin": FOREIGN[0]})
+
+    for reply, status in ((asked, 200), (read, 404)):
+        assert (reply.status, reply.headers["Access-Control-Allow-Origin"]) == (status, "*")
+        assert "Access-Control-Allow-Credentials" not in reply.headers
+    assert not told(metrics)
+
+
+async def test_cookies_are_let_through_where_that_is_wanted(
+    tmp_path: Path, empty_database: Path
+) -> None:
+    """For a proxy that asks for one; only for exact origins."""
+    section = CorsSection(origins=(APP,), credentials=True)
+    async with opened(tmp_path, empty_database, section) as house:
+        asked = await house.ask("OPTIONS", "/tasks", headers=preflight(APP))
+        missing = await house.ask("GET", "/nowhere", headers={"Origin": APP})
+        foreign = await house.ask("GET", "/tasks", headers={"Origin": FOREIGN[0]})
+
+    for reply in (asked, missing):
+        assert reply.headers["Access-Control-Allow-Origin"] == APP
+        assert reply.headers.getall("Access-Control-Allow-Credentials") == ["true"]
+    assert not told(foreign)

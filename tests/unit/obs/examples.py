@@ -76,6 +76,18 @@ EXAMPLES: tuple[t.Telemetry, ...] = (
     t.Reloaded(changes=("work.concurrency: 64 -> 8",), needs_restart=("http.port",)),
     t.ReloadRefused(problems=("http.port: an integer <= 65535",)),
     t.RequestServed(method="POST", route="/tasks", status=201, seconds=0.0021, request_id="r-1"),
+    t.RequestServed(
+        method="GET",
+        route="/tasks/{id}",
+        status=200,
+        seconds=0.0012,
+        request_id="r-2",
+        trace_id=TRACE,
+        is_access=True,
+        size=431,
+        address="192.0.2.1",
+        subject="ada",
+    ),
     t.RequestCrashed(method="GET", route="/tasks", request_id="r-2", trace="Traceback\n  ...\n"),
     t.ActAudited(subject="ada", act="retry", task_id=TASK, address="192.0.2.1", request_id="r-3"),
 )
