@@ -12,6 +12,7 @@ from taskhub.config.sections import CorsSection
 from taskhub.errors import TaskHubError
 from taskhub.http import cors
 from taskhub.http.answers import Answer, Headers, Wire, response
+from taskhub.http.clients import client_of
 from taskhub.http.connection import Door, Unrouted
 from taskhub.http.context import ApiContext
 from taskhub.http.endpoint import Endpoint
@@ -106,7 +107,9 @@ class Dispatch:
 
     def _tell(self, request: web.Request, answer: Answer, request_id: str, seconds: float) -> None:
         method = request.method if request.method in METHODS else ""
-        self._door.served(answer, request_id, Unrouted(request.remote or "", method, seconds))
+        proxies = self._context.settings().http.trusted_proxies
+        address = client_of(request.remote, request.headers, proxies).address
+        self._door.served(answer, request_id, Unrouted(address, method, seconds))
 
 
 def _allowed(error: web.HTTPException) -> Headers:
