@@ -7,7 +7,7 @@ import msgspec
 from taskhub.obs.telemetry import RequestServed
 
 
-def access(served: RequestServed, size: int, address: str, subject: str = "") -> RequestServed:
+def logged(served: RequestServed, size: int, address: str, subject: str = "") -> RequestServed:
     """The same, told aloud: with the bytes of the body, who asked, and from where."""
     return msgspec.structs.replace(
         served, is_access=True, size=size, address=address, subject=subject

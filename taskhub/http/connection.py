@@ -12,7 +12,7 @@ from aiohttp import web
 from aiohttp.http_exceptions import HttpProcessingError, LineTooLong
 
 from taskhub.errors import Busy, TaskHubError
-from taskhub.http.access_log import access
+from taskhub.http.access_log import logged
 from taskhub.http.answers import Answer, Wire, bare_bytes
 from taskhub.http.problems import BadMessage, LongHeader, TooSlow, crash, problem
 from taskhub.http.request_ids import RequestIds
@@ -54,7 +54,7 @@ class Door:
             request_id=request_id,
         )
         if self.has_access_log():
-            served = access(served, len(answer.body), told.address)
+            served = logged(served, len(answer.body), told.address)
         self.emit(served)
 
     def sweep(self, now: float) -> None:

@@ -10,7 +10,7 @@ from aiohttp.http_exceptions import HttpProcessingError
 
 from taskhub.errors import Busy, TaskHubError, Unauthorized
 from taskhub.http.access import Access
-from taskhub.http.access_log import access
+from taskhub.http.access_log import logged
 from taskhub.http.answers import Answer
 from taskhub.http.auth import Principal
 from taskhub.http.call import Call
@@ -58,7 +58,7 @@ class Endpoint:
             trace_id=call.trace_id,
         )
         if self._context.settings().http.access_log:
-            served = access(served, len(answer.body), call.address, call.principal.subject)
+            served = logged(served, len(answer.body), call.address, call.principal.subject)
         self._context.emit(served)
         return answer
 
