@@ -101,6 +101,17 @@ class FieldError(TaskHubError):
         self.pointer = pointer
 
 
+class SearchError(FieldError):
+    """A search is not understood: from `column` (the first is 1) something else was expected."""
+
+    status = 400
+    code = "bad-search"
+
+    def __init__(self, column: int, expected: str) -> None:
+        super().__init__("/q", f"column {column}: expected {expected}")
+        self.column = column
+
+
 class Invalid(Problem):
     """The request is well formed, but some members break a rule."""
 
