@@ -14,7 +14,7 @@ from taskhub.http.access import Access
 from taskhub.http.auth import Principal
 from taskhub.http.clients import Client, client_of
 from taskhub.http.context import ApiContext
-from taskhub.http.problems import TooLarge, TooSlow, Unknown, WrongMedia
+from taskhub.http.problems import BadMessage, TooLarge, TooSlow, Unknown, WrongMedia
 from taskhub.messages import Put
 from taskhub.ports import Result, Write
 
@@ -59,8 +59,10 @@ class Call:
         kind = headers.get(hdrs.CONTENT_TYPE)
         if kind != "application/json" and not _is_json(kind or ""):
             raise WrongMedia
-        if headers.get(hdrs.CONTENT_ENCODING, "identity").lower() != "identity":
+        if any(name.lower() != "identity" for name in headers.getall(hdrs.CONTENT_ENCODING, ())):
             raise WrongMedia
+        if headers.get(hdrs.TRANSFER_ENCODING, "chunked").lower() != "chunked":
+            raise BadMessage  # packed for the way: whoever unpacks it would see another body
         return await self._read()
 
     async def put(self, *writes: Write) -> Sequence[Result]:

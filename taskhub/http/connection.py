@@ -8,7 +8,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any, NamedTuple
 
-from aiohttp import web
+from aiohttp import EMPTY_PAYLOAD, StreamReader, web
 from aiohttp.http_exceptions import HttpProcessingError, LineTooLong
 
 from taskhub.errors import Busy, TaskHubError
@@ -18,6 +18,10 @@ from taskhub.http.problems import BadMessage, LongHeader, TooSlow, crash, proble
 from taskhub.http.request_ids import RequestIds
 from taskhub.obs.telemetry import Emit, RequestCrashed, RequestServed
 
+QUIET = (OSError, HttpProcessingError, web.RequestPayloadError)
+"""What a client that breaks off causes: no news."""
+HEAD_MOST = 65_536
+"""Bytes of one head; its lines and their number have limits of their own (8,190 and 128)."""
 READS_AT_LEAST = 65_536
 """Bytes that a client must take in each `stall_timeout`, else it holds our memory for nothing."""
 
@@ -66,19 +70,32 @@ class Door:
 class Connection(web.RequestHandler):
     """aiohttp's connection, with what it lacks."""
 
-    __slots__ = ("_door", "_late", "_marked_at", "_unread", "_way_out")
+    __slots__ = (
+        "_body",
+        "_door",
+        "_head",
+        "_is_half_closed",
+        "_is_in_body",
+        "_late",
+        "_marked_at",
+        "_unread",
+        "_way_out",
+    )
 
     def __init__(self, manager: web.Server, door: Door, **options: Any) -> None:
         super().__init__(manager, auto_decompress=False, **options)
         self._door = door
         self._late: asyncio.TimerHandle | None = None
+        self._body: StreamReader = EMPTY_PAYLOAD  # that of the last request that has begun
+        self._is_in_body = False
+        self._head, self._is_half_closed = 0, False
         self._unread, self._marked_at = 0, 0.0
         self._way_out: asyncio.Transport | None = None  # also while it closes
 
     @property
     def is_draining(self) -> bool:
-        """Whether answers should say that the connection ends."""
-        return self._door.is_draining
+        """Whether this answer should say that the connection ends."""
+        return self._door.is_draining or (self._is_half_closed and not self._messages)
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         """Take the client in, or send it away when there are too many."""
@@ -102,11 +119,19 @@ class Connection(web.RequestHandler):
         super().data_received(data)
         if self._request_count != before:
             self._on_time()
-        elif data and self._late is None and self._is_idle():
-            seconds = self._door.header_timeout
-            self._late = self._loop.call_later(seconds, self._too_late)
-            # The silent close of an idle connection comes after the deadline that says why.
-            self._next_keepalive_close_time = self._loop.time() + 2 * seconds
+            self._head, self._body = 0, self._messages[-1][1]
+            self._is_in_body = not self._body.is_eof()
+        elif data:
+            self._part_received(len(data))
+
+    def eof_received(self) -> bool:
+        """Answer what was asked before the client ended its side, then hang up as well."""
+        if self._is_idle() or self._way_out is None or self._way_out.get_extra_info("sslcontext"):
+            return False
+        self._is_half_closed = True
+        if not self._body.is_eof():
+            self._body.set_exception(web.RequestPayloadError("the body ends too early"))
+        return True
 
     def resume_reading(self, resume_parser: bool = True) -> None:  # noqa: FBT001, FBT002 - theirs
         """Go on after a pause; without one there is nothing to parse (7 us for each body saved)."""
@@ -143,8 +168,23 @@ class Connection(web.RequestHandler):
     def log_exception(self, *args: Any, **kw: Any) -> None:
         """A bug of the connection itself; a client that hung up is none."""
         error = kw.get("exc_info")
-        if isinstance(error, Exception) and not isinstance(error, OSError | HttpProcessingError):
+        if isinstance(error, Exception) and not isinstance(error, QUIET):
             self._crashed("", self._door.ids(), error)
+
+    def _part_received(self, size: int) -> None:
+        """A head has begun, or goes on; or a body does, which is read with limits of its own."""
+        if self._is_idle():
+            if self._late is None:
+                seconds = self._door.header_timeout
+                self._late = self._loop.call_later(seconds, self._too_late)
+                # The silent close of an idle connection comes after the deadline that says why.
+                self._next_keepalive_close_time = self._loop.time() + 2 * seconds
+        elif self._is_in_body:
+            self._is_in_body = not self._body.is_eof()
+            return
+        self._head += size
+        if self._head > HEAD_MOST:
+            self._dismiss(LongHeader())
 
     def _is_idle(self) -> bool:
         return self._waiter is not None and not self._waiter.done()

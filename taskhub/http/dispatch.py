@@ -4,16 +4,17 @@ from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Sequence
 from time import perf_counter
+from typing import cast
 
 from aiohttp import hdrs, web
-from aiohttp.http import HttpVersion10
+from aiohttp.http import HttpVersion10, HttpVersion11
 
 from taskhub.config.sections import CorsSection
 from taskhub.errors import TaskHubError
 from taskhub.http import cors
 from taskhub.http.answers import Answer, Headers, Wire, response
 from taskhub.http.clients import client_of
-from taskhub.http.connection import Door, Unrouted
+from taskhub.http.connection import Connection, Door, Unrouted
 from taskhub.http.context import ApiContext
 from taskhub.http.endpoint import Endpoint
 from taskhub.http.problems import BadMessage, problem, status_problem
@@ -59,7 +60,7 @@ class Dispatch:
         """The answer to any request."""
         request_id = self._door.ids.of(request)
         endpoint = self._exact.get((request.method, request.raw_path))
-        if request.version < HttpVersion10:
+        if request.version != HttpVersion11 and _is_faulty(request):
             return self._refused(request, request_id, BadMessage())
         if endpoint is None or (self._is_for_pages and hdrs.ORIGIN in request.headers):
             return await self._routed(request, request_id)
@@ -69,7 +70,7 @@ class Dispatch:
     def _adapted(self, endpoint: Endpoint) -> Handler:
         async def handle(request: web.Request) -> web.StreamResponse:
             request_id = request[ID]
-            return self._dressed(await endpoint(request, request_id), request_id)
+            return self._dressed(request, await endpoint(request, request_id), request_id)
 
         return handle
 
@@ -83,7 +84,7 @@ class Dispatch:
         except web.HTTPException as error:
             answer = self._unrouted(request, error, request_id)
             self._tell(request, answer, request_id, perf_counter() - start)
-            return self._dressed(answer, request_id)
+            return self._dressed(request, answer, request_id)
         if request.method == hdrs.METH_OPTIONS:  # aiohttp-cors tells nobody
             self._tell(request, Answer(answered.status), request_id, perf_counter() - start)
         return answered
@@ -91,6 +92,9 @@ class Dispatch:
     def _unrouted(self, request: web.Request, error: web.HTTPException, request_id: str) -> Answer:
         if self._is_for_pages and (leave := cors.leave(request, self._pages)) is not None:
             return Answer(204, headers=leave)
+        if request.method == hdrs.METH_OPTIONS and request.raw_path == "*":  # RFC 9110, 9.3.7
+            methods = sorted({method for method, _ in self._endpoints} | {hdrs.METH_HEAD})
+            return Answer(204, headers=((hdrs.ALLOW, ",".join(methods)),))
         return status_problem(error.status, request_id, _allowed(error))
 
     def _refused(
@@ -98,18 +102,24 @@ class Dispatch:
     ) -> web.StreamResponse:
         answer = problem(error, request_id)
         self._tell(request, answer, request_id, 0.0)
-        return self._dressed(answer, request_id)
+        return self._dressed(request, answer, request_id)
 
-    def _dressed(self, answer: Answer, request_id: str) -> web.StreamResponse:
+    def _dressed(self, request: web.Request, answer: Answer, request_id: str) -> web.StreamResponse:
         if not self._is_for_pages:
             return Wire(answer, request_id)
-        return response(answer, request_id, close=self._door.is_draining)
+        connection = cast("Connection", request.protocol)
+        return response(answer, request_id, close=connection.is_draining)
 
     def _tell(self, request: web.Request, answer: Answer, request_id: str, seconds: float) -> None:
         method = request.method if request.method in METHODS else ""
         proxies = self._context.settings().http.trusted_proxies
         address = client_of(request.remote, request.headers, proxies).address
         self._door.served(answer, request_id, Unrouted(address, method, seconds))
+
+
+def _is_faulty(request: web.Request) -> bool:
+    """What older versions cannot say: no version at all, and chunks (RFC 9112, 6.1)."""
+    return request.version < HttpVersion10 or hdrs.TRANSFER_ENCODING in request.headers
 
 
 def _allowed(error: web.HTTPException) -> Headers:

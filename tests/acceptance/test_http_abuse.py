@@ -39,7 +39,7 @@ def resident(pid: int) -> int:
 
 
 async def test_large_bodies_and_bombs_cost_no_memory(hub: Installation) -> None:
-    """100 MB in chunks, 200 MB packed in 200 kB, 20 MB announced: refused, and nothing kept."""
+    """100 MB in chunks or beside them, 200 MB packed in 200 kB, 20 MB announced: refused, and nothing kept."""
     await hub.start()
     pid = await hub.until(lambda: hub.pid("tree/api-1"))
     await hub.post()
@@ -50,10 +50,13 @@ async def test_large_bodies_and_bombs_cost_no_memory(hub: Installation) -> None:
 
     bombs = await asyncio.gather(*(raw(hub, packed) for _ in range(8)))
     endless = await raw(hub, head("Transfer-Encoding: chunked"), *([chunk] * 100))
+    padding = b"1;" + b"a" * MEGABYTE + b"\r\n \r\n"
+    padded = await raw(hub, head("Transfer-Encoding: chunked"), *([padding] * 50), b"0\r\n\r\n")
     announced = await raw(hub, head(f"Content-Length: {20 * MEGABYTE}"))
 
     assert {answer[:13] for answer in bombs} == {b"HTTP/1.1 415 "}
     assert endless[:13] in {b"HTTP/1.1 413 ", b""}  # the answer may be lost to the hang-up
+    assert padded[:13] == b"HTTP/1.1 400 "  # blanks are no JSON; what stood beside them is gone
     assert announced[:13] == b"HTTP/1.1 413 "
     assert resident(pid) - before < 20 * MEGABYTE
     assert (await hub.post())["status"] == "Pending"

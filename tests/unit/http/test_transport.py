@@ -81,6 +81,36 @@ BROKEN: dict[str, bytes] = {
     "a long line": b"GET /" + b"a" * 9_000 + b" HTTP/1.1\r\nHost: x\r\n\r\n",
     "a long field": b"GET /health HTTP/1.1\r\nHost: x\r\nX-A: " + b"a" * 9_000 + b"\r\n\r\n",
     "many fields": b"GET /health HTTP/1.1\r\nHost: x\r\n" + b"X-A: 1\r\n" * 1_000 + b"\r\n",
+    "two encodings of chunks": post(
+        "Transfer-Encoding: chunked", "Transfer-Encoding: chunked", body=b"d\r\n{}"
+    ),
+    "chunks twice": post("Transfer-Encoding: chunked, chunked", body=b"d\r\n{}"),
+    "packed chunks": post(
+        "Transfer-Encoding: gzip, chunked", body=b"d\r\n" + BODY + b"\r\n0\r\n\r\n"
+    ),
+    "chunks in HTTP/1.0": post(
+        "Connection: keep-alive",
+        "Transfer-Encoding: chunked",
+        body=b"d\r\n" + BODY + b"\r\n0\r\n\r\n",
+    ).replace(b"HTTP/1.1", b"HTTP/1.0"),
+    "a length without a number": post("Content-Length:"),
+    "a length of twenty digits": post(f"Content-Length: {10**20}"),
+    "two types": post("Content-Type: text/plain", "Content-Length: 13"),
+    "a folded line at once": b"GET /health HTTP/1.1\r\n Host: x\r\n\r\n",
+    "a line folded by a tab": b"GET /health HTTP/1.1\r\nHost: x\r\nX-A: a\r\n\tb\r\n\r\n",
+    "a field without a colon": b"GET /health HTTP/1.1\r\nHost: x\r\nevil-marker\r\n\r\n",
+    "a field without a name": b"GET /health HTTP/1.1\r\nHost: x\r\n: evil-marker\r\n\r\n",
+    "a control character": b"GET /health HTTP/1.1\r\nHost: x\r\nX-A: \x01\r\n\r\n",
+    "a raw byte in the path": b"GET /tasks/\xff HTTP/1.1\r\nHost: x\r\n\r\n",
+    "a small method": b"get /health HTTP/1.1\r\nHost: x\r\n\r\n",
+    "a small version": b"GET /health http/1.1\r\nHost: x\r\n\r\n",
+    "HTTP/0.9": b"GET /health HTTP/0.9\r\nHost: x\r\n\r\n",
+    "no path": b"GET evil-marker HTTP/1.1\r\nHost: x\r\n\r\n",
+    "an authority": b"GET evil-marker:80 HTTP/1.1\r\nHost: x\r\n\r\n",
+    "an authority that is broken": b"GET http://[::1/health HTTP/1.1\r\nHost: x\r\n\r\n",
+    "a star": b"GET * HTTP/1.1\r\nHost: x\r\n\r\n",
+    "a long trailer": chunked(b"d\r\n", BODY, b"\r\n0\r\nX-T: ", b"a" * 9_000, b"\r\n\r\n"),
+    "many trailers": chunked(b"d\r\n", BODY, b"\r\n0\r\n", b"X-T: a\r\n" * 1_000, b"\r\n"),
     "nonsense": b"\x00\xff\xfe evil-marker \r\n\r\n",
 }
 
@@ -355,3 +385,218 @@ async def test_too_many_connections_are_sent_away(
 
     assert status == 503
     assert "Retry-After: 1" in head
+
+
+async def test_a_head_is_bounded_as_a_whole(house: House) -> None:
+    """A hundred lines of eight thousand bytes are each allowed; together they are a flood."""
+    reader, writer = await asyncio.open_connection("127.0.0.1", house.port)
+    writer.write(b"GET /health HTTP/1.1\r\nHost: x\r\n")
+    line = b"X-A: " + b"a" * 8_000 + b"\r\n"
+
+    answer = asyncio.ensure_future(reader.read())
+    for _ in range(100):
+        if answer.done():
+            break
+        writer.write(line)
+        await asyncio.wait({answer}, timeout=0.01)
+    status, head, _ = parts(await answer)
+    writer.close()
+
+    assert status == 431
+    assert "Connection: close" in head
+
+
+async def test_a_head_behind_a_request_at_work_is_bounded_too(house: House) -> None:
+    """Who waits for an answer may not fill our memory meanwhile."""
+    made = await house.create()
+    reader, writer = await asyncio.open_connection("127.0.0.1", house.port)
+    waits = f"GET /tasks/{made['id']}?wait=60 HTTP/1.1\r\nHost: x\r\nAuthorization: {AUTH}\r\n\r\n"
+    writer.write(waits.encode())
+    line = b"X-A: " + b"a" * 8_000 + b"\r\n"
+
+    answer = asyncio.ensure_future(reader.read())
+    writer.write(b"GET /health HTTP/1.1\r\nHost: x\r\n")
+    for _ in range(100):
+        if answer.done():
+            break
+        writer.write(line)
+        await asyncio.wait({answer}, timeout=0.01)
+    writer.close()
+
+    assert parts(await answer)[0] == 431
+
+
+async def test_a_body_is_no_head(house: House) -> None:
+    """Half a megabyte of title, a piece at a time, is judged as a body."""
+    reader, writer = await asyncio.open_connection("127.0.0.1", house.port)
+    body = b'{"title":"x","payload":"' + b"a" * 500_000 + b'"}'
+    writer.write(post(f"Content-Length: {len(body)}", "Connection: close", body=b""))
+    for start in range(0, len(body), 50_000):
+        writer.write(body[start : start + 50_000])
+        await writer.drain()
+    status, _, _ = parts(await reader.read())
+    writer.close()
+
+    assert status == 201
+
+
+@pytest.mark.parametrize(
+    ("data", "statuses"),
+    [
+        (b"GET /health HTTP/1.1\r\nHost: x\r\n\r\n", [200]),
+        (b"GET /health HTTP/1.1\r\nHost: x\r\n\r\n" * 3, [200, 200, 200]),
+        (post("Content-Length: 13"), [201]),
+        (post("Content-Length: 13", body=b'{"ti'), [400]),
+        (chunked(b"d\r\n", BODY, b"\r\n"), [400]),
+        (b"GET /hea", []),
+        (b"", []),
+    ],
+    ids=["get", "pipelined", "post", "half a body", "half the chunks", "half a head", "nothing"],
+)
+async def test_a_client_that_has_said_all_gets_its_answer(
+    house: House, data: bytes, statuses: list[int]
+) -> None:
+    """A half-closed connection (`nc -N`) is one that still listens; then we hang up as well."""
+    reader, writer = await asyncio.open_connection("127.0.0.1", house.port)
+    writer.write(data)
+    writer.write_eof()
+    async with asyncio.timeout(10):
+        answer = await reader.read()
+    writer.close()
+
+    assert [int(found) for found in re.findall(rb"HTTP/1\.1 ([0-9]{3}) ", answer)] == statuses
+    assert answer.count(b"Connection: close") == bool(statuses)
+    assert house.said(RequestCrashed) == []
+
+
+@pytest.mark.parametrize(
+    "target",
+    [
+        *("/%00", "/tasks/%00", "/tasks/%2e%2e", "/tasks/..%2fhealth", "/tasks/../health"),
+        *("/./health", "//health", "/health/", "/HEALTH", "/tasks/a%2Fb", "/tasks/%ff"),
+        *("/tasks/%zz", "/health;x=1", "/tasks/-1", "/tasks/%d9%a1", "/\\health", "/health%20"),
+        "/tasks/%0d%0aX-Evil:1",
+    ],
+)
+async def test_odd_paths_are_nowhere(house: House, target: str) -> None:
+    """No dot segment is resolved, no case folded, no byte believed: never a 5xx, never an echo."""
+    data = f"GET {target} HTTP/1.1\r\nHost: x\r\nAuthorization: {AUTH}\r\nConnection: close\r\n\r\n"
+
+    status, head, body = parts(await house.raw(data.encode()))
+
+    assert status == 404
+    assert "X-Evil" not in head
+    assert target.strip("/").encode() not in body
+
+
+async def test_a_letter_may_be_written_as_a_number(house: House) -> None:
+    """RFC 3986, 6.2.2.2: the same path."""
+    data = b"GET /%68ealth HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n"
+
+    assert parts(await house.raw(data))[::2] == (200, b"ok")
+
+
+@pytest.mark.parametrize("path", ["/health", "/tasks", "/nowhere", "/openapi.json"])
+async def test_head_is_get_without_the_body(house: House, path: str) -> None:
+    """The same status and fields, its length too (RFC 9110, 9.3.2)."""
+    got = await house.ask("GET", path)
+    asked = f"HEAD {path} HTTP/1.1\r\nHost: x\r\nAuthorization: {AUTH}\r\nConnection: close\r\n\r\n"
+    status, head, body = parts(await house.raw(asked.encode()))
+
+    assert (status, body) == (got.status, b"")
+    names = {line.partition(":")[0].lower() for line in head.splitlines()[1:]} - {"connection"}
+    assert names == {name.lower() for name in got.headers}
+    if path == "/tasks":
+        assert f"Content-Length: {len(got.body)}" in head
+
+
+async def test_the_whole_server_says_what_it_can(house: House) -> None:
+    """`OPTIONS *` is about no path (RFC 9110, 9.3.7)."""
+    data = b"OPTIONS * HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n"
+
+    status, head, body = parts(await house.raw(data))
+
+    assert (status, body) == (204, b"")
+    assert "Allow: GET,HEAD,POST" in head
+
+
+@pytest.mark.parametrize("protocol", ["websocket", "h2c"])
+async def test_no_other_protocol_is_spoken(house: House, protocol: str) -> None:
+    """An upgrade is an offer: the answer is plain HTTP/1.1, and so is the next one."""
+    upgrade = (
+        f"GET /health HTTP/1.1\r\nHost: x\r\nConnection: Upgrade\r\nUpgrade: {protocol}\r\n"
+        "Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\nSec-WebSocket-Version: 13\r\n\r\n"
+    )
+    reader, writer = await asyncio.open_connection("127.0.0.1", house.port)
+    for _ in range(2):
+        writer.write(upgrade.encode())
+        assert (await reader.readuntil(b"\r\n\r\nok")).startswith(b"HTTP/1.1 200 OK")
+    writer.close()
+
+
+async def test_a_thousand_pipelined_requests_are_answered_in_order(house: House) -> None:
+    """However many wait: one after the other, and reading pauses meanwhile."""
+    many = [
+        f"GET /health HTTP/1.1\r\nHost: x\r\nX-Request-Id: n{number}\r\n" for number in range(1_000)
+    ]
+    data = "\r\n".join([*many, "GET /health HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n"])
+
+    answer = await house.raw(data.encode())
+
+    found = [int(number) for number in re.findall(rb"X-Request-Id: n([0-9]+)\r", answer)]
+    assert found == list(range(1_000))
+
+
+async def test_a_body_that_nobody_asked_for_is_read_past(house: House) -> None:
+    """A GET with a body, then another request: each its own."""
+    first = b"GET /health HTTP/1.1\r\nHost: x\r\nContent-Length: 5\r\n\r\nhello"
+    second = b"GET /health HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n"
+
+    answer = await house.raw(first + second)
+
+    assert answer.count(b"HTTP/1.1 200 OK") == 2
+
+
+@pytest.mark.parametrize("path", ["/health", "/tasks"])
+async def test_a_promised_body_that_never_comes_holds_nothing(
+    house: House, monkeypatch: pytest.MonkeyPatch, path: str
+) -> None:
+    """The answer is there at once, be it 200 or 401; the line is cut soon after."""
+    monkeypatch.setattr("taskhub.http.server.LINGER", 0.1)
+    data = f"GET {path} HTTP/1.1\r\nHost: x\r\nContent-Length: 5\r\n\r\n"
+
+    answer = await house.raw(data.encode())
+
+    assert parts(answer)[0] in {200, 401}
+
+
+async def test_a_packed_body_is_refused_however_it_is_hidden(house: House) -> None:
+    """Of two Content-Encoding fields both count."""
+    data = post(
+        "Content-Encoding: identity",
+        "Content-Encoding: gzip",
+        "Content-Length: 13",
+        "Connection: close",
+    )
+
+    assert parts(await house.raw(data))[0] == 415
+
+
+async def test_a_kept_connection_is_closed_when_it_is_silent(hasty: House) -> None:
+    """After its answers too: without a word, after three header deadlines."""
+    answer = await hasty.raw(b"GET /health HTTP/1.1\r\nHost: x\r\n\r\n")
+
+    assert answer.count(b"HTTP/1.1 ") == 1
+
+
+async def test_a_second_head_that_stops_is_cut_off_too(hasty: House) -> None:
+    """The deadline is one for each head, not for each connection."""
+    reader, writer = await asyncio.open_connection("127.0.0.1", hasty.port)
+    writer.write(b"GET /health HTTP/1.1\r\nHost: x\r\n\r\n")
+    await reader.readuntil(b"\r\n\r\nok")
+    writer.write(b"GET /hea")
+    async with asyncio.timeout(10):
+        answer = await reader.read()
+    writer.close()
+
+    assert parts(answer)[0] == 408
