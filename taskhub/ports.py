@@ -8,6 +8,7 @@ from typing import Protocol
 
 import msgspec
 
+from taskhub.audit import Audit, AuditPage, AuditQuery
 from taskhub.model import Event, Lease, Owner, PastEvent, Status, TaskId, TaskItem, TypeInfo
 
 # ---- writes: each is one conditional change; `Store.commit` takes many at once -------------------
@@ -125,14 +126,6 @@ class Requeue(msgspec.Struct, frozen=True, kw_only=True, tag=True):
     """
 
     id: TaskId
-
-
-class Audit(msgspec.Struct, frozen=True, kw_only=True, tag=True):
-    """Append to the audit log (heartbeats have the message `heartbeat`). Result: Touched."""
-
-    message: str
-    actor: str
-    task_id: TaskId | None = None
 
 
 class Register(msgspec.Struct, frozen=True, kw_only=True, tag=True):
@@ -363,6 +356,9 @@ class Store(Protocol):
 
     async def events(self, query: EventQuery) -> EventPage:
         """What has happened after a Seq, oldest first; all of the answer is of one moment."""
+
+    async def audit(self, query: AuditQuery) -> AuditPage:
+        """One page of the audit log, by keyset."""
 
     async def counts(self) -> list[QueueCount]:
         """Depths of the live states (Pending, Processing) by queue."""

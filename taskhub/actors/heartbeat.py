@@ -5,10 +5,10 @@ from __future__ import annotations
 import asyncio
 from typing import TYPE_CHECKING
 
+from taskhub.audit import Audit
 from taskhub.messages import PASSING, Put
 from taskhub.obs.telemetry import Emit, LoopLag
 from taskhub.obs.telemetry import Heartbeat as HeartbeatSaved
-from taskhub.ports import Audit
 
 if TYPE_CHECKING:
     from collections.abc import Callable

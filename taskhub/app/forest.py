@@ -8,7 +8,9 @@ from contextlib import suppress
 from typing import TYPE_CHECKING, Any
 
 from taskhub.actors.scheduler import depths
+from taskhub.app.restarts import asked_restart
 from taskhub.errors import Trouble
+from taskhub.kernel.call import Refused, Unreachable, call
 from taskhub.obs.exposition import Exposition
 
 if TYPE_CHECKING:
@@ -41,6 +43,17 @@ class Forest:
     async def verb(self, _: dict[str, Any]) -> dict[str, Any]:
         """The verb `forest`."""
         return {"actors": await self.actors()}
+
+    async def restart_verb(self, args: dict[str, Any]) -> dict[str, Any]:
+        """The verb `ask-restart-anywhere`: hand it to the process that the name belongs to."""
+        name = str(args.get("name", ""))
+        path = self._kin.sockets.get(name.partition("/")[0])
+        if path is None:
+            return await asked_restart(self._process.supervisor, args)
+        try:
+            return await call(path, "ask-restart", **args)
+        except (Unreachable, Refused):
+            return {"verdict": "away"}
 
     async def exposition_verb(self, _: dict[str, Any]) -> bytes:
         """The verb `exposition`: the metrics of the whole tree."""

@@ -7,9 +7,11 @@ import gc
 import importlib.util
 import os
 import sys
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from taskhub.app.reload import restart_limit
+from taskhub.app.restarts import asked_restart
 from taskhub.app.specs import spec_of
 from taskhub.kernel.host import run_process, run_root
 from taskhub.kernel.supervisor import NoSuchActor, Supervisor
@@ -81,6 +83,7 @@ async def live(process: Process, specs: Sequence[ChildSpec], *, is_root: bool) -
     process.metrics.watch_actors(supervisor.tree)
     process.keeper.verbs["tree"] = _Tree(supervisor).verb
     process.keeper.verbs["restart"] = _Restart(supervisor).verb
+    process.keeper.verbs["ask-restart"] = partial(asked_restart, supervisor)
     sampler = _Sampler(process.metrics.sample)
     gc.freeze()  # what was imported stays: no look need pass over it again
     gc.set_threshold(YOUNG)

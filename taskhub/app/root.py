@@ -107,6 +107,7 @@ def _prepare(process: Process, loaded: Loaded, unit: str) -> Kin:
     kin = Kin(process, folder)
     forest = process.forest = Forest(process, kin)
     process.keeper.verbs |= {"forest": forest.verb, "exposition": forest.exposition_verb}
+    process.keeper.verbs["ask-restart-anywhere"] = forest.restart_verb
     return kin
 
 

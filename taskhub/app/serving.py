@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 import msgspec
 
 from taskhub.actors.api import Api
+from taskhub.app.restarts import Restarts
 from taskhub.http.auth import Verifier
 from taskhub.http.catalog import Catalog
 from taskhub.http.context import ActorRow, ApiContext, PartHealth
@@ -83,6 +84,7 @@ def _context(process: Process) -> ApiContext:
         health=view.health,
         metrics=view.metrics,
         actors=view.actors,
+        restarts=Restarts(process),
         waiters=Waiters(process.store.get),
         patience=Patience(asyncio.get_running_loop()),
     )
@@ -125,6 +127,8 @@ class _View:
                 rows = (await call(process.parent, "forest"))["actors"]
             except (Unreachable, Refused):
                 rows = []
+        elif process.forest is not None:
+            rows = await process.forest.actors()
         if not rows and process.supervisor is not None:
             rows = [dataclasses.asdict(state) for state in process.supervisor.tree()]
         return [_row(row) for row in rows]

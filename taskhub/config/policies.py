@@ -14,6 +14,8 @@ ROUTES = (
     "cancelTask",
     "retryTask",
     "listActors",
+    "restartActor",
+    "listAudit",
 )
 """Every route that asks who calls, as the route table names it."""
 

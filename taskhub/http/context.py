@@ -49,6 +49,20 @@ class ActorRow(msgspec.Struct, frozen=True, kw_only=True, rename="camel"):
     last_error: str | None = None
 
 
+Verdict = Literal["good", "unknown", "leaving", "away"]
+"""Whether an actor can be restarted: there is none, it has ended, its process does not answer."""
+
+
+class Restarts(Protocol):
+    """Restarts actors by their full names, whatever process of the tree they are in."""
+
+    async def look(self, name: str) -> Verdict:
+        """What `ask` would answer; nothing is done."""
+
+    async def ask(self, name: str) -> Verdict:
+        """Have it stopped and started; does not wait for either."""
+
+
 @dataclass(slots=True)
 class ApiContext:
     """Everything that handlers use. Fields may be replaced while the API runs (a reload does)."""
@@ -62,5 +76,6 @@ class ApiContext:
     health: Callable[[], Sequence[PartHealth]]
     metrics: Metrics
     actors: Callable[[], Awaitable[Sequence[ActorRow]]]
+    restarts: Restarts
     waiters: Waiters
     patience: Patience

@@ -42,10 +42,10 @@ class Dispatch:
     def application(self) -> web.Application:
         """All routes in an application of aiohttp: it matches paths, knows 404, 405 and CORS."""
         app = web.Application()
-        for (method, path), endpoint in self._endpoints.items():
+        for (method, _), endpoint in self._endpoints.items():
             handler = self._adapted(endpoint)
             for each in (method, hdrs.METH_HEAD) if method == hdrs.METH_GET else (method,):
-                app.router.add_route(each, path, handler, expect_handler=_expect)
+                app.router.add_route(each, endpoint.pattern, handler, expect_handler=_expect)
         if self._is_for_pages:
             cors.allow(app, self._pages)
             app.on_response_prepare.append(_complete)

@@ -36,6 +36,11 @@ class Endpoint:
         self._policies = context.settings().policies
         self._access = route.access_under(self._policies)
 
+    @property
+    def pattern(self) -> str:
+        """What the router matches."""
+        return self._route.pattern or self._path
+
     async def __call__(self, request: web.Request, request_id: str) -> Answer:
         """The answer, whatever happens; only a cancellation passes."""
         start = perf_counter()

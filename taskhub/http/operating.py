@@ -6,12 +6,12 @@ import msgspec
 
 from taskhub.errors import Conflict, NotFound
 from taskhub.http.answers import Answer
+from taskhub.http.auditing import mark, tell
 from taskhub.http.call import Call
 from taskhub.http.queries import no_query
 from taskhub.http.showing import encode_item, fetch_theirs, task_id
-from taskhub.model import Status, TaskItem
-from taskhub.obs.telemetry import ActAudited
-from taskhub.ports import Audit, Cancel, Changed, Missing, Requeue, Result, Unchanged
+from taskhub.model import Status
+from taskhub.ports import Cancel, Changed, Missing, Requeue, Result, Unchanged
 
 _encode = msgspec.json.Encoder().encode
 
@@ -23,7 +23,7 @@ async def cancel(call: Call) -> Answer:
     item = await fetch_theirs(call, id_)
     if item.status.is_final:
         raise Conflict("The task has ended.")
-    result, _ = await call.put(Cancel(id=id_), _audit(call, "cancel", item))
+    result, _ = await call.put(Cancel(id=id_), mark(call, "cancel", id_))
     return _cancelled(call, result)
 
 
@@ -33,10 +33,10 @@ async def retry(call: Call) -> Answer:
     item = await fetch_theirs(call, task_id(call))
     if item.status not in {Status.FAILED, Status.CANCELLED}:
         raise Conflict("Only a failed or cancelled task can be retried.")
-    result, _ = await call.put(Requeue(id=item.id), _audit(call, "retry", item))
+    result, _ = await call.put(Requeue(id=item.id), mark(call, "retry", item.id))
     match result:
         case Changed(item=now):
-            _tell(call, "retry", now)
+            tell(call, "retry", now.id)
             return Answer(200, encode_item(now))
         case Missing():
             raise NotFound
@@ -53,7 +53,7 @@ async def actors(call: Call) -> Answer:
 def _cancelled(call: Call, result: Result) -> Answer:
     match result:
         case Changed(item=now):
-            _tell(call, "cancel", now)
+            tell(call, "cancel", now.id)
         case Unchanged(item=now) if not now.status.is_final:
             pass  # it was asked for before, and is on its way
         case Missing():
@@ -61,19 +61,3 @@ def _cancelled(call: Call, result: Result) -> Answer:
         case _:
             raise Conflict("The task has ended.")
     return Answer(200 if now.status is Status.CANCELLED else 202, encode_item(now))
-
-
-def _audit(call: Call, act: str, item: TaskItem) -> Audit:
-    return Audit(message=act, actor=call.principal.subject or call.principal.key, task_id=item.id)
-
-
-def _tell(call: Call, act: str, item: TaskItem) -> None:
-    call.context.emit(
-        ActAudited(
-            subject=call.principal.subject or call.principal.key,
-            act=act,
-            task_id=item.id,
-            address=call.address,
-            request_id=call.request_id,
-        )
-    )

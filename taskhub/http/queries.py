@@ -43,45 +43,47 @@ def _status(text: str) -> Status:
 
 
 def _name(text: str) -> str:
-    return _matched(_NAME, text)
+    return matched(_NAME, text)
 
 
 def _id(text: str) -> TaskId:
-    return TaskId(_matched(ID, text))
+    return TaskId(matched(ID, text))
 
 
-def _limit(text: str) -> int:
-    number = int(_matched(_NUMBER, text))
+def page_limit(text: str) -> int:
+    """How many a page holds at most; raises ValueError."""
+    number = int(matched(_NUMBER, text))
     if not 1 <= number <= LIMIT_MOST:
         raise ValueError(text)
     return number
 
 
-def _moment(text: str) -> datetime:
+def moment(text: str) -> datetime:
     """RFC 3339; a `+` that a client forgot to escape has come as a space."""
     if text[-6:-5] == " ":
         text = f"{text[:-6]}+{text[-5:]}"
-    moment = msgspec.convert(text, datetime)
-    if moment.tzinfo is None:
+    found = msgspec.convert(text, datetime)
+    if found.tzinfo is None:
         raise ValueError(text)
-    return moment.astimezone(UTC)
+    return found.astimezone(UTC)
 
 
 def _wait(text: str) -> float:
-    seconds = float(_matched(_SECONDS, text))
+    seconds = float(matched(_SECONDS, text))
     if seconds > WAIT_LIMIT:
         raise ValueError(text)
     return seconds
 
 
-def _matched(pattern: re.Pattern[str], text: str) -> str:
+def matched(pattern: re.Pattern[str], text: str) -> str:
+    """The text, if it has this form; raises ValueError."""
     if not pattern.fullmatch(text):
         raise ValueError(text)
     return text
 
 
-_TIME = {"type": "string", "format": "date-time"}
-_RFC = "a time with its offset, such as 2030-01-31T08:00:00Z"
+TIME = {"type": "string", "format": "date-time"}
+RFC3339 = "a time with its offset, such as 2030-01-31T08:00:00Z"
 
 LIST = (
     Parameter(
@@ -97,14 +99,14 @@ LIST = (
     Parameter(
         "queue", "queue", "the name of a queue", _name, {"type": "string", "pattern": NAME_PATTERN}
     ),
-    Parameter("createdFrom", "created_from", f"{_RFC}; tasks from then on", _moment, _TIME),
-    Parameter("createdTo", "created_to", f"{_RFC}; tasks before then", _moment, _TIME),
+    Parameter("createdFrom", "created_from", f"{RFC3339}; tasks from then on", moment, TIME),
+    Parameter("createdTo", "created_to", f"{RFC3339}; tasks before then", moment, TIME),
     Parameter("cursor", "cursor", "the `next` of the page before", _id, {"type": "string"}),
     Parameter(
         "limit",
         "limit",
         f"1 to {LIMIT_MOST} tasks; 50 when absent",
-        _limit,
+        page_limit,
         {"type": "integer", "minimum": 1, "maximum": LIMIT_MOST, "default": 50},
     ),
 )

@@ -65,6 +65,8 @@ class Route(msgspec.Struct, frozen=True, kw_only=True):
     text: str
     handler: Handler
     access: Access | None = None
+    pattern: str = ""
+    """How the router sees the path, where `{name}` may hold slashes."""
     body: Any = None
     query: tuple[Parameter, ...] = ()
     fields: tuple[Field, ...] = ()
@@ -81,6 +83,7 @@ READ = access("scope:tasks.read")
 CREATE = access("scope:tasks.write", "role:Task.Creator")
 CANCEL = access("own scope:tasks.write", "role:Admin", "role:Operator")
 OPERATE = access("role:Admin", "role:Operator")
+ADMINISTER = access("role:Admin")
 
 NEEDS_TOKEN = (BadMessage, BadHeader, BadQuery, Unauthorized, Forbidden)
 READS = (Busy, StoreDown)

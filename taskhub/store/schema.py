@@ -25,6 +25,8 @@ PENDING = text('"Status" = \'Pending\' AND "Suspect" = 0')
 SUSPECT = text('"Status" = \'Pending\' AND "Suspect" = 1')
 PROCESSING = text("\"Status\" = 'Processing'")
 NOT_PROCESSING = text("\"Status\" <> 'Processing'")
+ACT = text("\"Message\" <> 'heartbeat'")
+HEARTBEAT = text("\"Message\" = 'heartbeat'")
 
 metadata = MetaData()
 
@@ -98,8 +100,15 @@ audit = Table(
     Column("Message", Text, nullable=False),
     Column("Actor", String(200), nullable=False),
     Column("TaskId", String(36)),
+    Column("Address", String(100)),
+    Column("RequestId", String(100)),
 )
 """Heartbeats and administrative acts: appended, never changed (a trigger), pruned by age alone."""
+
+Index("Audit_Acts", audit.c.At, sqlite_where=ACT)
+Index("Audit_Actors", audit.c.Actor, audit.c.At, sqlite_where=ACT)
+Index("Audit_Tasks", audit.c.TaskId, audit.c.At, sqlite_where=text('"TaskId" IS NOT NULL'))
+Index("Audit_Heartbeats", audit.c.At, audit.c.Actor, sqlite_where=HEARTBEAT)
 
 idempotency_keys = Table(
     "IdempotencyKeys",

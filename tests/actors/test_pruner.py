@@ -9,10 +9,11 @@ from pathlib import Path
 import pytest
 from taskhub.actors import pruner as pruner_module
 from taskhub.actors.pruner import Pruner
+from taskhub.audit import Audit
 from taskhub.config.sections import RetentionSection
 from taskhub.kernel.actor import ChildSpec
 from taskhub.model import Status, TaskId
-from taskhub.ports import Audit, Finish
+from taskhub.ports import Finish
 
 from tests.actors.workshop import Workshop, running
 from tests.waiting import until

@@ -9,11 +9,12 @@ from contextlib import asynccontextmanager
 import pytest
 from taskhub.actors.holdings import Holdings
 from taskhub.actors.settling import Settler
+from taskhub.audit import Audit
 from taskhub.errors import StoreLocked
 from taskhub.kernel.mailbox import Mailbox
 from taskhub.messages import Put
 from taskhub.model import Lease, Status
-from taskhub.ports import Audit, Finish, Finished
+from taskhub.ports import Finish, Finished
 from taskhub.work.attempt import Attempt
 
 from tests.actors.workshop import task

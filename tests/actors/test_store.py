@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 from taskhub.actors.store import BATCH, StoreActor
+from taskhub.audit import Audit
 from taskhub.errors import SchemaOlder, StoreDown, StoreLocked
 from taskhub.kernel.actor import ChildSpec, Context
 from taskhub.kernel.events import ActorRestarting
@@ -17,18 +18,7 @@ from taskhub.kernel.supervisor import RestartLimitExceeded
 from taskhub.messages import Publish, Put
 from taskhub.model import EventType
 from taskhub.obs.telemetry import Committed, EventsDropped, StateChanged
-from taskhub.ports import (
-    Audit,
-    Cancel,
-    Changed,
-    Create,
-    Created,
-    Finish,
-    Refused,
-    Result,
-    Touched,
-    Write,
-)
+from taskhub.ports import Cancel, Changed, Create, Created, Finish, Refused, Result, Touched, Write
 from taskhub.ports import Committed as Commit
 from taskhub.store.sqlite import SqliteStore
 

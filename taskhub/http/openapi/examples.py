@@ -8,10 +8,13 @@ from typing import Any
 
 import msgspec
 
+from taskhub.audit import AuditEntry
 from taskhub.errors import FieldError, Invalid, TaskHubError
+from taskhub.http.auditing import AuditList
 from taskhub.http.context import ActorRow, PartHealth
 from taskhub.http.new_task import NewTask
 from taskhub.http.problems import BadQuery
+from taskhub.http.restarting import RestartAsked
 from taskhub.http.routes.tasks import TaskPage
 from taskhub.http.routes.watching import ActorList
 from taskhub.http.watching import Readiness
@@ -42,9 +45,20 @@ ITEM = TaskItem(
     finished_at=None,
     created_by="alice",
 )
+ENTRY = AuditEntry(
+    id=4711,
+    at=AT,
+    message="cancel",
+    actor="alice",
+    task_id=TaskId(ID),
+    address="192.0.2.1",
+    request_id="7f3a-1c9",
+)
 ACTOR = ActorRow(name="worker-1/pool", state="ready", uptime=3600.5, restarts=0, mailbox_limit=4096)
 
 SHAPES: Mapping[Any, Mapping[str, Any]] = {
+    AuditList: {"page": AuditList([ENTRY], "1764022637000000-4711")},
+    RestartAsked: {"asked": RestartAsked("worker-1/pool")},
     NewTask: {
         "minimal": {"title": "Resize images"},
         "whole": {

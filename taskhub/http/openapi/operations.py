@@ -146,14 +146,17 @@ def _security(access: Access | None) -> list[dict[str, list[str]]]:
 
 
 def _in_path(of: str, name: str) -> dict[str, Any]:
-    is_id = name == "id"
+    if of == "actors":
+        kind, example = failures.TEXT, "worker-1/pool"
+    else:
+        kind, example = (UUID, ID) if name == "id" else (NAME, "default")
     return {
         "name": name,
         "in": "path",
         "required": True,
         "description": f"the {name} of one of the {of}",
-        "schema": UUID if is_id else NAME,
-        "example": ID if is_id else "default",
+        "schema": kind,
+        "example": example,
     }
 
 

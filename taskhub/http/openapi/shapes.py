@@ -7,6 +7,7 @@ from typing import Any
 
 import msgspec
 
+from taskhub.audit import AuditEntry
 from taskhub.http.context import ActorRow, PartHealth
 from taskhub.http.new_task import NewTask
 from taskhub.http.problems import ErrorItem, ProblemBody
@@ -49,6 +50,14 @@ MEMBERS: Mapping[type, Mapping[str, Mapping[str, Any]]] = {
         "mailboxDepth": {"description": "messages that wait"},
         "mailboxLimit": {"description": "messages that may wait"},
         "lastError": {"description": "why it was restarted last"},
+    },
+    AuditEntry: {
+        "at": {"description": "when it was written (UTC)"},
+        "message": {"description": "what was done: `cancel`, `restart worker-1/pool`"},
+        "actor": {"description": "who did it: the `sub` of the token, or a process"},
+        "taskId": {"description": "to which task, if to one"},
+        "address": {"description": "from which address it was asked for"},
+        "requestId": {"description": "by which request; the log has it too"},
     },
     PartHealth: {"detail": {"description": "one sentence, when it is not well"}},
     ErrorItem: {"pointer": {"description": "JSON pointer (RFC 6901) into the body or the query"}},

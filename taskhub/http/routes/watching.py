@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import msgspec
 
-from taskhub.errors import Busy, Forbidden
-from taskhub.http import operating, watching
+from taskhub.errors import Busy, Conflict, Forbidden, NotFound
+from taskhub.http import auditing, operating, restarting, watching
 from taskhub.http.context import ActorRow
-from taskhub.http.route import NEEDS_TOKEN, OPERATE, Reply, Route
+from taskhub.http.problems import BadQuery
+from taskhub.http.route import ADMINISTER, NEEDS_TOKEN, OPERATE, WRITES, Reply, Route
 from taskhub.obs.exposition import CLASSIC
 
 
@@ -27,6 +28,28 @@ ROUTES: tuple[Route, ...] = (
         access=OPERATE,
         replies=(Reply(200, "The actors.", ActorList),),
         errors=(*NEEDS_TOKEN, Busy),
+    ),
+    Route(
+        method="POST",
+        path="/actors/{name}/restart",
+        pattern="/actors/{name:.+}/restart",
+        name="restartActor",
+        text="Stop and start one actor of any process; its full name is such as worker-1/pool.",
+        handler=restarting.restart,
+        access=ADMINISTER,
+        replies=(Reply(202, "It is asked to.", restarting.RestartAsked),),
+        errors=(*NEEDS_TOKEN, NotFound, Conflict, restarting.Away, *WRITES),
+    ),
+    Route(
+        method="GET",
+        path="/audit",
+        name="listAudit",
+        text="A page of the audit log, newest first: who did what, when, from where.",
+        handler=auditing.find,
+        access=OPERATE,
+        query=auditing.AUDIT,
+        replies=(Reply(200, "The page.", auditing.AuditList),),
+        errors=(BadQuery, *NEEDS_TOKEN, Busy),
     ),
     Route(
         method="GET",

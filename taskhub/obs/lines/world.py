@@ -77,7 +77,7 @@ def _request_crashed(event: t.RequestCrashed) -> Told:
 
 
 def _act_audited(event: t.ActAudited) -> Told:
-    return f"ActAudited {event.subject} {event.act} {event.task_id}", filled(
+    return f"ActAudited {event.subject} {event.act} {event.task_id}".rstrip(), filled(
         {
             "Subject": event.subject,
             "Act": event.act,

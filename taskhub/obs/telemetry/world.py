@@ -101,7 +101,7 @@ class RequestCrashed(Telemetry, frozen=True, kw_only=True):
 
 
 class ActAudited(Telemetry, frozen=True, kw_only=True):
-    """An operator acted: who, what, on which task, from where."""
+    """An operator acted: who, what, on which task (empty: on none), from where."""
 
     message: ClassVar[str] = "ActAudited"
     subject: str

@@ -4,18 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+from taskhub.audit import Audit
 from taskhub.model import EventType, Status, TaskId, TaskItem, micros_from_utc
-from taskhub.ports import (
-    Audit,
-    Cancel,
-    Changed,
-    Missing,
-    Prune,
-    Register,
-    Requeue,
-    Touched,
-    Unchanged,
-)
+from taskhub.ports import Cancel, Changed, Missing, Prune, Register, Requeue, Touched, Unchanged
 from taskhub.store.sqlite.batch import Batch
 from taskhub.store.sqlite.ids import first_id_at
 from taskhub.store.sqlite.rows import json, task_of
@@ -65,7 +56,10 @@ def _others(batch: Batch, ids: Sequence[TaskId]) -> dict[TaskId, TaskItem]:
 def audit(batch: Batch, group: Sequence[tuple[int, Audit]]) -> None:
     """Append to the audit log."""
     now = batch.now.micros
-    rows = [(now, write.message, write.actor, write.task_id) for _, write in group]
+    rows = [
+        (now, write.message, write.actor, write.task_id, write.address, write.request_id)
+        for _, write in group
+    ]
     batch.each("audit", rows)
     batch.results.update((place, Touched(1)) for place, _ in group)
 

@@ -9,6 +9,9 @@ from datetime import datetime
 
 from taskhub.model import utc_from_micros
 
+FOREVER = 1 << 62
+"""Microseconds: later than any time."""
+
 
 @dataclass(frozen=True, slots=True)
 class Moment:

@@ -11,16 +11,17 @@ from pathlib import Path
 import aiosqlite
 import msgspec
 
+from taskhub.audit import AuditPage, AuditQuery
 from taskhub.errors import StoreDown, StoreLocked
 from taskhub.model import Owner, TaskId, TaskItem, TypeInfo, micros_from_utc
 from taskhub.ports import EventPage, EventQuery, Kept, Page, QueueCount, TaskQuery
-from taskhub.store.sqlite.clock import Clock
+from taskhub.store.sqlite import audit
+from taskhub.store.sqlite.clock import FOREVER, Clock
 from taskhub.store.sqlite.ids import FIRST, LAST, first_id_at
 from taskhub.store.sqlite.rows import STATUS, Row, event_of, json, task_of
 from taskhub.store.sqlite.session import BUSY_MS, identity, trouble_of
 
 CONNECTIONS = 2
-FOREVER = 1 << 62  # microseconds: later than any time
 
 
 class Readers:
@@ -76,6 +77,11 @@ class Readers:
         items = [event_of(row) for row in rows if row[0] is not None]
         oldest, newest = rows[0][8:]
         return EventPage(items, oldest or 0, newest or 0)
+
+    async def audit(self, query: AuditQuery) -> AuditPage:
+        """One page of the audit log, newest first."""
+        rows = await self._ask(audit.statement(query), audit.values(query))
+        return audit.page(rows, query.limit)
 
     async def counts(self) -> list[QueueCount]:
         """Depths of the live states by queue."""

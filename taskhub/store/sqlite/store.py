@@ -8,9 +8,9 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TypeVar
 
+from taskhub.audit import Audit, AuditPage, AuditQuery
 from taskhub.model import Owner, TaskId, TaskItem, TypeInfo
 from taskhub.ports import (
-    Audit,
     Cancel,
     Claim,
     Committed,
@@ -137,6 +137,10 @@ class SqliteStore:
     async def events(self, query: EventQuery) -> EventPage:
         """What has happened after a Seq, oldest first."""
         return await self._readers.events(query)
+
+    async def audit(self, query: AuditQuery) -> AuditPage:
+        """One page of the audit log, newest first."""
+        return await self._readers.audit(query)
 
     async def counts(self) -> list[QueueCount]:
         """Depths of the live states by queue."""

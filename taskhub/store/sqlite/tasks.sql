@@ -38,7 +38,7 @@ UPDATE Tasks
 RETURNING {task};
 
 -- audit: append to the audit log
-INSERT INTO Audit (At, Message, Actor, TaskId) VALUES (?, ?, ?, ?);
+INSERT INTO Audit (At, Message, Actor, TaskId, Address, RequestId) VALUES (?, ?, ?, ?, ?, ?);
 
 -- register: make a type known; a pause of it stays
 INSERT INTO Types (Name, Schema, RegisteredBy, RegisteredAt) VALUES (?, ?, ?, ?)

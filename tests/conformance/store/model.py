@@ -13,6 +13,7 @@ from typing import Any
 
 import msgspec
 from taskhub import ports as p
+from taskhub.audit import Audit
 from taskhub.model import EventType, Lease, Owner, Status, TaskId, TaskItem
 
 PENDING, PROCESSING = Status.PENDING, Status.PROCESSING
@@ -27,7 +28,7 @@ ENDS = {
 
 ORDER: tuple[type[Any], ...] = (
     *(p.Register, p.Create, p.Finish, p.Progress, p.Renew, p.Release, p.Takeover, p.Sweep),
-    *(p.Cancel, p.Requeue, p.Claim, p.Audit, p.Prune),
+    *(p.Cancel, p.Requeue, p.Claim, Audit, p.Prune),
 )
 """The kinds of write in the order in which one commit does them."""
 

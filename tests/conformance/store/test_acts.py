@@ -8,9 +8,9 @@ from typing import Any
 
 import msgspec
 import pytest
+from taskhub.audit import Audit
 from taskhub.model import Status, TaskId, TypeInfo
 from taskhub.ports import (
-    Audit,
     Cancel,
     Changed,
     Create,
@@ -247,13 +247,19 @@ async def test_the_audit_log_is_append_only(world: World, kind: str) -> None:
     """Entries are added with who, what and when; the database itself refuses to change one."""
     await world.do(
         Audit(message="heartbeat", actor="worker-1"),
-        Audit(message="task.retry", actor="root", task_id=TaskId("t")),
+        Audit(
+            message="task.retry",
+            actor="root",
+            task_id=TaskId("t"),
+            address="192.0.2.1",
+            request_id="r-1",
+        ),
     )
 
     rows = [tuple(row.values())[1:] for row in world.backend.rows("Audit")]
     assert rows == [
-        (world.hands.micros(), "heartbeat", "worker-1", None),
-        (world.hands.micros(), "task.retry", "root", "t"),
+        (world.hands.micros(), "heartbeat", "worker-1", None, None, None),
+        (world.hands.micros(), "task.retry", "root", "t", "192.0.2.1", "r-1"),
     ]
     with pytest.raises(Exception, match="append-only"):
         world.backend.run("UPDATE Audit SET Actor = 'nobody'")

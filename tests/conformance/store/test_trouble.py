@@ -14,8 +14,9 @@ from pathlib import Path
 
 import msgspec
 import pytest
+from taskhub.audit import Audit
 from taskhub.errors import SchemaNewer, SchemaOlder, StoreDown, StoreFull, StoreLocked
-from taskhub.ports import Audit, Create, Created, Page, Renew, SchemaState, Store, TaskQuery
+from taskhub.ports import Create, Created, Page, Renew, SchemaState, Store, TaskQuery
 
 from tests.conformance.store.backends import Backend, Hands, SqliteBackend
 from tests.conformance.store.world import LEASE, World

@@ -20,7 +20,7 @@ from taskhub.actors.store import StoreActor, StoreHealth
 from taskhub.config.sections import Config, HttpSection, JwtSection, Secret
 from taskhub.http.auth import Verifier
 from taskhub.http.catalog import Catalog
-from taskhub.http.context import ActorRow, ApiContext, PartHealth
+from taskhub.http.context import ActorRow, ApiContext, PartHealth, Verdict
 from taskhub.http.patience import Patience
 from taskhub.http.server import serving
 from taskhub.http.waiting import Waiters
@@ -71,12 +71,30 @@ def bearer(**claims: Any) -> dict[str, str]:
     return {"Authorization": f"Bearer {token(**claims)}"}
 
 
+class FakeTree:
+    """A tree of one actor; `verdict` is what becomes of its restart."""
+
+    def __init__(self) -> None:
+        self.asked: list[str] = []
+        self.verdict: Verdict = "good"
+
+    async def look(self, name: str) -> Verdict:
+        """Whether it is there."""
+        return "good" if name == ROWS[0].name else "unknown"
+
+    async def ask(self, name: str) -> Verdict:
+        """Note who was to be restarted."""
+        self.asked.append(name)
+        return self.verdict
+
+
 class House:
     """What a test holds of the running API."""
 
     def __init__(self, store: SqliteStore, config: Config, box: Mailbox[Put]) -> None:
         self.store, self.config, self.box = store, config, box
         self.told: list[Telemetry] = []
+        self.restarts = FakeTree()
         self.parts: list[PartHealth] = [PartHealth("store", "ok"), PartHealth("events", "ok")]
         self.context = ApiContext(
             store_box=box,
@@ -88,6 +106,7 @@ class House:
             health=lambda: self.parts,
             metrics=_metrics,
             actors=_actors,
+            restarts=self.restarts,
             waiters=Waiters(store.get, limit=4, poll=0.2),
             patience=Patience(asyncio.get_running_loop()),
         )

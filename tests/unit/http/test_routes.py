@@ -29,6 +29,8 @@ MAY: dict[tuple[str, str], set[str]] = {
     ("POST", "/tasks/{id}/cancel"): {"writer", "operator", "admin"},
     ("POST", "/tasks/{id}/retry"): {"operator", "admin"},
     ("GET", "/actors"): {"operator", "admin"},
+    ("POST", "/actors/{name}/restart"): {"admin"},
+    ("GET", "/audit"): {"operator", "admin"},
     ("GET", "/health"): set(TOKENS),
     ("GET", "/ready"): set(TOKENS),
     ("GET", "/metrics"): set(TOKENS),

@@ -16,6 +16,7 @@ import aiohttp
 import pytest
 from taskhub.actors.heartbeat import LAG_EVERY, Heartbeat, LagClock
 from taskhub.actors.metrics import PAUSE, Metrics, from_sockets
+from taskhub.audit import Audit
 from taskhub.errors import StoreLocked
 from taskhub.kernel.actor import Actor, Context
 from taskhub.kernel.keeper import Keeper
@@ -25,7 +26,6 @@ from taskhub.messages import Put
 from taskhub.obs import telemetry as t
 from taskhub.obs.exposition import CLASSIC, OPENMETRICS, nobody
 from taskhub.obs.metrics import MetricsListener
-from taskhub.ports import Audit
 
 from tests.virtual_clock import pass_time
 from tests.waiting import Signal, turns

@@ -11,9 +11,9 @@ from pathlib import Path
 
 import msgspec
 import pytest
+from taskhub.audit import Audit
 from taskhub.model import EventType, Owner, Status, TaskId, TaskItem, TypeInfo
 from taskhub.ports import (
-    Audit,
     Cancel,
     Claim,
     Create,

@@ -164,3 +164,35 @@ def test_looking_for_lost_leases_reads_the_running_tasks_only(
     fill(connection, CROWD, "b")
 
     assert steps(connection, name, values) <= alone + 2
+
+
+AUDIT = "INSERT INTO Audit (At, Message, Actor, TaskId) VALUES (?, ?, ?, ?)"
+NEWEST = {"since": 0, "before": 1 << 62, "before_id": 0, "text": "", "limit": 11}
+BEATS = NEWEST | {"text": "heartbeat", "actor": None, "task": None}
+
+
+@pytest.mark.parametrize(
+    ("name", "values"),
+    [
+        ("audit_acts", NEWEST),
+        ("audit_acts", NEWEST | {"before": 500, "before_id": 7}),
+        ("audit_acts_of", NEWEST | {"actor": "olga"}),
+        ("audit_acts_of", NEWEST | {"actor": "nobody"}),
+        ("audit_of_task", NEWEST | {"task": "t-3", "actor": None}),
+        ("audit_heartbeats", BEATS),
+        ("audit_heartbeats", BEATS | {"before": CROWD // 2}),
+    ],
+)
+def test_an_entry_of_the_audit_log_is_found_beside_a_crowd_of_heartbeats(
+    connection: sqlite3.Connection, name: str, values: Mapping[str, object]
+) -> None:
+    """Ninety days of them are millions; what a person did is found at once."""
+    acts = [(10 * n, "cancel", "olga", f"t-{n}") for n in range(100)]
+    beats = [(n, "heartbeat", f"worker-{n % 3}", None) for n in range(CROWD)]
+    connection.executemany(AUDIT, acts)
+    connection.executemany(AUDIT, beats[:100])
+    small = steps(connection, name, values)
+
+    connection.executemany(AUDIT, beats[100:])
+
+    assert steps(connection, name, values) < small * 2 + 100

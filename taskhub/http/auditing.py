@@ -1,0 +1,106 @@
+"""The audit log over HTTP: the mark that each act of an operator leaves, and `GET /audit`."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+from typing import Any
+
+import msgspec
+
+from taskhub.audit import HEARTBEAT, Audit, AuditEntry, AuditQuery
+from taskhub.http.answers import Answer
+from taskhub.http.call import Call
+from taskhub.http.queries import (
+    ID,
+    LIMIT_MOST,
+    RFC3339,
+    TIME,
+    Parameter,
+    matched,
+    moment,
+    page_limit,
+    values,
+)
+from taskhub.http.reading import in_time
+from taskhub.model import TaskId
+from taskhub.obs.telemetry import ActAudited
+
+_WORDS = re.compile(r"[^\x00-\x1f\x7f-\x9f\ud800-\udfff]{1,255}")
+_PLACE = re.compile(r"([0-9]{1,18})-([0-9]{1,18})", re.ASCII)
+_encode = msgspec.json.Encoder().encode
+
+
+class AuditList(msgspec.Struct, frozen=True):
+    """A page of the audit log, newest first; `next` is the cursor of the next (null: the last)."""
+
+    items: Sequence[AuditEntry]
+    next: str | None
+
+
+def _words(text: str) -> str:
+    return matched(_WORDS, text)
+
+
+def _task(text: str) -> TaskId:
+    return TaskId(matched(ID, text))
+
+
+def _place(text: str) -> tuple[int, int]:
+    at, _, id_ = matched(_PLACE, text).partition("-")
+    return int(at), int(id_)
+
+
+TEXT = {"type": "string", "minLength": 1, "maxLength": 255}
+LIMIT: dict[str, Any] = {"type": "integer", "minimum": 1, "maximum": LIMIT_MOST, "default": 50}
+AUDIT = (
+    Parameter("actor", "actor", "who acted: the subject of a token, or a process", _words, TEXT),
+    Parameter("taskId", "task_id", "the id of a task", _task, {"type": "string", "format": "uuid"}),
+    Parameter("since", "since", f"{RFC3339}; entries from then on", moment, TIME),
+    Parameter("before", "before", f"{RFC3339}; entries before then", moment, TIME),
+    Parameter(
+        "text",
+        "text",
+        f"what messages begin with; `{HEARTBEAT}` alone shows the marks of processes",
+        _words,
+        TEXT,
+    ),
+    Parameter("cursor", "cursor", "the `next` of the page before", _place, {"type": "string"}),
+    Parameter("limit", "limit", f"1 to {LIMIT_MOST} entries; 50 when absent", page_limit, LIMIT),
+)
+
+
+async def find(call: Call) -> Answer:
+    """A page of the audit log, newest first."""
+    query = AuditQuery(**values(call.request.query, AUDIT))
+    page = await in_time(call.context.store.audit(query))
+    cursor = None if page.next is None else "{}-{}".format(*page.next)
+    return Answer(200, _encode(AuditList(page.items, cursor)))
+
+
+def mark(call: Call, act: str, task_id: TaskId | None = None) -> Audit:
+    """What is written with an act, in its transaction: who, what, from where, by which request."""
+    return Audit(
+        message=act,
+        actor=_who(call),
+        task_id=task_id,
+        address=call.address or None,
+        request_id=call.request_id,
+    )
+
+
+def tell(call: Call, act: str, task_id: TaskId | None = None) -> None:
+    """The same for the log, once it is done."""
+    call.context.emit(
+        ActAudited(
+            subject=_who(call),
+            act=act,
+            task_id=task_id or "",
+            address=call.address,
+            request_id=call.request_id,
+        )
+    )
+
+
+def _who(call: Call) -> str:
+    return call.principal.subject or call.principal.key
