@@ -124,7 +124,7 @@ class Connection(web.RequestHandler):
         elif data:
             self._part_received(len(data))
 
-    def eof_received(self) -> bool:
+    def eof_received(self) -> bool:  # type: ignore[override]  # asyncio asks: stay open?
         """Answer what was asked before the client ended its side, then hang up as well."""
         if self._is_idle() or self._way_out is None or self._way_out.get_extra_info("sslcontext"):
             return False

@@ -39,7 +39,7 @@ def resident(pid: int) -> int:
 
 
 async def test_large_bodies_and_bombs_cost_no_memory(hub: Installation) -> None:
-    """100 MB in chunks or beside them, 200 MB packed in 200 kB, 20 MB announced: refused, and nothing kept."""
+    """100 MB in chunks or beside them, 200 MB packed in 200 kB, 20 MB announced: nothing kept."""
     await hub.start()
     pid = await hub.until(lambda: hub.pid("tree/api-1"))
     await hub.post()
