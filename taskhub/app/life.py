@@ -81,7 +81,7 @@ async def live(process: Process, specs: Sequence[ChildSpec], *, is_root: bool) -
     supervisor = Supervisor(specs, restart_limit(process.live.config))
     process.supervisor = supervisor
     process.metrics.watch_actors(supervisor.tree)
-    process.keeper.verbs["tree"] = _Tree(supervisor).verb
+    process.keeper.verbs["tree"] = _Tree(process, supervisor).verb
     process.keeper.verbs["restart"] = _Restart(supervisor).verb
     process.keeper.verbs["ask-restart"] = partial(asked_restart, supervisor)
     sampler = _Sampler(process.metrics.sample)
@@ -100,13 +100,28 @@ async def live(process: Process, specs: Sequence[ChildSpec], *, is_root: bool) -
 
 
 class _Tree:
-    """The verb `tree`: what every actor of this process does."""
+    """The verb `tree`: what every actor of this process does, and which parts are ill."""
 
-    def __init__(self, supervisor: Supervisor) -> None:
-        self._supervisor = supervisor
+    def __init__(self, process: Process, supervisor: Supervisor) -> None:
+        self._process, self._supervisor = process, supervisor
 
     async def verb(self, _: dict[str, Any]) -> dict[str, Any]:
-        return {"actors": self._supervisor.tree()}
+        return {"actors": self._supervisor.tree(), "ill": ill_parts(self._process)}
+
+
+def ill_parts(process: Process) -> list[dict[str, str]]:
+    """The parts that are not well, each named as the log names it; only of actors that run here."""
+    store, out, into = process.store_health, process.publishing, process.hearing
+    parts = (
+        ("store", "store", store.state, store.detail),
+        ("publisher", "events", out.state, out.detail),
+        ("subscriber", "events-in", into.state, into.detail),
+    )
+    return [
+        {"name": name, "state": state, "detail": detail}
+        for actor, name, state, detail in parts
+        if actor in process.entries and state != "ok"
+    ]
 
 
 class _Restart:

@@ -17,7 +17,7 @@ COMMANDS = {
         "config": ("configuration:show", "Show each value in force and where it comes from."),
         "reload": ("supervision:reload", "Apply the configuration file to a running TaskHub."),
         "status": ("supervision:status", "Show the actors of every process that runs here."),
-        "actors": ("supervision:status", "The same as status."),
+        "actors": ("actors:actors", "The same as status; `actors restart NAME` restarts one."),
         "db": ("database:db", "Make, move and look at the database's schema."),
     },
     "Use it": {
@@ -28,6 +28,7 @@ COMMANDS = {
         "watch": ("tasks:watch", "Follow a task until it ends."),
         "cancel": ("tasks:cancel", "Cancel a task, waiting or running."),
         "retry": ("tasks:retry", "Run a failed or cancelled task again."),
+        "audit": ("audit:audit", "Show who did what, newest first."),
     },
 }
 """By heading: name, where the command is (below `taskhub.cli`), its line in the help."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -21,7 +21,14 @@ RELOAD_WITHIN = 60.0  # seconds for all processes of a tree to change
 GONE = (ConnectionRefusedError, FileNotFoundError)
 """What a socket says whose process has ended without taking it away."""
 
-COLOURS = {"ready": "green", "frozen": "red", "restarting": "yellow", "starting": "yellow"}
+COLOURS = {
+    "ready": "green",
+    "frozen": "red",
+    "restarting": "yellow",
+    "starting": "yellow",
+    "degraded": "yellow",
+    "failed": "red",
+}
 EMPTY = {"applied": False, "problems": [], "changes": [], "needsRestart": []}
 HEADER = ("ACTOR", "STATE", "UP", "RESTARTS", "MAILBOX", "PID", "LAST ERROR")
 
@@ -33,16 +40,23 @@ class Process:
     unit: str
     pid: int | None
     actors: list[dict[str, Any]]
+    ill: list[dict[str, str]] = field(default_factory=list)
+    """Parts that are not well: their name, state and what is wrong."""
 
 
 @click.command()
 @options.config_options
 @options.json_option
 def status(path: Path | None, overrides: tuple[str, ...], as_json: bool) -> int:  # noqa: FBT001
-    """Show the actors of every process that runs here.
+    """Show the actors of every process that runs here, and which parts are not well.
 
     Exit code 3: none runs (with this configuration, in this folder).
     """
+    return show(path, overrides, as_json=as_json)
+
+
+def show(path: Path | None, overrides: tuple[str, ...], *, as_json: bool) -> int:
+    """Put every process on the terminal; raises Failure when there is none."""
     found = processes(options.loaded(path, overrides).config)
     if not found:
         raise exits.Failure(exits.UNREACHABLE, "no TaskHub runs here")
@@ -79,12 +93,12 @@ def _asked(path: Path) -> Process | None:
     """What a process says; None when it has gone."""
     try:
         ping = call_blocking(path, "ping", ANSWER_WITHIN)
-        actors = call_blocking(path, "tree", ANSWER_WITHIN).get("actors", [])
+        tree = call_blocking(path, "tree", ANSWER_WITHIN)
     except Unreachable as error:
         return None if isinstance(error.__cause__, GONE) else Process(path.stem, None, [])
     except Refused:
         return Process(path.stem, None, [])
-    return Process(path.stem, ping["pid"], actors)
+    return Process(path.stem, ping["pid"], tree.get("actors", []), tree.get("ill", []))
 
 
 def _table(found: list[Process]) -> None:
@@ -100,6 +114,8 @@ def _rows(process: Process) -> Iterator[tuple[str, ...]]:
         yield process.unit, "frozen", "", "", "", "", "it does not answer"
         return
     yield process.unit, "process", "", "", "", str(process.pid), ""
+    for part in process.ill:
+        yield f"  ({part['name']})", part["state"], "", "", "", "", part["detail"]
     for actor in process.actors:
         yield (
             f"  {actor['name']}",

@@ -22,10 +22,11 @@ POOL = ActorState(
     "worker-1/pool", State.READY, 75.0, 2, 3, 4096, last_error="it\x1b fell", pid=None
 )
 CHILD = ActorState("tree/worker-1", State.RESTARTING, 0.0, 1, pid=4711)
+ILL = {"name": "events", "state": "degraded", "detail": "the server\x1b is away"}
 
 
 async def _tree(_: dict[str, Any]) -> dict[str, Any]:
-    return {"actors": [POOL, CHILD]}
+    return {"actors": [POOL, CHILD], "ill": [ILL]}
 
 
 def answering(**answer: Any) -> Callable[[dict[str, Any]], Awaitable[dict[str, Any]]]:
@@ -89,6 +90,16 @@ def test_status_shows_every_actor(run: Run, place: Path) -> None:
     assert lines[1][:2] == ["tree", "process"]
     assert ["worker-1/pool", "ready", "75", "s", "2", "3/4096", "it\\x1b", "fell"] in lines
     assert ["tree/worker-1", "restarting", "0", "ms", "1", "4711"] in lines
+
+
+def test_status_shows_what_is_not_well(run: Run, place: Path) -> None:
+    """Every actor may be ready and the event server away: `/ready` alone would know."""
+    with process(place):
+        ended, as_json = run("status"), run("actors", "--json")
+
+    lines = [line.split() for line in ended.out.splitlines()]
+    assert ["(events)", "degraded", "the", "server\\x1b", "is", "away"] in lines
+    assert json.loads(as_json.out)[0]["ill"] == [ILL]
 
 
 def test_status_as_json_is_what_the_processes_said(run: Run, place: Path) -> None:

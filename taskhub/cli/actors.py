@@ -1,0 +1,44 @@
+"""`taskhub actors`: lists the actors that run here, and has one restarted over the API."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from urllib.parse import quote
+
+import click
+
+from taskhub.cli import client, exits, options, say, supervision
+
+
+@click.group(invoke_without_command=True)
+@options.config_options
+@options.json_option
+@click.pass_context
+def actors(
+    ctx: click.Context,
+    path: Path | None,
+    overrides: tuple[str, ...],
+    as_json: bool,  # noqa: FBT001 - click names it
+) -> int:
+    """Show the actors of every process that runs here, or restart one.
+
+    Exit code 3: none runs (with this configuration, in this folder).
+    """
+    if ctx.invoked_subcommand is None:
+        return supervision.show(path, overrides, as_json=as_json)
+    return exits.OK
+
+
+@actors.command()
+@click.argument("name")
+@options.json_option
+def restart(name: str, *, as_json: bool) -> None:
+    """Have one actor stopped and started; NAME is its full one, such as worker-1/pool.
+
+    Asks the API at TASKHUB_URL; needs a token with the role Admin. Does not wait for the restart.
+    """
+    answer = client.from_environment().post(f"/actors/{quote(name, safe='')}/restart").body
+    if as_json:
+        say.document(answer)
+    else:
+        say.data(say.printable(f"{answer['name']} is asked to restart"))
