@@ -136,6 +136,7 @@ def _greet(process: Process, loaded: Loaded) -> None:
         process.emit(Complained(text=warning))
     if process.listener is not None:
         host, port, *_ = process.listener.getsockname()
-        process.host.status = f"the API is at http://{host}:{port}"
+        scheme = "https" if loaded.config.http.tls_certificate else "http"
+        process.host.status = f"the API is at {scheme}://{host}:{port}"
         process.emit(Said(text=process.host.status))
     process.host.announce = lambda: process.emit(Said(text="everything is ready"))

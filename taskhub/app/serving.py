@@ -15,6 +15,7 @@ from taskhub.http.catalog import Catalog
 from taskhub.http.context import ActorRow, ApiContext, PartHealth
 from taskhub.http.patience import Patience
 from taskhub.http.server import serving
+from taskhub.http.tls import Tls
 from taskhub.http.waiting import Waiters
 from taskhub.kernel.actor import ChildSpec
 from taskhub.kernel.call import Refused, Unreachable, call
@@ -38,17 +39,21 @@ def api_spec(process: Process) -> ChildSpec:
     """The child spec of the API on the socket that was bound for it."""
     listener = process.listener
     assert listener is not None, "the API's socket is bound before its process starts"
-    context = _context(process)
+    context, tls = _context(process), Tls(process.emit)
+    tls.prepare(process.live.config.http)
+    tls.apply()
     process.rings.append(context.waiters.rang)
     process.checks.append(lambda config: Verifier(config.jwt))
+    process.checks.append(lambda config: tls.prepare(config.http))
+    process.follows.append(lambda _: tls.apply())
     process.follows.append(_Follow(process, context).apply)
-    return ChildSpec("api", lambda: Api(_door(context, listener)), stop_timeout=STOP)
+    return ChildSpec("api", lambda: Api(_door(context, listener, tls)), stop_timeout=STOP)
 
 
 def _door(
-    context: ApiContext, listener: socket.socket
+    context: ApiContext, listener: socket.socket, tls: Tls
 ) -> Callable[[], AbstractAsyncContextManager[None]]:
-    return lambda: serving(context, listener)
+    return lambda: serving(context, listener, tls.context)
 
 
 class _Follow:
@@ -67,9 +72,10 @@ class _Follow:
             self._process.supervisor.ask_restart("api")
 
 
-def _door_of(config: Config) -> tuple[float, float]:
+def _door_of(config: Config) -> tuple[float, float, bool]:
     """What of `[http]` a server is made with; the rest it looks up at each request."""
-    return config.http.header_timeout, config.http.body_timeout
+    section = config.http
+    return section.header_timeout, section.body_timeout, bool(section.tls_certificate)
 
 
 def _context(process: Process) -> ApiContext:

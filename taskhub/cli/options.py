@@ -74,8 +74,9 @@ def unit_problems(found: Loaded, unit: str) -> list[ConfigProblem]:
 def _key_problems(found: Loaded) -> list[ConfigProblem]:
     """What only the part that checks tokens can say: whether the kind of key is safe."""
     from taskhub.http.keys import jwt_problems
+    from taskhub.http.tls import tls_problems
 
-    return jwt_problems(found.config.jwt)
+    return [*jwt_problems(found.config.jwt), *tls_problems(found.config.http)]
 
 
 def _pairs(overrides: Sequence[str]) -> dict[str, str]:

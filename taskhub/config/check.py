@@ -9,7 +9,7 @@ from collections.abc import Iterable, Iterator
 from urllib.parse import SplitResult, urlsplit
 
 from taskhub.config import policies
-from taskhub.config.sections import Config, CorsSection
+from taskhub.config.sections import Config, CorsSection, HttpSection
 from taskhub.config.units import (
     ACTORS,
     UNIT_NAME,
@@ -44,6 +44,7 @@ def rules(config: Config) -> Iterator[Wrong]:
     yield from _networks("http.metrics_allow", config.http.metrics_allow)
     yield from _proxies(config.http.trusted_proxies)
     yield from _origins(config.cors)
+    yield from _tls(config.http)
     yield from _handlers(config.work.handlers)
     yield from _ports(config)
     yield from policies.rules(config.policies)
@@ -238,6 +239,14 @@ def _proxies(proxies: tuple[str, ...]) -> Iterator[Wrong]:
     yield from _networks(key, networks)
     if any(text.endswith("/0") for text in networks):
         yield key, "expected your proxies' networks alone: from /0 anybody may claim any address"
+
+
+def _tls(section: HttpSection) -> Iterator[Wrong]:
+    """What is in the files, whoever serves the API sees."""
+    if section.tls_key and not section.tls_certificate:
+        yield "http.tls_certificate", "expected a file: a key alone is of no use"
+    if section.tls_certificate and not section.tls_key:
+        yield "http.tls_key", "expected a file with the private key of http.tls_certificate"
 
 
 def _origins(section: CorsSection) -> Iterator[Wrong]:

@@ -20,6 +20,8 @@ IN_PLACE = frozenset(
         "http.header_timeout",
         "http.body_timeout",
         "http.access_log",
+        "http.tls_certificate",
+        "http.tls_key",
         "http.metrics_allow",
         "http.trusted_proxies",
         "work.concurrency",

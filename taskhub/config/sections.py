@@ -57,6 +57,10 @@ class HttpSection(Section, frozen=True, kw_only=True):
     max_body: Annotated[int, Meta(ge=1_024, le=64 * 1024 * 1024)] = 1_048_576
     header_timeout: Seconds = 10.0
     body_timeout: Seconds = 10.0
+    tls_certificate: str = ""
+    """A file with the certificate and its chain in PEM; empty: no TLS."""
+    tls_key: str = ""
+    """A file with the private key that belongs to it."""
     access_log: bool = False
     """Whether each answer has a line in the log."""
     metrics_allow: tuple[str, ...] = ("127.0.0.0/8", "::1/128")

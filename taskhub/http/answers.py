@@ -20,6 +20,9 @@ if TYPE_CHECKING:
 Headers = tuple[tuple[str, str], ...]
 
 JSON = "application/json"
+POLICY = "default-src 'none'; frame-ancestors 'none'"
+"""Of answers that are no pages: whoever opens one in a browser, or in a frame, runs nothing."""
+HSTS = "max-age=31536000"
 BODILESS = frozenset({HTTPStatus.NO_CONTENT, HTTPStatus.NOT_MODIFIED})
 
 
@@ -41,6 +44,8 @@ class Wire(web.StreamResponse):
     a quarter of what a small request costs. It is used where hooks must see the map (CORS).
     """
 
+    _is_secure = False
+
     def __init__(self, answer: Answer, request_id: str, *, varies: bool = False) -> None:
         # The parent's constructor makes maps that nobody reads here: it is not called.
         self._answer, self._id, self._varies = answer, request_id, varies
@@ -51,6 +56,7 @@ class Wire(web.StreamResponse):
         """Decide whether the connection lives on; nothing is written yet."""
         door = cast("Connection", request.protocol)
         self._request = request
+        self._is_secure = door.is_secure
         self._keep_alive = request.keep_alive and not (self._answer.close or door.is_draining)
         return None
 
@@ -69,7 +75,7 @@ class Wire(web.StreamResponse):
 
     def _head(self, is_current: bool) -> bytes:  # noqa: FBT001 - HTTP/1.1 or older
         answer = self._answer
-        lines = _first_lines(answer.status, answer.content_type, answer.cache)
+        lines = _first_lines(answer.status, answer.content_type, answer.cache, self._is_secure)
         lines += f"Date: {http_date(int(time.time()))}\r\nX-Request-Id: {self._id}\r\n"
         for name, value in answer.headers:
             lines += f"{name}: {value}\r\n"
@@ -84,36 +90,50 @@ class Wire(web.StreamResponse):
         return f"{lines}\r\n".encode("latin-1")
 
 
-def response(answer: Answer, request_id: str, *, close: bool = False) -> web.Response:
+def response(answer: Answer, request_id: str, door: Connection) -> web.Response:
     """The same answer as aiohttp's own response, whose header fields hooks may change."""
     headers = {
-        "Server": "taskhub",
-        "Cache-Control": answer.cache,
-        "X-Content-Type-Options": "nosniff",
+        **dict(fixed_fields(answer.content_type, answer.cache, door.is_secure)),
         "X-Request-Id": request_id,
         **dict(answer.headers),
     }
     if answer.status not in BODILESS:
         headers["Content-Type"] = answer.content_type
     made = web.Response(status=answer.status, body=answer.body or None, headers=headers)
-    if close or answer.close:
+    if answer.close or door.is_draining:
         made.force_close()
     return made
 
 
-def bare_bytes(answer: Answer, request_id: str) -> bytes:
+def bare_bytes(answer: Answer, request_id: str, door: Connection) -> bytes:
     """The whole answer for a connection that never became a request; it must be closed after it."""
     wire = Wire(answer, request_id)
-    wire._keep_alive = False  # noqa: SLF001 - of this module's own class
+    wire._keep_alive, wire._is_secure = False, door.is_secure  # noqa: SLF001 - of this module's own class
     return wire._head(is_current=True) + answer.body  # noqa: SLF001
 
 
 @lru_cache(maxsize=256)
-def _first_lines(status: int, content_type: str, cache: str) -> str:
-    fixed = f"Server: taskhub\r\nCache-Control: {cache}\r\nX-Content-Type-Options: nosniff\r\n"
+def fixed_fields(content_type: str, cache: str, is_secure: bool) -> Headers:  # noqa: FBT001
+    """What each answer of a kind says to browsers; pages bring a policy of their own."""
+    fields = [
+        ("Server", "taskhub"),
+        ("Cache-Control", cache),
+        ("X-Content-Type-Options", "nosniff"),
+    ]
+    if not content_type.startswith("text/html"):
+        fields += [("Content-Security-Policy", POLICY), ("Referrer-Policy", "no-referrer")]
+    if is_secure:
+        fields.append(("Strict-Transport-Security", HSTS))
+    return tuple(fields)
+
+
+@lru_cache(maxsize=256)
+def _first_lines(status: int, content_type: str, cache: str, is_secure: bool) -> str:  # noqa: FBT001
+    fields = list(fixed_fields(content_type, cache, is_secure))
     if status not in BODILESS:
-        fixed += f"Content-Type: {content_type}\r\n"
-    return f"HTTP/1.1 {status} {HTTPStatus(status).phrase}\r\n{fixed}"
+        fields.append(("Content-Type", content_type))
+    lines = "".join(f"{name}: {value}\r\n" for name, value in fields)
+    return f"HTTP/1.1 {status} {HTTPStatus(status).phrase}\r\n{lines}"
 
 
 @lru_cache(maxsize=2)

@@ -44,6 +44,8 @@ class Door:
     stall_timeout: float
     connections_limit: int
     has_access_log: Callable[[], bool]
+    is_secure: bool = False
+    """Whether it is reached over TLS."""
     is_draining: bool = False
     open: set[Connection] = field(default_factory=set)
     emptied: asyncio.Event = field(default_factory=asyncio.Event)
@@ -93,6 +95,11 @@ class Connection(web.RequestHandler):
         self._way_out: asyncio.Transport | None = None  # also while it closes
 
     @property
+    def is_secure(self) -> bool:
+        """Whether the client came over TLS."""
+        return self._door.is_secure
+
+    @property
     def is_draining(self) -> bool:
         """Whether this answer should say that the connection ends."""
         return self._door.is_draining or (self._is_half_closed and not self._messages)
@@ -126,7 +133,7 @@ class Connection(web.RequestHandler):
 
     def eof_received(self) -> bool:  # type: ignore[override]  # asyncio asks: stay open?
         """Answer what was asked before the client ended its side, then hang up as well."""
-        if self._is_idle() or self._way_out is None or self._way_out.get_extra_info("sslcontext"):
+        if self._is_idle() or self._way_out is None or self.is_secure:
             return False
         self._is_half_closed = True
         if not self._body.is_eof():
@@ -204,7 +211,7 @@ class Connection(web.RequestHandler):
         request_id = self._door.ids()
         answer = self._told(problem(error, request_id), request_id)
         if self.transport is not None:
-            self.transport.write(bare_bytes(answer, request_id))
+            self.transport.write(bare_bytes(answer, request_id, self))
         self.force_close()
 
     def _told(self, answer: Answer, request_id: str) -> Answer:

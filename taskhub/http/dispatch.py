@@ -12,7 +12,7 @@ from aiohttp.http import HttpVersion10, HttpVersion11
 from taskhub.config.sections import CorsSection
 from taskhub.errors import TaskHubError
 from taskhub.http import cors
-from taskhub.http.answers import Answer, Headers, Wire, response
+from taskhub.http.answers import Answer, Headers, Wire, fixed_fields, response
 from taskhub.http.clients import client_of
 from taskhub.http.connection import Connection, Door, Unrouted
 from taskhub.http.context import ApiContext
@@ -107,8 +107,7 @@ class Dispatch:
     def _dressed(self, request: web.Request, answer: Answer, request_id: str) -> web.StreamResponse:
         if not self._is_for_pages:
             return Wire(answer, request_id)
-        connection = cast("Connection", request.protocol)
-        return response(answer, request_id, close=connection.is_draining)
+        return response(answer, request_id, cast("Connection", request.protocol))
 
     def _tell(self, request: web.Request, answer: Answer, request_id: str, seconds: float) -> None:
         method = request.method if request.method in METHODS else ""
@@ -132,6 +131,8 @@ async def _expect(request: web.Request) -> None:
 
 
 async def _complete(request: web.Request, answer: web.StreamResponse) -> None:
-    """Answers that aiohttp-cors makes itself have an id too."""
+    """Answers that aiohttp-cors makes itself have an id and the usual fields too."""
+    connection = cast("Connection", request.protocol)
     answer.headers.setdefault("X-Request-Id", request[ID])
-    answer.headers.setdefault(hdrs.SERVER, "taskhub")
+    if hdrs.SERVER not in answer.headers:
+        answer.headers.update(fixed_fields("", "no-store", connection.is_secure))

@@ -6,6 +6,7 @@ import asyncio
 import resource
 import secrets
 import socket
+import ssl
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager, suppress
 
@@ -39,12 +40,15 @@ LINGER = 2.0
 
 
 @asynccontextmanager
-async def serving(context: ApiContext, sock: socket.socket) -> AsyncIterator[None]:
+async def serving(
+    context: ApiContext, sock: socket.socket, tls: ssl.SSLContext | None = None
+) -> AsyncIterator[None]:
     """Answer requests that come to a bound socket, while the block runs; then end in peace.
 
     The socket itself stays open: it is the caller's, and the next server's after a restart.
     """
     door = _door(context)
+    door.is_secure = tls is not None
     dispatch = Dispatch(described(ROUTES, MESSAGES), context, door, context.settings().cors)
     runner = web.AppRunner(dispatch.application(), access_log=None, shutdown_timeout=DRAIN)
     await runner.setup()
@@ -60,7 +64,7 @@ async def serving(context: ApiContext, sock: socket.socket) -> AsyncIterator[Non
             group.create_task(_keep_fresh(context), name="http types"),
             group.create_task(_sweep(door, context.patience), name="http deadlines"),
         ]
-        listener = await _listen(runner.server, door, sock)
+        listener = await _listen(runner.server, door, (sock, tls))
         left = HURRY  # when we are cancelled, nobody has patience left
         try:
             yield
@@ -89,8 +93,10 @@ def _door(context: ApiContext) -> Door:
     )
 
 
-async def _listen(manager: web.Server, door: Door, sock: socket.socket) -> asyncio.Server:
-    loop = asyncio.get_running_loop()
+async def _listen(
+    manager: web.Server, door: Door, place: tuple[socket.socket, ssl.SSLContext | None]
+) -> asyncio.Server:
+    loop, (sock, tls) = asyncio.get_running_loop(), place
 
     def welcome() -> Connection:
         return Connection(
@@ -102,7 +108,15 @@ async def _listen(manager: web.Server, door: Door, sock: socket.socket) -> async
             lingering_time=LINGER,
         )
 
-    return await loop.create_server(welcome, sock=sock.dup(), backlog=BACKLOG)
+    is_secure = tls is not None
+    return await loop.create_server(
+        welcome,
+        sock=sock.dup(),
+        backlog=BACKLOG,
+        ssl=tls,
+        ssl_handshake_timeout=door.header_timeout if is_secure else None,
+        ssl_shutdown_timeout=LINGER if is_secure else None,
+    )
 
 
 async def _say_goodbye(listener: asyncio.Server, door: Door, context: ApiContext) -> None:

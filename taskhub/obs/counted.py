@@ -188,6 +188,9 @@ class World(Counted):
         self.beat_age = gauge("taskhub_heartbeat_age_seconds", "Time since the last heartbeat.")
         self.reloads = counter("taskhub_config_reloads", "Reloads of the configuration.")
         self.reloads.by("result")
+        self.certificate = gauge(
+            "taskhub_tls_certificate_expiry_seconds", "When the certificate ends, since 1970."
+        )
         self.acts = counter("taskhub_audited_acts", "Acts of operators.")
         self._beat: float | None = None
         self._start_at_zero()
@@ -207,6 +210,7 @@ class World(Counted):
         return {
             t.RequestServed: self._served,
             t.RequestCrashed: counts(self.crashes),
+            t.CertificateLoaded: self._certificate,
             t.Committed: self._committed,
             t.EventsPublished: self._published,
             t.EventsDropped: self._dropped,
@@ -220,6 +224,9 @@ class World(Counted):
 
     def _served(self, event: t.RequestServed) -> None:
         self.requests[event.method, event.route, str(event.status)].observe(event.seconds)
+
+    def _certificate(self, event: t.CertificateLoaded) -> None:
+        only(self.certificate).value = event.until
 
     def _committed(self, event: t.Committed) -> None:
         only(self.commits).observe(event.seconds)

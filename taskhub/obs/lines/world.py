@@ -2,9 +2,15 @@
 
 from __future__ import annotations
 
+from datetime import UTC, datetime
+
 from taskhub.obs import telemetry as t
 from taskhub.obs.lines.line import Line, Told, filled, ms, plain
 from taskhub.obs.telemetry import Level, Telemetry
+
+DAY = 86_400
+SOON_DAYS = 14
+"""A certificate that ends within so many days is a warning."""
 
 
 def _state_changed(event: t.StateChanged) -> Told:
@@ -88,11 +94,24 @@ def _act_audited(event: t.ActAudited) -> Told:
     )
 
 
+def _certificate_loaded(event: t.CertificateLoaded) -> Told:
+    until = datetime.fromtimestamp(event.until, UTC).isoformat()
+    days = int(event.left // DAY)
+    return f"CertificateLoaded, good until {until}", {"Until": until, "DaysLeft": days}
+
+
+def _certificate_level(event: t.CertificateLoaded) -> Level:
+    if event.left <= 0:
+        return Level.ERROR
+    return Level.WARNING if event.left < SOON_DAYS * DAY else Level.INFO
+
+
 LINES: dict[type[Telemetry], Line] = {
     t.ServerSaid: Line(plain, "events-server"),
     t.StateChanged: Line(_state_changed, level=_state_level),
     t.Reloaded: Line(_reloaded),
     t.ReloadRefused: Line(_reload_refused),
+    t.CertificateLoaded: Line(_certificate_loaded, "api", level=_certificate_level),
     t.RequestServed: Line(_request_served, "api", level=_served_level),
     t.RequestCrashed: Line(_request_crashed, "api"),
     t.ActAudited: Line(_act_audited, "api"),

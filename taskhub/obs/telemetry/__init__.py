@@ -40,6 +40,7 @@ from taskhub.obs.telemetry.tasks import (
 )
 from taskhub.obs.telemetry.world import (
     ActAudited,
+    CertificateLoaded,
     Committed,
     Depths,
     EventsDropped,
@@ -58,6 +59,7 @@ __all__ = [
     "ActorGaveUp",
     "ActorRestarting",
     "ActorUnstopped",
+    "CertificateLoaded",
     "Committed",
     "Complained",
     "Depths",

@@ -68,6 +68,15 @@ class ReloadRefused(Telemetry, frozen=True, kw_only=True):
     problems: tuple[str, ...]
 
 
+class CertificateLoaded(Telemetry, frozen=True, kw_only=True):
+    """New TLS connections get this certificate; `left` is how long it is good, in seconds."""
+
+    message: ClassVar[str] = "CertificateLoaded"
+    until: float
+    """In seconds since 1970; gauge `taskhub_tls_certificate_expiry_seconds`."""
+    left: float
+
+
 class RequestServed(Telemetry, frozen=True, kw_only=True):
     """An HTTP answer was sent. Histogram `taskhub_http_request_duration_seconds`.
 

@@ -6,6 +6,7 @@ import asyncio
 import gzip
 import shutil
 import socket
+import ssl
 import time
 from collections.abc import AsyncIterator, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
@@ -191,13 +192,15 @@ async def running_store(path: Path, empty: Path, box: Mailbox[Put]) -> AsyncIter
 
 
 @asynccontextmanager
-async def open_house(folder: Path, empty: Path, config: Config = CONFIG) -> AsyncIterator[House]:
+async def open_house(
+    folder: Path, empty: Path, config: Config = CONFIG, tls: ssl.SSLContext | None = None
+) -> AsyncIterator[House]:
     """An API that serves while the block runs."""
     async with AsyncExitStack() as stack:
         box: Mailbox[Put] = Mailbox("store", 64)
         store = await stack.enter_async_context(running_store(folder / "tasks.db", empty, box))
         house = House(store, config, box)
         stack.callback(house.sock.close)
-        await stack.enter_async_context(serving(house.context, house.sock))
+        await stack.enter_async_context(serving(house.context, house.sock, tls))
         stack.push_async_callback(house.client.close)
         yield house

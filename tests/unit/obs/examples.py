@@ -75,6 +75,8 @@ EXAMPLES: tuple[t.Telemetry, ...] = (
     t.Depths(queues=(("default", "Pending", 3, 1.5),)),
     t.Reloaded(changes=("work.concurrency: 64 -> 8",), needs_restart=("http.port",)),
     t.ReloadRefused(problems=("http.port: an integer <= 65535",)),
+    t.CertificateLoaded(until=1_790_000_000.0, left=40 * 86_400.0),
+    t.CertificateLoaded(until=1_759_100_000.0, left=3_600.0),
     t.RequestServed(method="POST", route="/tasks", status=201, seconds=0.0021, request_id="r-1"),
     t.RequestServed(
         method="GET",
