@@ -14,6 +14,7 @@ from taskhub.app.kin import Snapshot
 from taskhub.app.life import live, local_specs, run_loop
 from taskhub.app.listening import adopt
 from taskhub.app.process import Live, Process, assemble
+from taskhub.app.protection import protect
 from taskhub.app.reload import Follow
 from taskhub.config.snapshot import decode
 from taskhub.config.units import entries
@@ -36,6 +37,7 @@ def main() -> int:
     except Orphaned:  # nobody is left to be told
         return EXIT_ORPHANED
     config = decode(told.config)
+    protect(config.units, told.unit)
     with open_log(config.logs, told.name) as log:
         try:
             return run_loop(_main(told, Live(config), log, lifeline), log)

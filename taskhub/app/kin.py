@@ -54,6 +54,9 @@ class Snapshot(msgspec.Struct, frozen=True):
     """Where the user's own modules are looked for."""
     listener: int = -1
 
+    def __repr__(self) -> str:
+        return f"Snapshot({self.name})"
+
 
 class Kin:
     """The children of one process, by their names."""

@@ -15,6 +15,7 @@ from taskhub.app.listening import listening_socket
 from taskhub.app.migration import migrate
 from taskhub.app.naming import named
 from taskhub.app.process import Live, Process, assemble
+from taskhub.app.protection import protect
 from taskhub.app.reload import Reload
 from taskhub.config.load import check_unit
 from taskhub.config.runtime import make_private, runtime_directory, socket_path
@@ -35,6 +36,7 @@ def run(loaded: Loaded, unit: str, *, hangup_stops: bool = False) -> int:
     check_unit(loaded, unit)
     refuse_grandchildren(loaded.config, unit)
     refuse_silence(loaded.config.logs, unit)
+    protect(loaded.config.units, unit)
     runtime = make_private(runtime_directory(loaded.config, os.environ))
     with named(runtime, unit) as name, open_log(loaded.config.logs, name) as log:
         main = _main(loaded, unit, (runtime, name), log, hangup_stops=hangup_stops)

@@ -8,7 +8,7 @@ import json
 import os
 import ssl
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 from urllib.parse import SplitResult, quote, urlencode, urlsplit
@@ -40,7 +40,7 @@ class Client:
     """One TaskHub and one token; every failure ends the command with one clear line."""
 
     address: SplitResult
-    token: str = ""
+    token: str = field(default="", repr=False)
     timeout: float = TIMEOUT
 
     def get(self, path: str, *, wait: float = 0.0, **query: Any) -> Answer:

@@ -1,0 +1,55 @@
+"""Whatever ends in a traceback or a log: no object shows a secret that it holds."""
+
+from __future__ import annotations
+
+from typing import Any
+from urllib.parse import urlsplit
+
+import pytest
+from taskhub.app.kin import Snapshot
+from taskhub.cli.client import Client
+from taskhub.config.keys import key_of
+from taskhub.config.settings import setting
+from taskhub.config.snapshot import encode
+from taskhub.events.redis_line import Address
+from taskhub.http.auth import Verifier
+from taskhub.http.keys import SigningKey
+
+from tests.unit.app.household import KEY, Household
+
+PASSWORD = "a password"
+
+
+def objects(house: Household) -> dict[str, Any]:
+    """Everything that was given a secret."""
+    config = house.loaded.config
+    key = key_of("redis.password")
+    assert key is not None
+    return {
+        "configuration": config,
+        "loaded": house.loaded,
+        "section": config.redis,
+        "secret": config.redis.password,
+        "setting": setting(key, PASSWORD, "here"),
+        "process": house.process,
+        "snapshot": Snapshot(encode(config), "api", "api-1", "o", "r", "s", "p", "f"),
+        "signing key": SigningKey.from_section(config.jwt),
+        "verifier": Verifier(config.jwt),
+        "address": Address.parse(config.events.url, "", config.redis.password, "x"),
+        "client": Client(urlsplit("http://127.0.0.1"), PASSWORD),
+    }
+
+
+@pytest.mark.parametrize("form", [repr, str, "{}".format, "{!r:>9}".format, "%s".__mod__])
+async def test_no_object_shows_its_secret(house: Household, form: Any) -> None:
+    """In every way in which an object becomes a text."""
+    for name, each in objects(house).items():
+        text = form((each,)) if form == "%s".__mod__ else form(each)
+        assert KEY not in text, name
+        assert PASSWORD not in text, name
+
+
+async def test_the_control_an_encoded_configuration_holds_them(house: Household) -> None:
+    """They are there to be shown: the test above would see them."""
+    assert PASSWORD.encode() in encode(house.loaded.config)
+    assert KEY in house.loaded.config.jwt.issuer_signing_key.reveal()
