@@ -197,7 +197,8 @@ class Installation:
 
     def lines(self) -> list[dict[str, Any]]:
         """Its log so far, a dictionary a line."""
-        texts = self.output().splitlines()
+        whole, _, _ = self.output().rpartition("\n")  # the last line may be half written
+        texts = whole.splitlines()
         return [json.loads(text) for text in texts if text.startswith("{")]
 
     def told(self, event: str) -> list[dict[str, Any]]:
