@@ -47,9 +47,20 @@ class Metrics:
     """Answers `GET /metrics` and `GET /health`; a port that is taken is tried again, quietly."""
 
     def __init__(
-        self, host: str, port: int, own: MetricsListener, gather: Gather, emit: Emit
+        self,
+        host: str,
+        port: int,
+        own: MetricsListener,
+        gather: Gather,
+        emit: Emit,
+        *,
+        admits: Callable[[web.Request], bool],
     ) -> None:
-        """Listen on `host` and `port` (0: any free one; the log says which)."""
+        """Listen on `host` and `port` (0: any free one; the log says which).
+
+        `admits` says whether whoever asks may read the metrics.
+        """
+        self._admits = admits
         self._host, self._port, self._emit = host, port, emit
         self._own, self._exposition = own, Exposition(own, gather)
 
@@ -85,6 +96,8 @@ class Metrics:
     async def _answer(self, request: web.Request) -> web.Response:
         from aiohttp import web
 
+        if not self._admits(request):
+            return web.Response(status=403, text="Metrics are not for this address.")
         modern = "application/openmetrics-text" in request.headers.get("Accept", "")
         zipped = "gzip" in request.headers.get("Accept-Encoding", "")
         body = await self._exposition.body(as_openmetrics=modern, zipped=zipped)

@@ -64,6 +64,7 @@ async def _main(told: Snapshot, configuration: Live, log: Log, lifeline: int) ->
     if told.listener >= 0:
         process.listener = adopt(told.listener)
         process.stack.callback(process.listener.close)
+        process.host.retire = process.listener.close
     follow = Follow(process)
     process.keeper.verbs |= {"reload-prepare": follow.prepare, "reload-apply": follow.apply}
     with process.stack:

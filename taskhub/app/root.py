@@ -106,6 +106,7 @@ def _prepare(process: Process, loaded: Loaded, unit: str) -> Kin:
     if "api" in actors(config.units, unit):
         process.listener = listening_socket(config.http, os.environ)
         process.stack.callback(process.listener.close)
+        process.host.retire = process.listener.close  # or clients would queue for nobody
     kin = Kin(process, folder)
     forest = process.forest = Forest(process, kin)
     process.keeper.verbs |= {"forest": forest.verb, "exposition": forest.exposition_verb}

@@ -55,6 +55,8 @@ class Host:
         """One line for `systemctl status`, told with every READY."""
         self.announce: Callable[[], None] = lambda: None
         """Called when the main actor is ready, before anybody who waits for `is_ready` goes on."""
+        self.retire: Callable[[], None] = lambda: None
+        """Called when an end has been asked for, before the main actor hears of it."""
         self._on_hangup, self._on_usr1 = on_hangup, on_usr1
         self._ctx = Context(name, emit, self._on_ready)
         self._code = EXIT_OK
@@ -74,6 +76,7 @@ class Host:
         self._code = code
         self.pulse.is_draining = True
         self.notifier.stopping()
+        self.retire()
         self._ctx.stopping.set()
 
     def stop_now(self) -> None:

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import asyncio
 import signal
+from collections.abc import Sequence
 
-from tests.acceptance.installation import Installation
+from tests.acceptance.installation import Installation, token
 
 
 async def test_a_stop_under_load_loses_nothing_and_burns_no_attempt(hub: Installation) -> None:
@@ -75,3 +76,61 @@ async def _post_until_cancelled(hub: Installation) -> list[str]:
             ids.append((await hub.post(payload={"seconds": 0}))["id"])
     except asyncio.CancelledError:
         return ids
+
+
+async def test_no_request_is_cut_off_when_it_stops(hub: Installation) -> None:
+    """Each request that was taken is answered, the last one with the news that this was it."""
+    await hub.start()
+    clients = [Faithful(hub.port) for _ in range(16)]
+    load = [asyncio.create_task(client.run()) for client in clients]
+    await hub.until(lambda: _all_have(clients, 5))
+
+    assert await hub.stop() == 0
+    await asyncio.gather(*load)
+
+    assert sum(client.cut_off for client in clients) == 0
+    assert {client.statuses - {201, 503} == set() for client in clients} == {True}
+    assert all(client.was_told for client in clients)
+
+
+async def _all_have(clients: Sequence[Faithful], answers: int) -> bool:
+    return all(client.answers >= answers for client in clients)
+
+
+class Faithful:
+    """A client that keeps its connection, posts without a pause, and goes when told to."""
+
+    def __init__(self, port: int) -> None:
+        self._port = port
+        self.answers, self.cut_off, self.was_told = 0, 0, False
+        self.statuses: set[int] = set()
+
+    async def run(self) -> None:
+        """Post until nobody listens any more."""
+        while True:
+            try:
+                reader, writer = await asyncio.open_connection("127.0.0.1", self._port)
+            except OSError:  # refused: nobody was promised anything
+                return
+            try:
+                await self._talk(reader, writer)
+            except (OSError, asyncio.IncompleteReadError):
+                self.cut_off += 1
+            writer.close()
+
+    async def _talk(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        body = b'{"title":"x","payload":{"seconds":0}}'
+        head = (
+            f"POST /tasks HTTP/1.1\r\nHost: x\r\nAuthorization: Bearer {token()}\r\n"
+            f"Content-Type: application/json\r\nContent-Length: {len(body)}\r\n\r\n"
+        )
+        while True:
+            writer.write(head.encode() + body)
+            answer = await reader.readuntil(b"\r\n\r\n")
+            length = int(answer.partition(b"Content-Length: ")[2].partition(b"\r")[0])
+            await reader.readexactly(length)
+            self.answers += 1
+            self.statuses.add(int(answer[9:12]))
+            if b"\r\nConnection: close\r\n" in answer:
+                self.was_told = True
+                return

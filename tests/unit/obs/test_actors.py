@@ -48,6 +48,11 @@ async def running(actor: Actor) -> AsyncIterator[Context]:
         await task
 
 
+def everybody(_: object) -> bool:
+    """May read the metrics."""
+    return True
+
+
 # ---- metrics ---------------------------------------------------------------------------------
 
 
@@ -56,7 +61,7 @@ async def address() -> AsyncIterator[str]:
     """Where a metrics actor of the unit `tree` serves."""
     said: Signal[t.Telemetry] = Signal()
     own = MetricsListener("tree")
-    async with running(Metrics("127.0.0.1", 0, own, nobody, said)):
+    async with running(Metrics("127.0.0.1", 0, own, nobody, said, admits=everybody)):
         event = await said.next()
         assert isinstance(event, t.Said)
         yield event.text.removeprefix("metrics on ").removesuffix("/metrics")
@@ -89,7 +94,7 @@ async def test_a_scrape_is_measured_itself(address: str) -> None:
     """How long gathering takes is worth knowing before Prometheus gives up on it."""
     own = MetricsListener("tree")
     said: Signal[t.Telemetry] = Signal()
-    async with running(Metrics("127.0.0.1", 0, own, nobody, said)):
+    async with running(Metrics("127.0.0.1", 0, own, nobody, said, admits=everybody)):
         event = await said.next()
         assert isinstance(event, t.Said)
         async with aiohttp.ClientSession() as client:
@@ -107,6 +112,22 @@ async def test_health_says_ok(address: str) -> None:
     assert (answer.status, body) == (200, b"ok")
 
 
+async def test_metrics_are_not_for_everybody() -> None:
+    """An open port is no leave to read; a probe needs none."""
+    said: Signal[t.Telemetry] = Signal()
+    closed = Metrics("127.0.0.1", 0, MetricsListener("tree"), nobody, said, admits=lambda _: False)
+    async with running(closed), aiohttp.ClientSession() as client:
+        event = await said.next()
+        assert isinstance(event, t.Said)
+        url = event.text.removeprefix("metrics on ")
+        refused = await client.get(url)
+        text = await refused.text()
+        probed = await client.get(url.replace("/metrics", "/health"))
+
+    assert (refused.status, probed.status) == (403, 200)
+    assert "taskhub" not in text
+
+
 @pytest.mark.virtual_clock
 async def test_a_port_that_is_taken_is_tried_again() -> None:
     """A second TaskHub, or an old one that is just leaving, is no reason to take the tree down."""
@@ -114,7 +135,9 @@ async def test_a_port_that_is_taken_is_tried_again() -> None:
     other = socket.create_server(("127.0.0.1", 0))
     port = other.getsockname()[1]
 
-    async with running(Metrics("127.0.0.1", port, MetricsListener("tree"), nobody, said)):
+    async with running(
+        Metrics("127.0.0.1", port, MetricsListener("tree"), nobody, said, admits=everybody)
+    ):
         first = await said.next()
         other.close()
         await pass_time(PAUSE)
