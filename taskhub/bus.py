@@ -9,12 +9,14 @@ import msgspec
 
 from taskhub.model import Event
 
-KINDS = frozenset({"work", "ended", "cancel"})
+KINDS = frozenset({"work", "ended", "cancel", "told"})
 """Every kind of bell: what one that cannot be read, or may have been missed, stands for."""
 
 
 class BellKind(msgspec.Struct, frozen=True):
-    """What rang: any of `work` (something may be claimed), `ended` (a task ended), `cancel`."""
+    """What rang: any of `work` (something may be claimed), `ended` (a task ended), `cancel`, and
+    `told` when none of these but something else has happened, which only listeners want to hear.
+    """
 
     kinds: frozenset[str]
 

@@ -122,6 +122,8 @@ class StoreActor:
         kinds = {_KINDS[event.type] for event in done.events if event.type in _KINDS}
         if _asks_for_cancel(writes, done):
             kinds.add("cancel")
+        if done.events and not kinds:
+            kinds.add("told")
         if self._outbox is None or not (kinds or done.events):
             return
         try:

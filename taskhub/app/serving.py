@@ -13,6 +13,7 @@ from taskhub.app.restarts import Restarts
 from taskhub.http.auth import Verifier
 from taskhub.http.catalog import Catalog
 from taskhub.http.context import ActorRow, ApiContext, PartHealth
+from taskhub.http.live.tail import Tail
 from taskhub.http.patience import Patience
 from taskhub.http.server import serving
 from taskhub.http.tls import Tls
@@ -42,7 +43,7 @@ def api_spec(process: Process) -> ChildSpec:
     context, tls = _context(process), Tls(process.emit)
     tls.prepare(process.live.config.http)
     tls.apply()
-    process.rings.append(context.waiters.rang)
+    process.rings += [context.waiters.rang, context.live.rang]
     process.checks.append(lambda config: Verifier(config.jwt))
     process.checks.append(lambda config: tls.prepare(config.http))
     process.follows.append(lambda _: tls.apply())
@@ -92,6 +93,7 @@ def _context(process: Process) -> ApiContext:
         actors=view.actors,
         restarts=Restarts(process),
         waiters=Waiters(process.store.get),
+        live=Tail(process.store.events, process.emit),
         patience=Patience(asyncio.get_running_loop()),
     )
 

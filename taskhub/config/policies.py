@@ -13,13 +13,15 @@ ROUTES = (
     "getTask",
     "cancelTask",
     "retryTask",
+    "followEvents",
+    "taskEvents",
     "listActors",
     "restartActor",
     "listAudit",
 )
 """Every route that asks who calls, as the route table names it."""
 
-OWNABLE = frozenset({"getTask", "cancelTask", "retryTask"})
+OWNABLE = frozenset({"getTask", "cancelTask", "retryTask", "taskEvents"})
 """Routes of one task, where a grant may be for one's own tasks alone."""
 
 OWN = "own"

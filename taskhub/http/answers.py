@@ -6,13 +6,15 @@ import time
 from email.utils import formatdate
 from functools import lru_cache
 from http import HTTPStatus
-from typing import TYPE_CHECKING, cast
+from typing import TYPE_CHECKING, Protocol, cast
 
 import msgspec
 from aiohttp import hdrs, web
 from aiohttp.http import HttpVersion11
 
 if TYPE_CHECKING:
+    from collections.abc import AsyncGenerator
+
     from aiohttp.abc import AbstractStreamWriter
 
     from taskhub.http.connection import Connection
@@ -26,6 +28,16 @@ HSTS = "max-age=31536000"
 BODILESS = frozenset({HTTPStatus.NO_CONTENT, HTTPStatus.NOT_MODIFIED})
 
 
+class Source(Protocol):
+    """What an answer without an end is made of."""
+
+    def chunks(self) -> AsyncGenerator[bytes, None]:
+        """The pieces of the body, each when it is there; begins when the head has been sent."""
+
+    def stop(self) -> None:
+        """The client has gone: end soon."""
+
+
 class Answer(msgspec.Struct, frozen=True, gc=False):
     """A status, a body and what else the client must know; `close` ends the connection after it."""
 
@@ -35,6 +47,8 @@ class Answer(msgspec.Struct, frozen=True, gc=False):
     headers: Headers = ()
     cache: str = "no-store"
     close: bool = False
+    source: Source | None = None
+    """Gives the body in place of `body`, bit by bit."""
 
 
 class Wire(web.StreamResponse):

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import traceback
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Any, NamedTuple
 
@@ -13,10 +14,10 @@ from aiohttp.http_exceptions import HttpProcessingError, LineTooLong
 
 from taskhub.errors import Busy, TaskHubError
 from taskhub.http.access_log import logged
-from taskhub.http.answers import Answer, Wire, bare_bytes
+from taskhub.http.answers import Answer, Source, Wire, bare_bytes
 from taskhub.http.problems import BadMessage, LongHeader, TooSlow, crash, problem
 from taskhub.http.request_ids import RequestIds
-from taskhub.obs.telemetry import Emit, RequestCrashed, RequestServed
+from taskhub.obs.telemetry import Emit, ListenerDropped, RequestCrashed, RequestServed
 
 QUIET = (OSError, HttpProcessingError, web.RequestPayloadError)
 """What a client that breaks off causes: no news."""
@@ -63,6 +64,11 @@ class Door:
             served = logged(served, len(answer.body), told.address)
         self.emit(served)
 
+    def cut_slow(self) -> None:
+        """Cut off who does not read a stream: at the end nobody waits for that."""
+        for connection in tuple(self.open):
+            connection.cut_if_slow()
+
     def sweep(self, now: float) -> None:
         """Cut off who does not read what was asked for."""
         for connection in tuple(self.open):
@@ -80,6 +86,7 @@ class Connection(web.RequestHandler):
         "_is_in_body",
         "_late",
         "_marked_at",
+        "_source",
         "_unread",
         "_way_out",
     )
@@ -93,6 +100,7 @@ class Connection(web.RequestHandler):
         self._head, self._is_half_closed = 0, False
         self._unread, self._marked_at = 0, 0.0
         self._way_out: asyncio.Transport | None = None  # also while it closes
+        self._source: Source | None = None
 
     @property
     def is_secure(self) -> bool:
@@ -116,6 +124,8 @@ class Connection(web.RequestHandler):
         """Forget the client."""
         super().connection_lost(exc)
         self._on_time()
+        if self._source is not None:
+            self._source.stop()
         self._door.open.discard(self)
         if not self._door.open:
             self._door.emptied.set()
@@ -136,6 +146,8 @@ class Connection(web.RequestHandler):
         if self._is_idle() or self._way_out is None or self.is_secure:
             return False
         self._is_half_closed = True
+        if self._source is not None:  # of an endless answer that is the only sign of its going
+            self._source.stop()
         if not self._body.is_eof():
             self._body.set_exception(web.RequestPayloadError("the body ends too early"))
         return True
@@ -152,7 +164,34 @@ class Connection(web.RequestHandler):
         if not unread or not self._unread or unread <= self._unread - READS_AT_LEAST:
             self._unread, self._marked_at = unread, now
         elif out is not None and now - self._marked_at > self._door.stall_timeout:
+            if self._source is not None:
+                self._door.emit(ListenerDropped())
             out.abort()
+
+    @contextmanager
+    def pouring(self, source: Source, buffer: int) -> Iterator[None]:
+        """While a source pours into it: its client's going ends the source, little waits for it."""
+        self._source = source
+        if self.transport is None:
+            source.stop()
+        else:
+            self.transport.set_write_buffer_limits(high=buffer)
+        try:
+            yield
+        finally:
+            self._source = None
+            if self.transport is not None:
+                self.transport.set_write_buffer_limits()
+
+    async def taken(self) -> None:
+        """Wait until the client has read most of what was sent, and bear in mind that it does."""
+        await self._drain_helper()
+        self._unread = 0
+
+    def cut_if_slow(self) -> None:
+        """Abort when a source waits for a client that does not read."""
+        if self._source is not None and self.writing_paused and self._way_out is not None:
+            self._way_out.abort()
 
     def handle_error(
         self,

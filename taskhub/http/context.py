@@ -17,6 +17,7 @@ from taskhub.ports import Store
 if TYPE_CHECKING:
     from taskhub.http.auth import Verifier
     from taskhub.http.catalog import Catalog
+    from taskhub.http.live.tail import Tail
     from taskhub.http.patience import Patience
     from taskhub.http.waiting import Waiters
 
@@ -78,4 +79,5 @@ class ApiContext:
     actors: Callable[[], Awaitable[Sequence[ActorRow]]]
     restarts: Restarts
     waiters: Waiters
+    live: Tail
     patience: Patience

@@ -17,6 +17,7 @@ from taskhub.http.clients import client_of
 from taskhub.http.connection import Connection, Door, Unrouted
 from taskhub.http.context import ApiContext
 from taskhub.http.endpoint import Endpoint
+from taskhub.http.flow import Flow
 from taskhub.http.problems import BadMessage, problem, status_problem
 from taskhub.http.route import Route
 
@@ -65,6 +66,8 @@ class Dispatch:
         if endpoint is None or (self._is_for_pages and hdrs.ORIGIN in request.headers):
             return await self._routed(request, request_id)
         answer = await endpoint(request, request_id)
+        if answer.source is not None:
+            return Flow(answer, answer.source, request_id, varies=self._is_for_pages)
         return Wire(answer, request_id, varies=self._is_for_pages)
 
     def _adapted(self, endpoint: Endpoint) -> Handler:
@@ -105,6 +108,8 @@ class Dispatch:
         return self._dressed(request, answer, request_id)
 
     def _dressed(self, request: web.Request, answer: Answer, request_id: str) -> web.StreamResponse:
+        if answer.source is not None:
+            return Flow(answer, answer.source, request_id)
         if not self._is_for_pages:
             return Wire(answer, request_id)
         return response(answer, request_id, cast("Connection", request.protocol))

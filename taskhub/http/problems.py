@@ -45,6 +45,13 @@ class BadMessage(Problem):
     code = "bad-message"
 
 
+class NotAcceptable(Problem):
+    """There is no such form of this: it is told as `text/event-stream`."""
+
+    status = 406
+    code = "not-acceptable"
+
+
 class TooSlow(Problem):
     """The request did not arrive in time."""
 

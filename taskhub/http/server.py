@@ -56,11 +56,13 @@ async def serving(
         raise RuntimeError("aiohttp has made no server")
     dispatch.attach(runner.server)
     context.waiters.open()
+    context.live.open()
     await context.types.look()
     _warn_of_slow_parser(context)
     async with asyncio.TaskGroup() as group:
         chores = [
             group.create_task(context.waiters.run(), name="http waiters"),
+            group.create_task(context.live.run(), name="http events"),
             group.create_task(_keep_fresh(context), name="http types"),
             group.create_task(_sweep(door, context.patience), name="http deadlines"),
         ]
@@ -69,10 +71,12 @@ async def serving(
         try:
             yield
             await _say_goodbye(listener, door, context)
+            door.cut_slow()
             left = 2 * DRAIN
         finally:
             listener.close()
             context.waiters.close()
+            context.live.close()
             with suppress(TimeoutError):
                 async with asyncio.timeout(left):
                     await runner.cleanup()
@@ -124,6 +128,7 @@ async def _say_goodbye(listener: asyncio.Server, door: Door, context: ApiContext
     listener.close()
     door.is_draining = True
     context.waiters.close()
+    context.live.close()
     with suppress(TimeoutError):
         async with asyncio.timeout(LAME_DUCK):
             while door.open:

@@ -180,6 +180,9 @@ class World(Counted):
         self.published = counter("taskhub_events_published", "Events that went out.")
         self.dropped = counter("taskhub_events_dropped", "Events that were not published.")
         self.dropped.by("reason")
+        self.listeners = gauge("taskhub_event_listeners", "Who follows events over HTTP.")
+        self.delivered = counter("taskhub_events_delivered", "Events told to listeners over HTTP.")
+        self.slow = counter("taskhub_event_listeners_dropped", "Listeners that did not read.")
         self.parts = gauge("taskhub_part_state", "1 for the state that a part is in.")
         self.parts.by("part", "state")
         self.depth = gauge("taskhub_queue_depth", "Tasks by queue and status.")
@@ -199,7 +202,10 @@ class World(Counted):
     def _start_at_zero(self) -> None:
         self.depth.by("queue", "status")
         self.oldest.by("queue", "status")
-        for family in (self.crashes, self.published, self.heartbeats, self.acts):
+        for family in (
+            *(self.crashes, self.published, self.delivered, self.slow),
+            *(self.heartbeats, self.acts),
+        ):
             only(family)
         for reason in ("full", "away"):
             self.dropped[reason].inc(0)
@@ -214,6 +220,9 @@ class World(Counted):
             t.Committed: self._committed,
             t.EventsPublished: self._published,
             t.EventsDropped: self._dropped,
+            t.EventsDelivered: self._delivered,
+            t.ListenersChanged: self._listeners_changed,
+            t.ListenerDropped: counts(self.slow),
             t.StateChanged: self._state_changed,
             t.Depths: self._depths,
             t.Heartbeat: self._heartbeat,
@@ -237,6 +246,12 @@ class World(Counted):
 
     def _dropped(self, event: t.EventsDropped) -> None:
         self.dropped[event.reason].inc(event.count)
+
+    def _delivered(self, event: t.EventsDelivered) -> None:
+        only(self.delivered).inc(event.count)
+
+    def _listeners_changed(self, event: t.ListenersChanged) -> None:
+        only(self.listeners).value = event.count
 
     def _state_changed(self, event: t.StateChanged) -> None:
         for state in STATES:

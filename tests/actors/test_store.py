@@ -214,7 +214,7 @@ async def test_a_full_publisher_costs_events_and_no_task(shop: Workshop) -> None
 
 
 async def test_the_bell_has_a_kind_for_each_reason_to_look(shop: Workshop) -> None:
-    """Workers look for work, waiting clients for ends, reapers for cancels."""
+    """Workers look for work, waiting clients for ends, reapers for cancels; listeners for all."""
     async with running([shop.store_spec()]):
         ended, running_, waiting = [await shop.create() for _ in range(3)]
         leases = {lease.item.id: lease for lease in (await shop.claim(limit=2)).leases}

@@ -12,6 +12,7 @@ from taskhub.audit import AuditEntry
 from taskhub.errors import FieldError, Invalid, TaskHubError
 from taskhub.http.auditing import AuditList
 from taskhub.http.context import ActorRow, PartHealth
+from taskhub.http.live.frames import EventItem, EventList
 from taskhub.http.new_task import NewTask
 from taskhub.http.problems import BadQuery
 from taskhub.http.restarting import RestartAsked
@@ -54,6 +55,7 @@ ENTRY = AuditEntry(
     address="192.0.2.1",
     request_id="7f3a-1c9",
 )
+EVENT = EventItem(type=EventType.CREATED, id=TaskId(ID), title="Resize images", at=AT, seq=4711)
 ACTOR = ActorRow(name="worker-1/pool", state="ready", uptime=3600.5, restarts=0, mailbox_limit=4096)
 
 SHAPES: Mapping[Any, Mapping[str, Any]] = {
@@ -78,6 +80,7 @@ SHAPES: Mapping[Any, Mapping[str, Any]] = {
     Readiness: {
         "ok": Readiness("ok", [PartHealth("store", "ok"), PartHealth("events", "ok")]),
     },
+    EventList: {"history": EventList([EVENT], None)},
     Event: {"created": Event(EventType.CREATED, TaskId(ID), "Resize images", AT)},
 }
 ERRORS: Mapping[type[TaskHubError], TaskHubError] = {

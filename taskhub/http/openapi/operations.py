@@ -40,7 +40,7 @@ class Describer:
             "description": _description(route),
             "security": _security(route.access),
             "responses": {
-                **{str(reply.status): self._reply(reply) for reply in route.replies},
+                **self._replies(route.replies),
                 **failures.responses(route),
             },
         }
@@ -80,6 +80,17 @@ class Describer:
             "schema": parameter.schema,
             "example": sample(parameter.schema, self._known),
         }
+
+    def _replies(self, replies: Sequence[Reply]) -> dict[str, Any]:
+        """By status; of one that has several forms, all of them."""
+        made: dict[str, Any] = {}
+        for reply in replies:
+            told = self._reply(reply)
+            first = made.setdefault(str(reply.status), told)
+            if first is not told:
+                first["description"] += f" {reply.text}"
+                first["content"] |= told["content"]
+        return made
 
     def _reply(self, reply: Reply) -> dict[str, Any]:
         told: dict[str, Any] = {"description": reply.text}

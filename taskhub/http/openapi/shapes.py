@@ -9,6 +9,7 @@ import msgspec
 
 from taskhub.audit import AuditEntry
 from taskhub.http.context import ActorRow, PartHealth
+from taskhub.http.live.frames import EventItem, EventList
 from taskhub.http.new_task import NewTask
 from taskhub.http.problems import ErrorItem, ProblemBody
 from taskhub.model import Event, TaskItem
@@ -44,6 +45,15 @@ MEMBERS: Mapping[type, Mapping[str, Mapping[str, Any]]] = {
         "title": {"description": "the task's title"},
         "at": {"description": "when it happened (UTC)"},
     },
+    EventItem: {
+        "id": UUID | {"description": "the task's id"},
+        "title": {"description": "the task's title; null when it was deleted since"},
+        "at": {"description": "when it happened (UTC)"},
+        "seq": {"description": "the event's number; each is one greater than the one before"},
+        "progress": {"description": "what the handler said"},
+        "error": {"description": "why the attempt failed"},
+    },
+    EventList: {"next": {"description": "`after` of the next page; null: this was the last"}},
     ActorRow: {
         "name": {"description": "unit and actor: `worker-1/pool`"},
         "uptime": {"description": "seconds since its last start"},

@@ -37,6 +37,22 @@ class EventsPublished(Telemetry, frozen=True, kw_only=True):
     count: int
 
 
+class ListenersChanged(Telemetry, frozen=True, kw_only=True):
+    """Somebody began or ended to follow events over HTTP. Gauge; not logged."""
+
+    count: int
+
+
+class ListenerDropped(Telemetry, frozen=True, kw_only=True):
+    """A listener did not read what it was sent. Counter; not logged: it comes again and goes on."""
+
+
+class EventsDelivered(Telemetry, frozen=True, kw_only=True):
+    """Events went out to listeners over HTTP, counted for each. Counter; not logged."""
+
+    count: int
+
+
 class ServerSaid(Telemetry, frozen=True, kw_only=True):
     """A line of the embedded event server's own log."""
 
