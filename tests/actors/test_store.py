@@ -230,7 +230,7 @@ async def test_the_bell_has_a_kind_for_each_reason_to_look(shop: Workshop) -> No
         {"work"},
         {"work"},
         {"work"},
-        set(),  # a claim: told to listeners outside, no reason to look
+        {"told"},  # a claim: only who follows events wants to hear of it
         {"ended"},
         {"cancel"},
         {"ended"},
