@@ -7,7 +7,8 @@ import ipaddress
 import json
 import os
 import ssl
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -71,10 +72,41 @@ class Client:
             connection.request(method, self.address.path.rstrip("/") + path, data, fields)
             return _judged(connection.getresponse(), self.address)
         except (OSError, http.client.HTTPException) as error:
-            where = f"{self.address.scheme}://{self.address.netloc}"
-            raise exits.Failure(exits.UNREACHABLE, f"{where}: {_reason(error)}") from error
+            raise self._unreachable(error) from error
         finally:
             connection.close()
+
+    @contextmanager
+    def stream(self, path: str, last: str = "") -> Iterator[http.client.HTTPResponse]:
+        """A stream of events after the one called `last`; raises Failure as `send` does, and what
+        reading from a line that is cut raises.
+        """
+        fields = {**self._headers(None), "Accept": "text/event-stream"}
+        if last:
+            fields["Last-Event-ID"] = last
+        connection = self._connection(self.timeout)
+        try:
+            yield self._streaming(connection, path, fields)
+        finally:
+            connection.close()
+
+    def _streaming(
+        self, connection: http.client.HTTPConnection, path: str, fields: Mapping[str, str]
+    ) -> http.client.HTTPResponse:
+        try:
+            connection.request("GET", self.address.path.rstrip("/") + path, headers=dict(fields))
+            response = connection.getresponse()
+        except (OSError, http.client.HTTPException) as error:
+            raise self._unreachable(error) from error
+        kind = response.headers.get("Content-Type", "")
+        if response.status != GOOD.start or not kind.startswith("text/event-stream"):
+            _judged(response, self.address)
+            raise exits.Failure(exits.FAILED, f"{self.address.netloc} does not stream events")
+        return response
+
+    def _unreachable(self, error: Exception) -> exits.Failure:
+        where = f"{self.address.scheme}://{self.address.netloc}"
+        return exits.Failure(exits.UNREACHABLE, f"{where}: {_reason(error)}")
 
     def _headers(self, data: bytes | None) -> dict[str, str]:
         fields = {"Accept": "application/json", "User-Agent": "taskhub-cli"}

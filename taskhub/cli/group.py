@@ -26,6 +26,7 @@ COMMANDS = {
         "list": ("tasks:list_tasks", "List tasks, newest first."),
         "show": ("tasks:show", "Show a task."),
         "watch": ("tasks:watch", "Follow a task until it ends."),
+        "events": ("events:events", "Follow everything that happens."),
         "cancel": ("tasks:cancel", "Cancel a task, waiting or running."),
         "retry": ("tasks:retry", "Run a failed or cancelled task again."),
         "audit": ("audit:audit", "Show who did what, newest first."),

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import json
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
+from datetime import datetime
 from pathlib import Path
 from typing import Any
 
@@ -12,12 +13,10 @@ import click
 
 from taskhub.cli import client, exits, options, say
 from taskhub.cli.client import Client, task_path
+from taskhub.cli.streams import Follower
 
 PAGE = 200
 """Tasks in one answer, at most."""
-
-HOLD = 2.0
-"""Seconds that the server may hold back an answer while a task is followed."""
 
 STATUSES = ("Pending", "Processing", "Done", "Failed", "Cancelled")
 ENDED = frozenset({"Done", "Failed", "Cancelled"})
@@ -187,15 +186,30 @@ def retry(id_: str, *, as_json: bool) -> None:
 
 def _follow(hub: Client, task: Task, *, as_json: bool) -> int:
     told = ""
-    while True:
-        line = _move(task)
+    for now in _moves(hub, task):
+        task, line = now, _move(now)
         if line != told:
             say.note(line, colour=COLOURS.get(task["status"]))
             told = line
-        if task["status"] in ENDED:
-            _print(task, as_json=as_json)
-            return exits.OK if task["status"] == "Done" else exits.FAILED
-        task = hub.get(task_path(str(task["id"])), wait=HOLD).body
+    _print(task, as_json=as_json)
+    return exits.OK if task["status"] == "Done" else exits.FAILED
+
+
+def _moves(hub: Client, task: Task) -> Iterator[Task]:
+    """The task as it is, and again after each thing that happens to it, until it has ended."""
+    yield task
+    path = task_path(str(task["id"]))
+    while task["status"] not in ENDED:
+        for event in Follower(hub, f"{path}/events").events():
+            if event.event == "end" or _is_news(event.data, task):
+                task = hub.get(path).body
+                yield task
+
+
+def _is_news(event: Mapping[str, Any], task: Task) -> bool:
+    """Whether it happened after the task was last seen: the stream begins with the history."""
+    at = event.get("at")
+    return at is None or datetime.fromisoformat(at) > datetime.fromisoformat(task["updatedAt"])
 
 
 def _move(task: Task) -> str:

@@ -72,6 +72,11 @@ class Hub:
         named = {name.replace("_", "-"): value for name, value in headers.items()}
         self.answers.append((status, body, named))
 
+    def streams(self, *frames: str) -> None:
+        """Queue a stream of events, which is cut after them; who follows may come at once again."""
+        text = "retry: 1\n\n" + "".join(frames)
+        self.says(200, text.encode(), Content_Type="text/event-stream")
+
     def next(self) -> tuple[int, Any, dict[str, str]]:
         """The answer whose turn it is."""
         return self.answers.pop(0) if len(self.answers) > 1 else self.answers[0]

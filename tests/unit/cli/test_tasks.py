@@ -6,6 +6,7 @@ import io
 import json
 import socket
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -96,10 +97,21 @@ def test_a_wrong_option_is_a_mistake_of_usage(
     assert hub.requests == []
 
 
+LATER = "2025-09-28T22:17:18.5Z"
+
+
+def frame(seq: int, event: str, at: str, **more: Any) -> str:
+    """An event as the API tells it."""
+    data = {"type": event, "id": ID, "title": "Resize images", "at": at, "seq": seq, **more}
+    return f"id: {seq}\nevent: {event}\ndata: {json.dumps(data)}\n\n"
+
+
 def test_create_with_wait_follows_the_task_to_its_end(run: Run, hub: Hub) -> None:
     """The moves go to stderr, the task to stdout."""
     hub.says(201, task())
+    hub.streams(frame(1, "TaskCreated", task()["createdAt"]), frame(2, "TaskStarted", LATER))
     hub.says(200, task(status="Processing", attempts=1, progress={"value": 0.5}))
+    hub.streams(frame(3, "TaskDone", LATER), "event: end\ndata: {}\n\n")
     hub.says(200, task(status="Done", attempts=1, result={"waited": 1}))
 
     ended = run("create", "T", "--wait", "--json")
@@ -111,7 +123,11 @@ def test_create_with_wait_follows_the_task_to_its_end(run: Run, hub: Hub) -> Non
         'Processing  attempt 1 of 5  {"value": 0.5}',
         "Done  attempt 1 of 5",
     ]
-    assert hub.requests[1].path == f"/tasks/{ID}?wait=2"
+    assert [request.path for request in hub.requests[1:4]] == [
+        *(f"/tasks/{ID}/events", f"/tasks/{ID}", f"/tasks/{ID}/events")
+    ]
+    assert "last-event-id" not in hub.requests[1].headers
+    assert hub.requests[3].headers["last-event-id"] == "2"  # the line was cut: it goes on after it
 
 
 @pytest.mark.parametrize("status", ["Failed", "Cancelled"])
