@@ -27,9 +27,10 @@ YOUNG = 20_000
 """New containers between two looks for garbage cycles: requests and tasks make none, so 700 (the
 default) would look in vain some hundred times a second.
 """
-TURN = 0.0001
+TURN, POOL_TURN = 0.0001, 0.0005
 """Seconds that a busy event loop may keep Python's lock while the writer thread wants it: a commit
 takes it a dozen times, so with 5 ms (the default) it would wait until the loop has nothing to do.
+Longer where handlers may compute in threads, which pay for each turn.
 """
 SAMPLE = 1.0
 """Seconds between two looks at what a scrape shows of the actors."""
@@ -87,8 +88,7 @@ async def live(process: Process, specs: Sequence[ChildSpec], *, is_root: bool) -
     sampler = _Sampler(process.metrics.sample)
     gc.freeze()  # what was imported stays: no look need pass over it again
     gc.set_threshold(YOUNG)
-    if "pool" not in process.entries:  # handlers that compute in threads would pay for each turn
-        sys.setswitchinterval(TURN)
+    sys.setswitchinterval(POOL_TURN if "pool" in process.entries else TURN)
     await process.bus.open()
     sampler.start()
     try:
