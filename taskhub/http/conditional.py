@@ -20,7 +20,7 @@ def conditional(request: web.BaseRequest, answer: Answer) -> Answer:
     tag = etag(answer.body)
     headers = (("ETag", tag), *answer.headers)
     if is_known(request.headers.getall(hdrs.IF_NONE_MATCH, []), tag):
-        return Answer(304, headers=headers, cache=answer.cache)
+        return Answer(304, b"", answer.content_type, headers, answer.cache)
     return msgspec.structs.replace(answer, headers=headers)
 
 
