@@ -135,7 +135,10 @@ class Follow:
     async def prepare(self, args: dict[str, Any]) -> Applied:
         """Raises when the configuration cannot be used here."""
         config = decode(bytes.fromhex(args["config"]))
-        check_here(self._process, config)
+        try:
+            check_here(self._process, config)
+        except TaskHubError as error:  # its words alone: the class is nothing for an operator
+            raise Refused(error.code, error.detail) from None
         self._prepared = args["number"], config
         return {"prepared": True}
 

@@ -24,6 +24,8 @@ Headers = tuple[tuple[str, str], ...]
 JSON = "application/json"
 POLICY = "default-src 'none'; frame-ancestors 'none'"
 """Of answers that are no pages: whoever opens one in a browser, or in a frame, runs nothing."""
+SERVER = "taskhub"
+"""What we are; which version is nobody's business."""
 HSTS = "max-age=31536000"
 BODILESS = frozenset({HTTPStatus.NO_CONTENT, HTTPStatus.NOT_MODIFIED})
 
@@ -130,7 +132,7 @@ def bare_bytes(answer: Answer, request_id: str, door: Connection) -> bytes:
 def fixed_fields(content_type: str, cache: str, is_secure: bool) -> Headers:  # noqa: FBT001
     """What each answer of a kind says to browsers; pages bring a policy of their own."""
     fields = [
-        ("Server", "taskhub"),
+        ("Server", SERVER),
         ("Cache-Control", cache),
         ("X-Content-Type-Options", "nosniff"),
     ]

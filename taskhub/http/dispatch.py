@@ -12,7 +12,7 @@ from aiohttp.http import HttpVersion10, HttpVersion11
 from taskhub.config.sections import CorsSection
 from taskhub.errors import TaskHubError
 from taskhub.http import cors
-from taskhub.http.answers import Answer, Headers, Wire, fixed_fields, response
+from taskhub.http.answers import SERVER, Answer, Headers, Wire, fixed_fields, response
 from taskhub.http.clients import client_of
 from taskhub.http.connection import Connection, Door, Unrouted
 from taskhub.http.context import ApiContext
@@ -139,5 +139,5 @@ async def _complete(request: web.Request, answer: web.StreamResponse) -> None:
     """Answers that aiohttp-cors makes itself have an id and the usual fields too."""
     connection = cast("Connection", request.protocol)
     answer.headers.setdefault("X-Request-Id", request[ID])
-    if hdrs.SERVER not in answer.headers:
+    if answer.headers.get(hdrs.SERVER) != SERVER:  # aiohttp has put its own version there
         answer.headers.update(fixed_fields("", "no-store", connection.is_secure))

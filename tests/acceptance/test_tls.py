@@ -26,7 +26,7 @@ async def test_a_certificate_is_renewed_while_clients_are_served(hub: Installati
         shutil.copy(renewed.with_suffix(".key"), pair.with_suffix(".key"))
         hub.send(signal.SIGHUP)  # the key is there already, its certificate is not
         await hub.until(lambda: _told(hub, "ReloadRefused", 1))
-        assert "http.tls_key" in hub.told("ReloadRefused")[0]["@m"]
+        assert "ReloadRefused api-1: http.tls_key: " in hub.told("ReloadRefused")[0]["@m"]
         shutil.copy(renewed, pair)
         hub.send(signal.SIGHUP)
         await hub.until(lambda: _told(hub, "CertificateLoaded", 2))

@@ -64,6 +64,8 @@ async def test_a_browser_may_ask_before_it_posts(open_to_app: House) -> None:
     assert reply.headers["Access-Control-Allow-Methods"] == "POST"
     assert "Access-Control-Allow-Credentials" not in reply.headers
     assert reply.headers["X-Request-Id"]
+    assert reply.headers["Server"] == "taskhub"
+    assert reply.headers["X-Content-Type-Options"] == "nosniff"
 
 
 @pytest.mark.parametrize("origin", FOREIGN)
