@@ -25,7 +25,8 @@ from benchmarks.http_load import Figures
 from taskhub.config.sections import Config, JwtSection, Secret
 from taskhub.http.auth import Verifier
 from taskhub.http.catalog import Catalog
-from taskhub.http.context import ActorRow, ApiContext, PartHealth
+from taskhub.http.context import ActorRow, ApiContext, PartHealth, Verdict
+from taskhub.http.live.tail import Tail
 from taskhub.http.patience import Patience
 from taskhub.http.server import serving
 from taskhub.http.waiting import Waiters
@@ -34,7 +35,7 @@ from taskhub.kernel.mailbox import Mailbox
 from taskhub.messages import Put
 from taskhub.model import TypeInfo
 from taskhub.obs.telemetry import Telemetry
-from taskhub.ports import Create, Created
+from taskhub.ports import Create, Created, EventPage
 
 KEY = "benchmark-" * 4
 CONFIG = Config(
@@ -101,6 +102,19 @@ SERVERS: dict[str, Callable[[socket.socket], Awaitable[None]]] = {
 }
 
 
+class NoTree:
+    """No actors: nothing to restart."""
+
+    async def look(self, name: str) -> Verdict:
+        """There is none of that name."""
+        del name
+        return "unknown"
+
+    async def ask(self, name: str) -> Verdict:
+        """There is none of that name."""
+        return await self.look(name)
+
+
 def quiet(event: Telemetry) -> None:
     """Tell nobody."""
     del event
@@ -112,6 +126,9 @@ def _context(box: Mailbox[Put], store: Any, types: Catalog) -> ApiContext:
 
     async def no_actors() -> list[ActorRow]:
         return []
+
+    async def no_events(*_: object) -> EventPage:
+        raise RuntimeError("nobody follows events here")
 
     async def nothing(_: object) -> list[Any]:
         return []
@@ -126,6 +143,8 @@ def _context(box: Mailbox[Put], store: Any, types: Catalog) -> ApiContext:
         health=lambda: [PartHealth("store", "ok")],
         metrics=no_metrics,
         actors=no_actors,
+        restarts=NoTree(),
+        live=Tail(no_events, quiet),
         waiters=Waiters(nothing),
         patience=Patience(asyncio.get_running_loop()),
     )
