@@ -69,6 +69,11 @@ class Door:
         for connection in tuple(self.open):
             connection.cut_if_slow()
 
+    def cut_rest(self) -> None:
+        """Cut off whoever is left: nobody would answer them, or hear that they have gone."""
+        for connection in tuple(self.open):
+            connection.cut()
+
     def sweep(self, now: float) -> None:
         """Cut off who does not read what was asked for."""
         for connection in tuple(self.open):
@@ -190,7 +195,12 @@ class Connection(web.RequestHandler):
 
     def cut_if_slow(self) -> None:
         """Abort when a source waits for a client that does not read."""
-        if self._source is not None and self.writing_paused and self._way_out is not None:
+        if self._source is not None and self.writing_paused:
+            self.cut()
+
+    def cut(self) -> None:
+        """Abort: what was not sent is lost."""
+        if self._way_out is not None:
             self._way_out.abort()
 
     def handle_error(

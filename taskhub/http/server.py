@@ -77,9 +77,11 @@ async def serving(
             listener.close()
             context.waiters.close()
             context.live.close()
-            with suppress(TimeoutError):
+            try:
                 async with asyncio.timeout(left):
                     await runner.cleanup()
+            except TimeoutError:
+                door.cut_rest()
             for chore in chores:
                 chore.cancel()
 

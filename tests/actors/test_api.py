@@ -159,7 +159,6 @@ async def test_its_cancellation_waits_for_nobody(closed_house: House) -> None:
     assert asked.exception() is None or isinstance(asked.exception(), aiohttp.ClientError)
 
 
-@pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")  # of sockets it had
 async def test_a_bug_behind_it_is_its_crash(
     closed_house: House, monkeypatch: pytest.MonkeyPatch
 ) -> None:
