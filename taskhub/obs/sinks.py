@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import select
+import stat
 import threading
 from contextlib import suppress
 from queue import Empty, SimpleQueue
@@ -119,6 +120,7 @@ class StreamTarget:
     def __init__(self, fd: int) -> None:
         """Write to a copy of `fd`, so that closing ours closes nobody's."""
         self._fd = os.dup(fd)
+        self._is_file = stat.S_ISREG(os.fstat(fd).st_mode)
         self._poll = select.poll()
         self._poll.register(self._fd, select.POLLOUT)
 
@@ -129,7 +131,9 @@ class StreamTarget:
         return os.write(self._fd, self._chunk(data))
 
     def _chunk(self, data: bytes) -> bytes:
-        """Whole lines, if one fits."""
+        """Whole lines, if one fits; a file takes all at once, so that not even long lines mix."""
+        if self._is_file:
+            return data
         end = data.rfind(b"\n", 0, self.CHUNK) + 1
         return data[: end or self.CHUNK]
 

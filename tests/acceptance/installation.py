@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import json
 import os
-import select
 import signal
 import socket
 import sys
@@ -55,17 +54,6 @@ def separate(folder: Path, events: str, work: str = "") -> str:
         f'[events]\nurl = "{events}"\n'
         f"[work]\n{work}\n"
     )
-
-
-def _parsed(text: str) -> dict[str, Any] | None:
-    """A line; None: it is longer than a pipe takes at once, and another process's came between."""
-    try:
-        line: dict[str, Any] = json.loads(text)
-    except json.JSONDecodeError:
-        if len(text) <= select.PIPE_BUF:
-            raise
-        return None
-    return line
 
 
 class Installation:
@@ -211,8 +199,7 @@ class Installation:
         """Its log so far, a dictionary a line."""
         whole, _, _ = self.output().rpartition("\n")  # the last line may be half written
         texts = whole.splitlines()
-        lines = (_parsed(text) for text in texts if text.startswith("{"))
-        return [line for line in lines if line is not None]
+        return [json.loads(text) for text in texts if text.startswith("{")]
 
     def told(self, event: str) -> list[dict[str, Any]]:
         """The log lines of one kind of event."""

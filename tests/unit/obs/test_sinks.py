@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import threading
 from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 from taskhub.obs.sinks import StreamTarget, ThreadSink
@@ -168,3 +169,13 @@ def test_a_line_longer_than_a_pipe_takes_is_still_written(pipe: tuple[int, int])
     target.close()
 
     assert sizes == [4_096, 4_096, 1_808]
+
+
+def test_in_a_file_not_even_long_lines_of_several_processes_mix(tmp_path: Path) -> None:
+    """What comes as one write stays together there, however long it is."""
+    with (tmp_path / "out.log").open("wb") as file:
+        target, data = StreamTarget(file.fileno()), (b"x" * 9_999 + b"\n") * 3
+        size = target.write(data)
+        target.close()
+
+    assert size == len(data)
