@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from typing import Any
 
 import click
 
 from taskhub.cli import client, options, say
+from taskhub.cli.paging import pages
 
-PAGE = 200
 Entry = dict[str, Any]
 
 
@@ -25,27 +24,13 @@ Entry = dict[str, Any]
 def audit(*, limit: int, everything: bool, as_json: bool, **filters: str | None) -> None:
     """Show who did what, newest first (for operators); with --json one entry a line."""
     query = {"taskId": filters.pop("task"), **filters}
-    entries = _pages(query, None if everything else limit)
+    hub = client.from_environment()
+    entries = pages(hub, "/audit", query, None if everything else limit)
     if as_json:
         for entry in entries:
             say.json_line(entry)
     else:
         say.table(("AT", "WHO", "WHAT", "TASK", "FROM", "REQUEST"), map(_row, entries))
-
-
-def _pages(query: dict[str, Any], limit: int | None) -> Iterator[Entry]:
-    """Entries page by page until there are no more, or `limit` of them (None: no limit)."""
-    hub = client.from_environment()
-    cursor: str | None = None
-    while limit is None or limit > 0:
-        size = PAGE if limit is None else min(limit, PAGE)
-        page = hub.get("/audit", **query, cursor=cursor, limit=size).body
-        yield from page["items"]
-        limit = None if limit is None else limit - len(page["items"])
-        cursor = page["next"]
-        if cursor is None:
-            return
-    say.note("taskhub: there are more: --limit N, or --all")
 
 
 def _row(entry: Entry) -> tuple[object, ...]:

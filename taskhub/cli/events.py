@@ -11,12 +11,12 @@ import click
 
 from taskhub.cli import client, options, say
 from taskhub.cli.streams import Follower, Told
+from taskhub.cli.tasks import STATUSES
 
 TYPES = (
     *("TaskCreated", "TaskStarted", "TaskProgress", "TaskDone"),
     *("TaskRetrying", "TaskFailed", "TaskCancelled"),
 )
-STATUSES = ("Pending", "Processing", "Done", "Failed", "Cancelled")
 COLOURS = {"TaskDone": "green", "TaskFailed": "red", "TaskCancelled": "yellow"}
 WIDTH = max(map(len, TYPES))
 

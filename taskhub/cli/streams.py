@@ -62,20 +62,23 @@ class Follower:
 
     def _frames(self, answer: http.client.HTTPResponse) -> Iterator[Told]:
         """What a browser would dispatch (https://html.spec.whatwg.org, 9.2.6)."""
-        event, data, last = "message", "", self._last
+        fields: dict[str, str] = {}
         while line := answer.readline(LINE_LIMIT).decode():
-            name, _, value = line.rstrip("\r\n").partition(":")
-            value = value.removeprefix(" ")
-            if name == "event":
-                event = value
-            elif name == "data":
-                data += value
-            elif name == "id":
-                last = value
-            elif name == "retry" and value.isdigit():
-                self._pause = int(value) / 1_000
-            elif not line.strip("\r\n"):
-                self._last = last  # only a whole frame counts
-                if data:
-                    yield Told(event, json.loads(data))
-                event, data = "message", ""
+            if text := line.rstrip("\r\n"):
+                self._take(fields, text)
+                continue
+            self._last = fields.get("id", self._last)  # only a whole frame counts
+            if data := fields.get("data"):
+                yield Told(fields.get("event", "message"), json.loads(data))
+            fields = {}
+
+    def _take(self, fields: dict[str, str], line: str) -> None:
+        """Add a line to the frame that has begun; a comment adds nothing."""
+        name, _, value = line.partition(":")
+        value = value.removeprefix(" ")
+        if name == "retry" and value.isdigit():
+            self._pause = int(value) / 1_000
+        elif name in {"event", "id"}:
+            fields[name] = value
+        elif name == "data":
+            fields[name] = fields.get(name, "") + value

@@ -13,10 +13,8 @@ import click
 
 from taskhub.cli import client, exits, options, say
 from taskhub.cli.client import Client, task_path
+from taskhub.cli.paging import pages
 from taskhub.cli.streams import Follower
-
-PAGE = 200
-"""Tasks in one answer, at most."""
 
 STATUSES = ("Pending", "Processing", "Done", "Failed", "Cancelled")
 ENDED = frozenset({"Done", "Failed", "Cancelled"})
@@ -120,26 +118,12 @@ def list_tasks(*, limit: int, everything: bool, as_json: bool, **filters: str | 
         "createdFrom": filters["created_from"],
         "createdTo": filters["created_to"],
     }
-    tasks = _pages(hub, query, None if everything else limit)
+    tasks = pages(hub, "/tasks", query, None if everything else limit)
     if as_json:
         for task in tasks:
             say.json_line(task)
     else:
         say.table(("ID", "STATUS", "TYPE", "TRIES", "CREATED", "TITLE"), map(_row, tasks))
-
-
-def _pages(hub: Client, query: dict[str, Any], limit: int | None) -> Iterator[Task]:
-    """Tasks page by page until there are no more, or `limit` of them (None: no limit)."""
-    cursor: str | None = None
-    while limit is None or limit > 0:
-        size = PAGE if limit is None else min(limit, PAGE)
-        page = hub.get("/tasks", **query, cursor=cursor, limit=size).body
-        yield from page["items"]
-        limit = None if limit is None else limit - len(page["items"])
-        cursor = page["next"]
-        if cursor is None:
-            return
-    say.note("taskhub: there are more: --limit N, or --all")
 
 
 def _row(task: Task) -> tuple[object, ...]:
