@@ -66,6 +66,6 @@ async def _main(told: Snapshot, configuration: Live, log: Log, lifeline: int) ->
         process.stack.callback(process.listener.close)
         process.host.retire = process.listener.close
     follow = Follow(process)
-    process.keeper.verbs |= {"reload-prepare": follow.prepare, "reload-apply": follow.apply}
+    process.keeper.verbs |= {"reload-prepare": follow.prepare_verb, "reload-apply": follow.apply}
     with process.stack:
         return await live(process, local_specs(process), is_root=False)

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 import msgspec
 
 from taskhub.config.diff import Change, How, changes
-from taskhub.config.keys import FREE, POLICIES_SECTION
+from taskhub.config.keys import FREE
 from taskhub.config.load import check_unit
 from taskhub.config.snapshot import decode
 from taskhub.errors import ConfigError, TaskHubError
@@ -135,12 +135,16 @@ class Follow:
     async def prepare(self, args: dict[str, Any]) -> Applied:
         """Raises when the configuration cannot be used here."""
         config = decode(bytes.fromhex(args["config"]))
-        try:
-            check_here(self._process, config)
-        except TaskHubError as error:  # its words alone: the class is nothing for an operator
-            raise Refused(error.code, error.detail) from None
+        check_here(self._process, config)
         self._prepared = args["number"], config
         return {"prepared": True}
+
+    async def prepare_verb(self, args: dict[str, Any]) -> Applied:
+        """The same for whoever asks over the socket: an operator reads why, and no class name."""
+        try:
+            return await self.prepare(args)
+        except TaskHubError as error:
+            raise Refused(error.code, error.detail) from None
 
     async def apply(self, args: dict[str, Any]) -> Applied:
         """Put in force what was prepared under this number; another was refused elsewhere."""
@@ -154,20 +158,20 @@ class Follow:
 def merged(old: Config, new: Config, found: Sequence[Change]) -> Config:
     """The old configuration with those changes of the new one that can be made in place."""
     taken: dict[str, dict[str, Any]] = {}
+    whole: dict[str, Any] = {}
     for change in found:
         section, _, key = change.key.partition(".")
-        if change.how is How.IN_PLACE and section not in FREE:
+        if change.how is not How.IN_PLACE:
+            continue
+        if section in FREE:
+            whole[section] = getattr(new, section)
+        else:
             taken.setdefault(section, {})[key] = getattr(getattr(new, section), key)
     sections = {
         section: msgspec.structs.replace(getattr(old, section), **values)
         for section, values in taken.items()
     }
-    policies = new.policies if any(_is_policy(change) for change in found) else old.policies
-    return msgspec.structs.replace(old, policies=policies, **sections)
-
-
-def _is_policy(change: Change) -> bool:
-    return change.key.partition(".")[0] == POLICIES_SECTION
+    return msgspec.structs.replace(old, **whole, **sections)
 
 
 def check_here(process: Process, config: Config) -> None:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import re
 from collections.abc import Sequence
-from typing import Any
 
 import msgspec
 
@@ -12,14 +11,13 @@ from taskhub.audit import HEARTBEAT, Audit, AuditEntry, AuditQuery
 from taskhub.http.answers import Answer
 from taskhub.http.call import Call
 from taskhub.http.queries import (
-    ID,
-    LIMIT_MOST,
     RFC3339,
     TIME,
     Parameter,
+    id_of_task,
+    limit_of,
     matched,
     moment,
-    page_limit,
     values,
 )
 from taskhub.http.reading import in_time
@@ -42,20 +40,17 @@ def _words(text: str) -> str:
     return matched(_WORDS, text)
 
 
-def _task(text: str) -> TaskId:
-    return TaskId(matched(ID, text))
-
-
 def _place(text: str) -> tuple[int, int]:
     at, _, id_ = matched(_PLACE, text).partition("-")
     return int(at), int(id_)
 
 
 TEXT = {"type": "string", "minLength": 1, "maxLength": 255}
-LIMIT: dict[str, Any] = {"type": "integer", "minimum": 1, "maximum": LIMIT_MOST, "default": 50}
 AUDIT = (
     Parameter("actor", "actor", "who acted: the subject of a token, or a process", _words, TEXT),
-    Parameter("taskId", "task_id", "the id of a task", _task, {"type": "string", "format": "uuid"}),
+    Parameter(
+        "taskId", "task_id", "the id of a task", id_of_task, {"type": "string", "format": "uuid"}
+    ),
     Parameter("since", "since", f"{RFC3339}; entries from then on", moment, TIME),
     Parameter("before", "before", f"{RFC3339}; entries before then", moment, TIME),
     Parameter(
@@ -66,7 +61,7 @@ AUDIT = (
         TEXT,
     ),
     Parameter("cursor", "cursor", "the `next` of the page before", _place, {"type": "string"}),
-    Parameter("limit", "limit", f"1 to {LIMIT_MOST} entries; 50 when absent", page_limit, LIMIT),
+    limit_of("entries"),
 )
 
 

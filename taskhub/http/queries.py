@@ -46,12 +46,12 @@ def _name(text: str) -> str:
     return matched(_NAME, text)
 
 
-def _id(text: str) -> TaskId:
+def id_of_task(text: str) -> TaskId:
+    """The id of a task; raises ValueError."""
     return TaskId(matched(ID, text))
 
 
-def page_limit(text: str) -> int:
-    """How many a page holds at most; raises ValueError."""
+def _limit(text: str) -> int:
     number = int(matched(_NUMBER, text))
     if not 1 <= number <= LIMIT_MOST:
         raise ValueError(text)
@@ -85,6 +85,15 @@ def matched(pattern: re.Pattern[str], text: str) -> str:
 TIME = {"type": "string", "format": "date-time"}
 RFC3339 = "a time with its offset, such as 2030-01-31T08:00:00Z"
 
+
+def limit_of(things: str) -> Parameter:
+    """How many of them a page holds at most."""
+    schema = {"type": "integer", "minimum": 1, "maximum": LIMIT_MOST, "default": 50}
+    return Parameter(
+        "limit", "limit", f"1 to {LIMIT_MOST} {things}; 50 when absent", _limit, schema
+    )
+
+
 LIST = (
     Parameter(
         "status",
@@ -101,14 +110,8 @@ LIST = (
     ),
     Parameter("createdFrom", "created_from", f"{RFC3339}; tasks from then on", moment, TIME),
     Parameter("createdTo", "created_to", f"{RFC3339}; tasks before then", moment, TIME),
-    Parameter("cursor", "cursor", "the `next` of the page before", _id, {"type": "string"}),
-    Parameter(
-        "limit",
-        "limit",
-        f"1 to {LIMIT_MOST} tasks; 50 when absent",
-        page_limit,
-        {"type": "integer", "minimum": 1, "maximum": LIMIT_MOST, "default": 50},
-    ),
+    Parameter("cursor", "cursor", "the `next` of the page before", id_of_task, {"type": "string"}),
+    limit_of("tasks"),
 )
 WAIT = (
     Parameter(

@@ -17,7 +17,7 @@ from taskhub.errors import (
     TaskHubError,
     Unauthorized,
 )
-from taskhub.http.access import Access, access
+from taskhub.http.access import Access, access, access_under
 from taskhub.http.answers import Answer
 from taskhub.http.call import Call
 from taskhub.http.problems import BadHeader, BadMessage, BadQuery, Stopping, Unknown
@@ -75,8 +75,7 @@ class Route(msgspec.Struct, frozen=True, kw_only=True):
 
     def access_under(self, policies: Policies) -> Access | None:
         """Who may, where the configuration may have said otherwise."""
-        texts = policies.get(self.name) if self.access is not None else None
-        return self.access if texts is None else access(*texts)
+        return None if self.access is None else access_under(policies, self.name, self.access)
 
 
 READ = access("scope:tasks.read")

@@ -7,7 +7,7 @@ import asyncio
 import msgspec
 
 from taskhub.errors import NotFound
-from taskhub.http.access import access
+from taskhub.http.access import access_under
 from taskhub.http.answers import Answer
 from taskhub.http.call import Call
 from taskhub.http.conditional import conditional
@@ -73,8 +73,7 @@ async def fetch_theirs(call: Call, id_: TaskId) -> TaskItem:
 
 
 def _may_read(call: Call, item: TaskItem) -> bool:
-    texts = call.context.settings().policies.get("getTask")
-    reading = READ if texts is None else access(*texts)
+    reading = access_under(call.context.settings().policies, "getTask", READ)
     return reading.covers(call.principal, item.created_by)
 
 

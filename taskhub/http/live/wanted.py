@@ -8,7 +8,7 @@ from typing import TypeVar
 import msgspec
 from multidict import MultiMapping
 
-from taskhub.http.queries import ID, LIMIT_MOST, LIST, Parameter, values
+from taskhub.http.queries import LIST, Parameter, id_of_task, limit_of, values
 from taskhub.model import EventType, PastEvent, Status, TaskId
 
 T = TypeVar("T")
@@ -59,12 +59,6 @@ def _number(text: str) -> int:
     return int(text)
 
 
-def _task(text: str) -> TaskId:
-    if not ID.fullmatch(text):
-        raise ValueError(text)
-    return TaskId(text)
-
-
 def _names(kind: type[EventType | Status], rule: str) -> tuple[str, dict[str, object]]:
     names = list(map(str, kind))
     pattern = f"^({'|'.join(names)})(,({'|'.join(names)}))*$"
@@ -82,18 +76,14 @@ FOLLOW = (
     Parameter("event", "events", _EVENT_RULE, _several(EventType), _EVENT_SCHEMA),
     Parameter("status", "statuses", _STATUS_RULE, _several(Status), _STATUS_SCHEMA),
     *(parameter for parameter in LIST if parameter.name in {"type", "queue"}),
-    Parameter("task", "task", "the id of a task", _task, {"type": "string", "format": "uuid"}),
+    Parameter("task", "task", "the id of a task", id_of_task, {"type": "string", "format": "uuid"}),
 )
 """What `GET /events` understands behind the `?`."""
 
 
 HISTORY = (
     Parameter("after", "after", "the `next` of the page before", _number, {"type": "integer"}),
-    *(
-        msgspec.structs.replace(parameter, rule=f"1 to {LIMIT_MOST} events; 50 when absent")
-        for parameter in LIST
-        if parameter.name == "limit"
-    ),
+    limit_of("events"),
 )
 """What the history of a task, as JSON, understands behind the `?`."""
 
