@@ -26,6 +26,7 @@ from taskhub.config.sections import Config, JwtSection, Secret
 from taskhub.http.auth import Verifier
 from taskhub.http.catalog import Catalog
 from taskhub.http.context import ActorRow, ApiContext, PartHealth, Verdict
+from taskhub.http.limits import Limits
 from taskhub.http.live.tail import Tail
 from taskhub.http.patience import Patience
 from taskhub.http.server import serving
@@ -147,6 +148,7 @@ def _context(box: Mailbox[Put], store: Any, types: Catalog) -> ApiContext:
         live=Tail(no_events, quiet),
         waiters=Waiters(nothing),
         patience=Patience(asyncio.get_running_loop()),
+        limits=Limits(CONFIG.limits, quiet),
     )
 
 

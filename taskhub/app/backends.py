@@ -10,6 +10,8 @@ from taskhub.errors import ConfigError, ConfigProblem
 if TYPE_CHECKING:
     from taskhub.bus import EventBus
     from taskhub.config.sections import Config
+    from taskhub.events.redis_counts import RedisCounts
+    from taskhub.obs.telemetry import Emit
     from taskhub.ports import Store
 
 SQLITE = "sqlite:///"
@@ -41,6 +43,18 @@ def make_bus(config: Config, role: str) -> EventBus:
         password=config.redis.password,
         client_name=f"taskhub-{role}",
     )
+
+
+def make_counts(config: Config, role: str, emit: Emit) -> RedisCounts | None:
+    """What processes count rates with together, on the event server; None where there is none."""
+    if config.events.url == "local":
+        return None
+    from taskhub.events.redis_counts import RedisCounts
+    from taskhub.events.redis_line import Address
+
+    redis, name = config.redis, f"taskhub-{role}"
+    address = Address.parse(config.events.url, redis.username, redis.password, name)
+    return RedisCounts(address, config.events.channel, emit)
 
 
 def state_directory(config: Config) -> Path:

@@ -9,10 +9,12 @@ from typing import TYPE_CHECKING, Any
 import msgspec
 
 from taskhub.actors.api import Api
+from taskhub.app.backends import make_counts
 from taskhub.app.restarts import Restarts
 from taskhub.http.auth import Verifier
 from taskhub.http.catalog import Catalog
 from taskhub.http.context import ActorRow, ApiContext, PartHealth
+from taskhub.http.limits import Limits
 from taskhub.http.live.tail import Tail
 from taskhub.http.patience import Patience
 from taskhub.http.server import serving
@@ -68,6 +70,7 @@ class _Follow:
         before, self._before = self._before, config
         if config.jwt != before.jwt:
             self._context.verifier = Verifier(config.jwt)
+        self._context.limits.follow(config.limits)
         needs_new_server = config.cors != before.cors or _door_of(config) != _door_of(before)
         if needs_new_server and self._process.supervisor is not None:
             self._process.supervisor.ask_restart("api")
@@ -80,11 +83,12 @@ def _door_of(config: Config) -> tuple[float, float, bool]:
 
 
 def _context(process: Process) -> ApiContext:
-    view = _View(process)
+    view, config = _View(process), process.live.config
+    counts = make_counts(config, process.name, process.emit)
     return ApiContext(
         store_box=process.boxes.store,
         store=process.store,
-        verifier=Verifier(process.live.config.jwt),
+        verifier=Verifier(config.jwt),
         emit=process.emit,
         settings=process.live,
         types=Catalog(process.store.types, Registry.of(simulate, transform, fail).types()),
@@ -95,6 +99,7 @@ def _context(process: Process) -> ApiContext:
         waiters=Waiters(process.store.get),
         live=Tail(process.store.events, process.emit),
         patience=Patience(asyncio.get_running_loop()),
+        limits=Limits(config.limits, process.emit, counts),
     )
 
 

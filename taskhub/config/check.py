@@ -9,7 +9,7 @@ from collections.abc import Iterable, Iterator
 from urllib.parse import SplitResult, urlsplit
 
 from taskhub.config import policies
-from taskhub.config.sections import Config, CorsSection, HttpSection
+from taskhub.config.sections import Config, CorsSection, HttpSection, LimitsSection
 from taskhub.config.units import (
     ACTORS,
     UNIT_NAME,
@@ -18,6 +18,7 @@ from taskhub.config.units import (
     children,
     parse_entry,
 )
+from taskhub.rates import MOST, UNITS, read_rate
 
 Wrong = tuple[str, str]
 """The key, and what was expected."""
@@ -46,6 +47,7 @@ def rules(config: Config) -> Iterator[Wrong]:
     yield from _origins(config.cors)
     yield from _tls(config.http)
     yield from _handlers(config.work.handlers)
+    yield from _limits(config.limits)
     yield from _ports(config)
     yield from policies.rules(config.policies)
 
@@ -288,6 +290,17 @@ def _handlers(modules: tuple[str, ...]) -> Iterator[Wrong]:
                 "work.handlers",
                 f"expected names of modules such as shop.tasks, not {name[:80]!r}",
             )
+
+
+def _limits(limits: LimitsSection) -> Iterator[Wrong]:
+    for name in ("create", "acts", "bad_tokens"):
+        text = getattr(limits, name)
+        try:
+            _ = read_rate(text) if text else None
+        except ValueError:
+            units = f"1 to {MOST} a {', a '.join(UNITS)}"
+            wrong = f"expected {units}, such as 100/second, or nothing, not {text[:80]!r}"
+            yield f"limits.{name}", wrong
 
 
 def _ports(config: Config) -> Iterator[Wrong]:

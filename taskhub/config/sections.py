@@ -143,9 +143,15 @@ class CorsSection(Section, frozen=True, kw_only=True):
 
 
 class LimitsSection(Section, frozen=True, kw_only=True):
-    """`[limits]`: how much work may wait inside one process before the answer is 503."""
+    """`[limits]`: how much work may wait inside one process, and how often a client may ask."""
 
     mailbox: Count = 4_096
+    create: str = ""
+    """New tasks of one principal, such as `100/second`; empty: no limit."""
+    acts: str = ""
+    """Its acts on tasks (cancel, retry)."""
+    bad_tokens: str = ""
+    """Tokens of one address that are refused; past it none is looked at."""
 
 
 class RetentionSection(Section, frozen=True, kw_only=True):

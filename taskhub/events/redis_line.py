@@ -101,14 +101,16 @@ class Line:
             raise
         return cls(connection, patience)
 
-    async def ask(self, packed: bytes, replies: int) -> None:
-        """Send commands and wait until each was accepted. Raises BusAway | BusRefused."""
+    async def ask(self, packed: bytes, replies: int) -> list[Any]:
+        """Send commands; what each is answered with. Raises BusAway | BusRefused."""
         self._check()
         try:
             async with asyncio.timeout(self._patience.command):
                 await self._connection.send_packed_command(packed, check_health=False)
-                for _ in range(replies):
+                return [
                     await self._connection.read_response(disable_decoding=True)
+                    for _ in range(replies)
+                ]
         except (RedisError, OSError) as error:
             await self.hang_up()
             raise trouble(error) from None

@@ -72,6 +72,10 @@ class Verifier:
         self._good[header] = found
         return found
 
+    def remembers(self, header: str) -> bool:
+        """Whether this field was good before: then it is no guess, though it may have ended."""
+        return header in self._good
+
     def _check(self, header: str) -> Principal:
         scheme, _, token = header.partition(" ")
         if scheme.lower() != "bearer" or len(token) > TOKEN_LIMIT or not TOKEN.fullmatch(token):

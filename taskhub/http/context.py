@@ -17,6 +17,7 @@ from taskhub.ports import Store
 if TYPE_CHECKING:
     from taskhub.http.auth import Verifier
     from taskhub.http.catalog import Catalog
+    from taskhub.http.limits import Limits
     from taskhub.http.live.tail import Tail
     from taskhub.http.patience import Patience
     from taskhub.http.waiting import Waiters
@@ -81,3 +82,4 @@ class ApiContext:
     waiters: Waiters
     live: Tail
     patience: Patience
+    limits: Limits

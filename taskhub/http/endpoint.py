@@ -5,17 +5,28 @@ from __future__ import annotations
 import traceback
 from time import perf_counter
 
+import msgspec
 from aiohttp import hdrs, web
 from aiohttp.http_exceptions import HttpProcessingError
 
 from taskhub.errors import Busy, TaskHubError, Unauthorized
 from taskhub.http.access import Access
 from taskhub.http.access_log import logged
-from taskhub.http.answers import Answer
+from taskhub.http.answers import Answer, Headers
 from taskhub.http.auth import Principal
 from taskhub.http.call import Call
+from taskhub.http.clients import neighbourhood
 from taskhub.http.context import ApiContext
-from taskhub.http.problems import BadMessage, OutOfScope, Stopping, Unknown, crash, problem
+from taskhub.http.limits import BAD_TOKENS
+from taskhub.http.problems import (
+    BadMessage,
+    BadToken,
+    OutOfScope,
+    Stopping,
+    Unknown,
+    crash,
+    problem,
+)
 from taskhub.http.queries import only_one
 from taskhub.http.route import Route
 from taskhub.kernel.mailbox import ActorFailed, MailboxClosed, MailboxFull
@@ -23,16 +34,17 @@ from taskhub.obs.telemetry import RequestCrashed, RequestServed
 
 BROKEN = (ConnectionError, web.RequestPayloadError, HttpProcessingError)
 """What reading a body raises when its framing is broken, or its client has gone."""
+NO_FIELDS: Headers = ()
 
 
 class Endpoint:
     """One route at work."""
 
-    __slots__ = ("_access", "_context", "_method", "_path", "_policies", "_route")
+    __slots__ = ("_access", "_context", "_limit", "_method", "_path", "_policies", "_route")
 
     def __init__(self, route: Route, context: ApiContext) -> None:
         self._route, self._context = route, context
-        self._method, self._path = route.method, route.path
+        self._method, self._path, self._limit = route.method, route.path, route.limit
         self._policies = context.settings().policies
         self._access = route.access_under(self._policies)
 
@@ -44,16 +56,20 @@ class Endpoint:
     async def __call__(self, request: web.Request, request_id: str) -> Answer:
         """The answer, whatever happens; only a cancellation passes."""
         start = perf_counter()
-        call = Call(self._context, request, request_id)
+        call, fields = Call(self._context, request, request_id), NO_FIELDS
         try:
             if (access := self._who_may()) is not None:
                 call.access = access
-                call.principal = self._admit(request, access)
+                call.principal = self._admit(call, access)
+            if self._limit in self._context.limits.rates:
+                fields = await self._context.limits.take(self._limit, _who(call), request_id)
             answer = await self._route.handler(call)
         except TaskHubError as error:
             answer = problem(error, request_id)
         except Exception as error:  # noqa: BLE001 - the API's one place where bugs end
             answer = self._failed(error, call)
+        if fields:
+            answer = msgspec.structs.replace(answer, headers=(*answer.headers, *fields))
         served = RequestServed(
             method=self._method,
             route=self._path,
@@ -74,15 +90,28 @@ class Endpoint:
             self._policies, self._access = policies, self._route.access_under(policies)
         return self._access
 
-    def _admit(self, request: web.Request, access: Access) -> Principal:
+    def _admit(self, call: Call, access: Access) -> Principal:
         """Who asks; raises Unauthorized, or OutOfScope when they may not."""
-        header = only_one(request.headers.getall(hdrs.AUTHORIZATION, []), hdrs.AUTHORIZATION)
+        header = only_one(call.request.headers.getall(hdrs.AUTHORIZATION, []), hdrs.AUTHORIZATION)
         if header is None:
             raise Unauthorized
-        principal = self._context.verifier.principal(header)
+        principal = self._verified(call, header)
         if not access.admits(principal):
             raise OutOfScope(access.scopes, access.roles)
         return principal
+
+    def _verified(self, call: Call, header: str) -> Principal:
+        """Whose token it is; raises BadToken, or RateLimited for who has sent too many bad ones."""
+        verifier, limits = self._context.verifier, self._context.limits
+        if BAD_TOKENS not in limits.rates or verifier.remembers(header):
+            return verifier.principal(header)
+        who = neighbourhood(call.address)
+        limits.check(BAD_TOKENS, who, call.request_id)
+        try:
+            return verifier.principal(header)
+        except BadToken:
+            limits.count(BAD_TOKENS, who)
+            raise
 
     def _failed(self, error: Exception, call: Call) -> Answer:
         match error:
@@ -108,3 +137,9 @@ class Endpoint:
             )
         )
         return crash(call.request_id)
+
+
+def _who(call: Call) -> str:
+    """Whom a request counts against: its principal, or its address when the token names nobody."""
+    principal = call.principal
+    return principal.key if principal.subject else f"address:{neighbourhood(call.address)}"

@@ -59,6 +59,17 @@ class TooSlow(Problem):
     code = "too-slow"
 
 
+class RateLimited(Problem):
+    """The limit is used up: this was asked for too often. Try again later."""
+
+    status = 429
+    code = "rate-limited"
+
+    def __init__(self, limit: str = "", retry_after: float = 1.0, fields: Headers = ()) -> None:
+        super().__init__(f'The limit "{limit}" is used up. Try again later.' if limit else "")
+        self.retry_after, self.fields = max(1.0, retry_after), fields
+
+
 class TooLarge(Problem):
     """The body is larger than is taken here."""
 
@@ -191,7 +202,8 @@ def _headers(error: TaskHubError) -> Headers:
         case WrongMedia():
             return (("Accept-Encoding", "identity"),)
         case TaskHubError(retry_after=float(seconds)):
-            return (("Retry-After", str(math.ceil(seconds))),)
+            more = error.fields if isinstance(error, RateLimited) else ()
+            return (("Retry-After", str(math.ceil(seconds))), *more)
         case _:
             return ()
 

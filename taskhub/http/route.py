@@ -20,7 +20,7 @@ from taskhub.errors import (
 from taskhub.http.access import Access, access, access_under
 from taskhub.http.answers import Answer
 from taskhub.http.call import Call
-from taskhub.http.problems import BadHeader, BadMessage, BadQuery, Stopping, Unknown
+from taskhub.http.problems import BadHeader, BadMessage, BadQuery, RateLimited, Stopping, Unknown
 from taskhub.http.queries import Parameter
 
 Handler = Callable[[Call], Awaitable[Answer]]
@@ -57,7 +57,10 @@ class Message(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Route(msgspec.Struct, frozen=True, kw_only=True):
-    """One route. `access` None: nobody needs to say who they are."""
+    """One route. `access` None: nobody needs to say who they are.
+
+    `limit` names the limit of `[limits]` that its requests count against; empty: none.
+    """
 
     method: str
     path: str
@@ -67,6 +70,7 @@ class Route(msgspec.Struct, frozen=True, kw_only=True):
     access: Access | None = None
     pattern: str = ""
     """How the router sees the path, where `{name}` may hold slashes."""
+    limit: str = ""
     body: Any = None
     query: tuple[Parameter, ...] = ()
     fields: tuple[Field, ...] = ()
@@ -84,6 +88,6 @@ CANCEL = access("own scope:tasks.write", "role:Admin", "role:Operator")
 OPERATE = access("role:Admin", "role:Operator")
 ADMINISTER = access("role:Admin")
 
-NEEDS_TOKEN = (BadMessage, BadHeader, BadQuery, Unauthorized, Forbidden)
+NEEDS_TOKEN = (BadMessage, BadHeader, BadQuery, Unauthorized, Forbidden, RateLimited)
 READS = (Busy, StoreDown)
 WRITES = (Busy, StoreLocked, StoreDown, StoreFull, Stopping, Unknown)

@@ -64,6 +64,7 @@ async def serving(
             group.create_task(context.waiters.run(), name="http waiters"),
             group.create_task(context.live.run(), name="http events"),
             group.create_task(_keep_fresh(context), name="http types"),
+            group.create_task(context.limits.run(), name="http limits"),
             group.create_task(_sweep(door, context.patience), name="http deadlines"),
         ]
         listener = await _listen(runner.server, door, (sock, tls))

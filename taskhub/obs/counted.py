@@ -195,6 +195,12 @@ class World(Counted):
             "taskhub_tls_certificate_expiry_seconds", "When the certificate ends, since 1970."
         )
         self.acts = counter("taskhub_audited_acts", "Acts of operators.")
+        self.limited = counter("taskhub_http_rate_limited", "Requests refused: asked too often.")
+        self.limited.by("limit")
+        self.alone = counter(
+            "taskhub_http_rate_counted_alone",
+            "Requests whose limit this process counted alone, the event server being away or late.",
+        ).by("limit")
         self._beat: float | None = None
         self._start_at_zero()
         self.hears = self._hears()
@@ -209,6 +215,8 @@ class World(Counted):
             only(family)
         for reason in ("full", "away"):
             self.dropped[reason].inc(0)
+        for limit in ("create", "acts", "bad_tokens"):
+            self.limited[limit].inc(0)
         for result in ("applied", "refused"):
             self.reloads[result].inc(0)
 
@@ -217,6 +225,8 @@ class World(Counted):
             t.RequestServed: self._served,
             t.RequestCrashed: counts(self.crashes),
             t.CertificateLoaded: self._certificate,
+            t.RateLimited: lambda event: self.limited[event.limit].inc(),
+            t.CountedAlone: lambda event: self.alone[event.limit].inc(),
             t.Committed: self._committed,
             t.EventsPublished: self._published,
             t.EventsDropped: self._dropped,

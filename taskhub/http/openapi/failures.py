@@ -26,6 +26,19 @@ HEADERS: dict[str, dict[str, Any]] = {
         "schema": {"type": "integer", "minimum": 1},
     },
 }
+LIMITED: dict[str, dict[str, Any]] = {
+    "RateLimit-Policy": {
+        "description": "where a limit is on: its name, so often (q) in so many seconds (w)",
+        "schema": TEXT,
+        "example": '"create";q=100;w=1',
+    },
+    "RateLimit": {
+        "description": "how much of it is left (r), for so many seconds (t)",
+        "schema": TEXT,
+        "example": '"create";r=99;t=1',
+    },
+}
+"""What every answer has, good or bad, on a route with a limit that is on."""
 Errors = Sequence[type[TaskHubError]]
 
 
@@ -41,8 +54,9 @@ def all_of(route: Route) -> dict[int, dict[str, type[TaskHubError]]]:
 def responses(route: Route) -> dict[str, Any]:
     """Error answers by status, where no reply of the route has that status."""
     replies = {reply.status for reply in route.replies}
+    more = LIMITED if route.limit else {}
     return {
-        str(status): _response(status, list(errors.values()))
+        str(status): _response(status, list(errors.values()), more)
         for status, errors in all_of(route).items()
         if status not in replies
     }
@@ -59,7 +73,7 @@ def components(routes: Sequence[Route]) -> dict[str, Any]:
     return {_name(error): _schema(error) for _, error in sorted(errors.items())}
 
 
-def _response(status: int, errors: Errors) -> dict[str, Any]:
+def _response(status: int, errors: Errors, more: dict[str, Any]) -> dict[str, Any]:
     examples = {
         error.code: {"summary": _text(error), "value": msgspec.json.decode(_answer(error).body)}
         for error in errors
@@ -67,7 +81,7 @@ def _response(status: int, errors: Errors) -> dict[str, Any]:
     names = ["X-Request-Id", *dict.fromkeys(n for e in errors for n, _ in _answer(e).headers)]
     return {
         "description": HTTPStatus(status).phrase,
-        "headers": {name: HEADERS.get(name, {"schema": TEXT}) for name in names},
+        "headers": {name: HEADERS.get(name, {"schema": TEXT}) for name in names} | more,
         "content": {CONTENT_TYPE: {"schema": _any_of(errors), "examples": examples}},
     }
 

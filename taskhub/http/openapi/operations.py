@@ -40,7 +40,7 @@ class Describer:
             "description": _description(route),
             "security": _security(route.access),
             "responses": {
-                **self._replies(route.replies),
+                **self._replies(route),
                 **failures.responses(route),
             },
         }
@@ -81,11 +81,12 @@ class Describer:
             "example": sample(parameter.schema, self._known),
         }
 
-    def _replies(self, replies: Sequence[Reply]) -> dict[str, Any]:
+    def _replies(self, route: Route) -> dict[str, Any]:
         """By status; of one that has several forms, all of them."""
         made: dict[str, Any] = {}
-        for reply in replies:
+        for reply in route.replies:
             told = self._reply(reply)
+            told["headers"] |= failures.LIMITED if route.limit else {}
             first = made.setdefault(str(reply.status), told)
             if first is not told:
                 first["description"] += f" {reply.text}"

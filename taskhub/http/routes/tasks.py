@@ -5,7 +5,7 @@ from __future__ import annotations
 import msgspec
 
 from taskhub.errors import Conflict, Invalid, Malformed, NotFound
-from taskhub.http import creating, operating, showing
+from taskhub.http import creating, limits, operating, showing
 from taskhub.http.idempotency import IDEMPOTENCY_KEY
 from taskhub.http.new_task import NewTask
 from taskhub.http.problems import KeyReused, TooLarge, TooSlow, WrongMedia
@@ -42,6 +42,7 @@ ROUTES: tuple[Route, ...] = (
         text="Store a new task. The answer comes when it is on disk; no crash takes it away.",
         handler=creating.create,
         access=CREATE,
+        limit=limits.CREATE,
         body=NewTask,
         fields=(
             Field(
@@ -109,6 +110,7 @@ ROUTES: tuple[Route, ...] = (
         text="Cancel a task: its creator may, and operators.",
         handler=operating.cancel,
         access=CANCEL,
+        limit=limits.ACTS,
         replies=(
             Reply(200, "It was waiting and is cancelled.", TaskItem),
             Reply(202, "It runs and is asked to stop.", TaskItem),
@@ -122,6 +124,7 @@ ROUTES: tuple[Route, ...] = (
         text="Let a failed or cancelled task begin anew, with all its attempts.",
         handler=operating.retry,
         access=OPERATE,
+        limit=limits.ACTS,
         replies=(Reply(200, "It waits again.", TaskItem),),
         errors=(*NEEDS_TOKEN, NotFound, Conflict, *WRITES),
     ),

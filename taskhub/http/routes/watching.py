@@ -5,7 +5,7 @@ from __future__ import annotations
 import msgspec
 
 from taskhub.errors import Busy, Conflict, Forbidden, NotFound
-from taskhub.http import auditing, operating, restarting, watching
+from taskhub.http import auditing, limits, operating, restarting, watching
 from taskhub.http.context import ActorRow
 from taskhub.http.problems import BadQuery
 from taskhub.http.route import ADMINISTER, NEEDS_TOKEN, OPERATE, WRITES, Reply, Route
@@ -37,6 +37,7 @@ ROUTES: tuple[Route, ...] = (
         text="Stop and start one actor of any process; its full name is such as worker-1/pool.",
         handler=restarting.restart,
         access=ADMINISTER,
+        limit=limits.ACTS,
         replies=(Reply(202, "It is asked to.", restarting.RestartAsked),),
         errors=(*NEEDS_TOKEN, NotFound, Conflict, restarting.Away, *WRITES),
     ),

@@ -70,6 +70,14 @@ def _served_level(event: t.RequestServed) -> Level:
     return Level.INFO if event.is_access else Level.DEBUG
 
 
+def _rate_limited(event: t.RateLimited) -> Told:
+    return f"RateLimited {event.limit} {event.who}", {
+        "Limit": event.limit,
+        "Who": event.who,
+        "RequestId": event.request_id,
+    }
+
+
 def _request_crashed(event: t.RequestCrashed) -> Told:
     return f"RequestCrashed {event.method} {event.route}", filled(
         {
@@ -113,6 +121,7 @@ LINES: dict[type[Telemetry], Line] = {
     t.ReloadRefused: Line(_reload_refused),
     t.CertificateLoaded: Line(_certificate_loaded, "api", level=_certificate_level),
     t.RequestServed: Line(_request_served, "api", level=_served_level),
+    t.RateLimited: Line(_rate_limited, "api"),
     t.RequestCrashed: Line(_request_crashed, "api"),
     t.ActAudited: Line(_act_audited, "api"),
 }

@@ -113,6 +113,22 @@ class RequestServed(Telemetry, frozen=True, kw_only=True):
     subject: str = ""
 
 
+class RateLimited(Telemetry, frozen=True, kw_only=True):
+    """A client (its principal or address) has asked too often. Counter by limit."""
+
+    message: ClassVar[str] = "RateLimited"
+    level: ClassVar[Level] = Level.DEBUG
+    limit: str
+    who: str
+    request_id: str
+
+
+class CountedAlone(Telemetry, frozen=True, kw_only=True):
+    """A limit was counted by this process alone: the event server is away, or late. Not logged."""
+
+    limit: str
+
+
 class RequestCrashed(Telemetry, frozen=True, kw_only=True):
     """A bug: a request ended in an exception nobody expected."""
 

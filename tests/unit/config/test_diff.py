@@ -25,6 +25,7 @@ jwt.authority jwt.audience jwt.issuer_signing_key jwt.metadata_address jwt.leewa
 work.concurrency work.lease work.queues
 heartbeat.every logs.level cors.origins limits.mailbox retention.tasks_days
 retention.events_days retention.audit_days retention.keys_hours cors.credentials
+limits.create limits.acts limits.bad_tokens
 """
 RESTART_NEEDED = """
 supervisor.runtime_directory http.host http.port store.url store.lock_timeout

@@ -22,6 +22,7 @@ from taskhub.config.sections import Config, HttpSection, JwtSection, Secret
 from taskhub.http.auth import Verifier
 from taskhub.http.catalog import Catalog
 from taskhub.http.context import ActorRow, ApiContext, PartHealth, Verdict
+from taskhub.http.limits import Limits
 from taskhub.http.live.tail import Tail
 from taskhub.http.patience import Patience
 from taskhub.http.server import serving
@@ -112,6 +113,7 @@ class House:
             waiters=Waiters(store.get, limit=4, poll=0.2),
             live=Tail(store.events, self.told.append),
             patience=Patience(asyncio.get_running_loop()),
+            limits=Limits(config.limits, self.told.append),
         )
         self.sock = socket.create_server(("127.0.0.1", 0), backlog=1_024)
         self.sock.setblocking(False)

@@ -93,6 +93,8 @@ EXAMPLES: tuple[t.Telemetry, ...] = (
         address="192.0.2.1",
         subject="ada",
     ),
+    t.RateLimited(limit="create", who="sub:ada", request_id="r-4"),
+    t.CountedAlone(limit="create"),
     t.RequestCrashed(method="GET", route="/tasks", request_id="r-2", trace="Traceback\n  ...\n"),
     t.ActAudited(subject="ada", act="retry", task_id=TASK, address="192.0.2.1", request_id="r-3"),
 )

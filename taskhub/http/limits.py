@@ -1,0 +1,172 @@
+"""Who may ask how often: counts what each client does and refuses what is too much.
+
+It knows neither routes nor tokens: who calls it says which limit counts, and against whom.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import math
+import time
+from collections.abc import Callable
+from hashlib import blake2b
+from typing import Protocol
+
+from taskhub.config.sections import LimitsSection
+from taskhub.http.answers import Headers
+from taskhub.http.problems import RateLimited
+from taskhub.obs import telemetry as t
+from taskhub.obs.telemetry import Emit
+from taskhub.rates import Rate, Reading, Window, advance, read_rate, seconds_until, used
+
+CREATE, ACTS, BAD_TOKENS = "create", "acts", "bad_tokens"
+NAMES = (CREATE, ACTS, BAD_TOKENS)
+"""The limits of `[limits]` that are rates; an empty one is off."""
+CLIENTS_MOST = 10_000
+"""Clients that one limit remembers, 250 bytes each; the one unseen for longest is forgotten."""
+
+Asked = asyncio.Future[Reading | None]
+
+
+class SharedCounts(Protocol):
+    """Counts for all processes at once, as far as they can be reached in time."""
+
+    def want(self) -> None:
+        """Say that hits will come."""
+
+    def hit(self, name: str, key: bytes, rate: Rate) -> Asked | None:
+        """Count once; None, at once or soon: this process must count for itself."""
+
+    async def run(self) -> None:
+        """Keep in touch until cancelled."""
+
+
+class Clients:
+    """The windows of one limit's clients."""
+
+    __slots__ = ("_most", "_windows")
+
+    def __init__(self, most: int = CLIENTS_MOST) -> None:
+        self._most = most
+        self._windows: dict[bytes, Window] = {}
+
+    def __len__(self) -> int:
+        return len(self._windows)
+
+    def window(self, key: bytes, seconds: float, now: float) -> Window:
+        """A client's window as it is now; the client becomes the one seen last."""
+        window = self._windows.pop(key, None)
+        if window is None:
+            window = Window(now)
+            if len(self._windows) >= self._most:
+                del self._windows[next(iter(self._windows))]
+        self._windows[key] = window
+        advance(window, seconds, now)
+        return window
+
+
+class Limits:
+    """The limits in force; `rates` has those that are on."""
+
+    def __init__(
+        self,
+        section: LimitsSection,
+        emit: Emit,
+        shared: SharedCounts | None = None,
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
+        """Raises ValueError at a rate that is none: the configuration has been checked."""
+        self._emit, self._shared, self._clock = emit, shared, clock
+        self.rates: dict[str, Rate] = {}
+        self._clients: dict[str, Clients] = {}
+        self.follow(section)
+
+    def follow(self, section: LimitsSection) -> None:
+        """Put other rates in force; where one has changed, everybody begins anew."""
+        texts = {name: getattr(section, name) for name in NAMES}
+        rates = {name: read_rate(text) for name, text in texts.items() if text}
+        self._clients = {
+            name: self._clients[name] if self.rates.get(name) == new else Clients()
+            for name, new in rates.items()
+        }
+        self.rates = rates
+        if self._shared is not None and rates.keys() - {BAD_TOKENS}:
+            self._shared.want()
+
+    async def run(self) -> None:
+        """Keep in touch with the other processes' counts, if there are any."""
+        if self._shared is not None:
+            await self._shared.run()
+
+    async def take(self, name: str, who: str, request_id: str) -> Headers:
+        """Count one request against a limit that is on; returns the fields that its answer gets.
+
+        Raises RateLimited.
+        """
+        try:
+            return await self._take(name, who)
+        except RateLimited:
+            self._emit(t.RateLimited(limit=name, who=who, request_id=request_id))
+            raise
+
+    def check(self, name: str, who: str, request_id: str) -> None:
+        """Refuse whom `count` has counted too often, in this process. Raises RateLimited."""
+        rate, now = self.rates[name], self._clock()
+        window = self._clients[name].window(_key(name, who), rate.seconds, now)
+        if used(window, rate.seconds, now) >= rate.limit:
+            self._emit(t.RateLimited(limit=name, who=who, request_id=request_id))
+            raise RateLimited(name, seconds_until(window, rate.limit - 1, rate.seconds, now))
+
+    def count(self, name: str, who: str) -> None:
+        """Count once in this process, and refuse nothing."""
+        if rate := self.rates.get(name):  # a reload may have come since `check`
+            now = self._clock()
+            self._clients[name].window(_key(name, who), rate.seconds, now).count += 1
+
+    async def _take(self, name: str, who: str) -> Headers:
+        rate, key, now = self.rates[name], _key(name, who), self._clock()
+        window = self._clients[name].window(key, rate.seconds, now)
+        if used(window, rate.seconds, now) >= rate.limit:
+            # Others can only have added to what was known here: nobody needs to be asked.
+            raise _refused(name, rate, window, now)
+        asked = None if self._shared is None else self._shared.hit(name, key, rate)
+        reading = None if asked is None else await asked
+        now = self._clock()
+        if reading is None:
+            is_taken = self._count_alone(name, rate, window, now)
+        else:
+            is_taken = reading.is_taken
+            window.start = now - reading.gone
+            window.before, window.count = reading.before, reading.count
+        if not is_taken:
+            raise _refused(name, rate, window, now)
+        return _fields(name, rate, window, now)
+
+    def _count_alone(self, name: str, rate: Rate, window: Window, now: float) -> bool:
+        if self._shared is not None:
+            self._emit(t.CountedAlone(limit=name))
+        advance(window, rate.seconds, now)
+        is_taken = used(window, rate.seconds, now) < rate.limit
+        window.count += is_taken
+        return is_taken
+
+
+def _refused(name: str, rate: Rate, window: Window, now: float) -> RateLimited:
+    wait = seconds_until(window, rate.limit - 1, rate.seconds, now)
+    return RateLimited(name, wait, _fields(name, rate, window, now))
+
+
+def _key(name: str, who: str) -> bytes:
+    """A client's name in fixed length; it is the same in every process."""
+    return blake2b(f"{name} {who}".encode(), digest_size=16).digest()
+
+
+def _fields(name: str, rate: Rate, window: Window, now: float) -> Headers:
+    """What is left and what is allowed (draft-ietf-httpapi-ratelimit-headers-11)."""
+    spent = used(window, rate.seconds, now)
+    wait = seconds_until(window, min(max(0, spent - 1), rate.limit - 1), rate.seconds, now)
+    left, seconds = max(0, rate.limit - spent), max(1, math.ceil(wait))
+    return (
+        ("RateLimit-Policy", f'"{name}";q={rate.limit};w={rate.seconds}'),
+        ("RateLimit", f'"{name}";r={left};t={seconds}'),
+    )
