@@ -298,8 +298,10 @@ def _limits(limits: LimitsSection) -> Iterator[Wrong]:
         try:
             _ = read_rate(text) if text else None
         except ValueError:
-            units = f"1 to {MOST} a {', a '.join(UNITS)}"
-            wrong = f"expected {units}, such as 100/second, or nothing, not {text[:80]!r}"
+            wrong = (
+                f"expected 1 to {MOST:,} a {' or '.join(UNITS)}, such as 100/second, "
+                f"or nothing, not {text[:80]!r}"
+            )
             yield f"limits.{name}", wrong
 
 

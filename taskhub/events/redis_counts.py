@@ -104,7 +104,7 @@ class RedisCounts:
         if not self._is_connected or len(self._queue) >= QUEUE_MOST:
             return None
         asked = asyncio.get_running_loop().create_future() if self._is_prompt else None
-        place = b"%b:%b:%d:%b" % (self._prefix, name.encode(), rate.seconds, key.hex().encode())
+        place = b"%b:%b:%d:%b" % (self._prefix, name.encode(), rate.seconds, key)
         self._queue.append(Hit(place, rate.limit, rate.seconds, asked))
         self._filled.set()
         return asked

@@ -16,8 +16,8 @@ AUTHENTICATION = (
 )
 RIGHTS = (
     "the event server gives [redis] username too few rights: it needs PUBLISH, SUBSCRIBE, PING "
-    "and CLIENT, and [events] channel with its :bell; for [limits] EVALSHA, SCRIPT, and the keys "
-    "of that channel's :limits"
+    "and CLIENT, and [events] channel with its :bell; for [limits] EVALSHA, SCRIPT, GET, SET, "
+    "TIME, and the keys of that channel's :limits:*"
 )
 CERTIFICATE = "the event server's certificate is not trusted: set ssl_ca_certs in [events] url"
 COMMANDS = "the event server refuses our commands: check [events] url"

@@ -8,6 +8,7 @@ from __future__ import annotations
 import asyncio
 import math
 import time
+from collections import OrderedDict
 from collections.abc import Callable
 from hashlib import blake2b
 from typing import Protocol
@@ -23,7 +24,9 @@ CREATE, ACTS, BAD_TOKENS = "create", "acts", "bad_tokens"
 NAMES = (CREATE, ACTS, BAD_TOKENS)
 """The limits of `[limits]` that are rates; an empty one is off."""
 CLIENTS_MOST = 10_000
-"""Clients that one limit remembers, 250 bytes each; the one unseen for longest is forgotten."""
+"""Clients that one limit remembers, some 200 bytes each."""
+SPARED_MOST = 8
+"""Clients who have used more than half that are passed over when one must be forgotten."""
 
 Asked = asyncio.Future[Reading | None]
 
@@ -48,21 +51,35 @@ class Clients:
 
     def __init__(self, most: int = CLIENTS_MOST) -> None:
         self._most = most
-        self._windows: dict[bytes, Window] = {}
+        self._windows: OrderedDict[bytes, Window] = OrderedDict()
 
     def __len__(self) -> int:
         return len(self._windows)
 
-    def window(self, key: bytes, seconds: float, now: float) -> Window:
+    def __contains__(self, key: bytes) -> bool:
+        return key in self._windows
+
+    def window(self, key: bytes, rate: Rate, now: float) -> Window:
         """A client's window as it is now; the client becomes the one seen last."""
-        window = self._windows.pop(key, None)
-        if window is None:
-            window = Window(now)
-            if len(self._windows) >= self._most:
-                del self._windows[next(iter(self._windows))]
-        self._windows[key] = window
-        advance(window, seconds, now)
+        window = self._windows.get(key)
+        if window is not None:
+            self._windows.move_to_end(key)
+            advance(window, rate.seconds, now)
+            return window
+        if len(self._windows) >= self._most:
+            self._forget(rate, now)
+        self._windows[key] = window = Window(now)
         return window
+
+    def _forget(self, rate: Rate, now: float) -> None:
+        """Forget who was unseen for longest and has used little: newcomers drive nobody out."""
+        for _ in range(SPARED_MOST):
+            key, window = self._windows.popitem(last=False)
+            advance(window, rate.seconds, now)
+            if 2 * used(window, rate.seconds, now) <= rate.limit:
+                return
+            self._windows[key] = window
+        self._windows.popitem(last=False)
 
 
 class Limits:
@@ -82,16 +99,21 @@ class Limits:
         self.follow(section)
 
     def follow(self, section: LimitsSection) -> None:
-        """Put other rates in force; where one has changed, everybody begins anew."""
+        """Put other rates in force; where the time is another one, everybody begins anew."""
         texts = {name: getattr(section, name) for name in NAMES}
         rates = {name: read_rate(text) for name, text in texts.items() if text}
         self._clients = {
-            name: self._clients[name] if self.rates.get(name) == new else Clients()
+            name: self._clients[name] if self._lasts(name, new) else Clients()
             for name, new in rates.items()
         }
         self.rates = rates
         if self._shared is not None and rates.keys() - {BAD_TOKENS}:
             self._shared.want()
+
+    def _lasts(self, name: str, new: Rate) -> bool:
+        """Whether what was counted can be read under the new rate."""
+        before = self.rates.get(name)
+        return before is not None and before.seconds == new.seconds
 
     async def run(self) -> None:
         """Keep in touch with the other processes' counts, if there are any."""
@@ -111,8 +133,15 @@ class Limits:
 
     def check(self, name: str, who: str, request_id: str) -> None:
         """Refuse whom `count` has counted too often, in this process. Raises RateLimited."""
-        rate, now = self.rates[name], self._clock()
-        window = self._clients[name].window(_key(name, who), rate.seconds, now)
+        rate, clients, key, now = (
+            self.rates[name],
+            self._clients[name],
+            _key(name, who),
+            self._clock(),
+        )
+        if key not in clients:  # nobody gets a place for good tokens
+            return
+        window = clients.window(key, rate, now)
         if used(window, rate.seconds, now) >= rate.limit:
             self._emit(t.RateLimited(limit=name, who=who, request_id=request_id))
             raise RateLimited(name, seconds_until(window, rate.limit - 1, rate.seconds, now))
@@ -121,11 +150,11 @@ class Limits:
         """Count once in this process, and refuse nothing."""
         if rate := self.rates.get(name):  # a reload may have come since `check`
             now = self._clock()
-            self._clients[name].window(_key(name, who), rate.seconds, now).count += 1
+            self._clients[name].window(_key(name, who), rate, now).count += 1
 
     async def _take(self, name: str, who: str) -> Headers:
         rate, key, now = self.rates[name], _key(name, who), self._clock()
-        window = self._clients[name].window(key, rate.seconds, now)
+        window = self._clients[name].window(key, rate, now)
         if used(window, rate.seconds, now) >= rate.limit:
             # Others can only have added to what was known here: nobody needs to be asked.
             raise _refused(name, rate, window, now)

@@ -217,6 +217,8 @@ class World(Counted):
             self.dropped[reason].inc(0)
         for limit in ("create", "acts", "bad_tokens"):
             self.limited[limit].inc(0)
+        for limit in ("create", "acts"):  # bad tokens are never counted together
+            self.alone[limit].inc(0)
         for result in ("applied", "refused"):
             self.reloads[result].inc(0)
 

@@ -20,6 +20,7 @@ from taskhub.config.sections import (
     EventsSection,
     HttpSection,
     JwtSection,
+    LimitsSection,
     MetricsSection,
     Secret,
     StoreSection,
@@ -322,6 +323,25 @@ def test_handlers_are_modules(module: str) -> None:
     ((key, _),) = wrong(work=WorkSection(handlers=(module,)))
 
     assert key == "work.handlers"
+
+
+def limits_of(name: str, rate: str) -> LimitsSection:
+    """One rate."""
+    values: dict[str, Any] = {name: rate}
+    return LimitsSection(**values)
+
+
+@pytest.mark.parametrize("name", ["create", "acts", "bad_tokens"])
+def test_limits_are_rates_or_nothing(name: str) -> None:
+    """A limit that is not what one thinks protects nobody."""
+    ((key, said),) = wrong(limits=limits_of(name, "50 per s"))
+
+    assert key == f"limits.{name}"
+    assert said == (
+        "expected 1 to 1,000,000 a second or minute or hour or day, such as 100/second, "
+        "or nothing, not '50 per s'"
+    )
+    assert wrong(limits=limits_of(name, "50/minute")) == []
 
 
 def test_two_servers_do_not_share_a_port() -> None:

@@ -213,31 +213,59 @@ async def hits(limits: Limits, count: int, who: str = "sub:alice") -> list[bool]
     return taken
 
 
-async def test_a_flood_of_clients_grows_no_table() -> None:
-    """100,000 subjects, and as many networks with bad tokens; the busy one is not forgotten."""
+async def test_a_flood_of_clients_grows_no_table_and_drives_nobody_out() -> None:
+    """100,000 subjects, and as many networks with bad tokens: who has used much stays."""
     limits = Limits(LimitsSection(create="2/day", bad_tokens="2/day"), quiet)
     assert await hits(limits, 2) == [True, True]
+    for _ in range(2):
+        limits.count("bad_tokens", "192.0.2.1")
 
     for n in range(100_000):
         await limits.take("create", f"sub:{n}", "r-1")
         limits.count("bad_tokens", str(IPv6Address(n << 64)))
-        if n % 5_000 == 0:
-            assert await hits(limits, 1) == [False]
 
     assert {len(clients) for clients in limits._clients.values()} == {CLIENTS_MOST}
     assert await hits(limits, 1) == [False]
+    with pytest.raises(RateLimited):
+        limits.check("bad_tokens", "192.0.2.1", "r-1")
 
 
-async def test_a_reload_applies_at_once_and_keeps_the_other_counts(house: House) -> None:
-    """What has not changed goes on counting where it was."""
+async def test_a_flood_of_clients_who_all_use_much_grows_no_table_either() -> None:
+    """Nobody can be told from the others then: who was unseen for longest is forgotten."""
+    limits = Limits(LimitsSection(create="1/day"), quiet)
+
+    for n in range(CLIENTS_MOST + 100):
+        assert await hits(limits, 1, f"sub:{n}") == [True]
+
+    assert {len(clients) for clients in limits._clients.values()} == {CLIENTS_MOST}
+    assert await hits(limits, 1, f"sub:{CLIENTS_MOST + 99}") == [False]
+
+
+async def test_good_tokens_take_no_place_among_the_bad_ones(proxied: House) -> None:
+    """However many addresses they come from."""
+    limited(proxied, bad_tokens="3/minute")
+
+    for n in range(3):
+        fields = bearer(jti=str(n)) | {"X-Forwarded-For": f"192.0.2.{n}"}
+        assert (await proxied.ask("GET", "/tasks", headers=fields)).status == 200
+
+    assert [len(clients) for clients in proxied.context.limits._clients.values()] == [0]
+
+
+async def test_a_reload_applies_at_once_and_keeps_what_was_counted(house: House) -> None:
+    """A higher number lets more pass, a lower one fewer; another time begins anew."""
     limited(house, create="1/hour", acts="1/hour")
     task = await house.create()
     await house.ask("POST", f"/tasks/{task['id']}/cancel")
 
     limited(house, create="2/hour", acts="1/hour")
 
-    assert [(await create(house)).status for _ in range(3)] == [201, 201, 429]
+    assert [(await create(house)).status for _ in range(2)] == [201, 429]
     assert (await house.ask("POST", f"/tasks/{task['id']}/cancel")).status == 429
+    limited(house, create="1/hour")
+    assert (await create(house)).status == 429
+    limited(house, create="1/minute")
+    assert [(await create(house)).status for _ in range(2)] == [201, 429]
     limited(house)
     assert (await create(house)).status == 201
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import pytest
+from taskhub.http import limits
 from taskhub.http.openapi import described
 from taskhub.http.route import Route
 from taskhub.http.routes import MESSAGES, ROUTES
@@ -39,6 +40,15 @@ MAY: dict[tuple[str, str], set[str]] = {
     ("GET", "/openapi.json"): set(TOKENS),
     ("GET", "/docs"): set(TOKENS),
 }
+
+
+def test_every_route_that_writes_counts_against_a_limit_and_no_other_does() -> None:
+    """A new one that nobody limits fails here."""
+    writes = [route for route in SERVED if route.method != "GET"]
+
+    assert writes
+    assert [route.path for route in SERVED if bool(route.limit) != (route in writes)] == []
+    assert {route.limit for route in writes} <= {limits.CREATE, limits.ACTS}
 
 
 @pytest.mark.parametrize("route", SERVED, ids=lambda route: f"{route.method} {route.path}")
