@@ -22,7 +22,7 @@ WAIT_LIMIT = 60.0
 LIMIT_MOST = 200
 
 _NUMBER = re.compile(r"[0-9]{1,3}", re.ASCII)
-_SECONDS = re.compile(r"[0-9]{1,2}(\.[0-9]{1,3})?", re.ASCII)
+_SECONDS = re.compile(r"[0-9]{1,2}(\.[0-9]{1,32})?([eE][+-]?[0-9]{1,3})?", re.ASCII)
 _NAME = re.compile(NAME_PATTERN.removesuffix("$") + r"\Z")
 _PREFER_WAIT = re.compile(r"(?:^|[,;])\s*wait\s*=\s*\"?([0-9]{1,5})\"?\s*(?=[,;]|$)", re.IGNORECASE)
 
@@ -83,6 +83,11 @@ def matched(pattern: re.Pattern[str], text: str) -> str:
 
 
 TIME = {"type": "string", "format": "date-time"}
+_CURSOR = {
+    "type": "string",
+    "pattern": f"^{ID.pattern}$",
+    "examples": ["019aa1d2-8c6e-7b53-9a43-1d3c5a0f9e21"],
+}
 RFC3339 = "a time with its offset, such as 2030-01-31T08:00:00Z"
 
 
@@ -110,7 +115,7 @@ LIST = (
     ),
     Parameter("createdFrom", "created_from", f"{RFC3339}; tasks from then on", moment, TIME),
     Parameter("createdTo", "created_to", f"{RFC3339}; tasks before then", moment, TIME),
-    Parameter("cursor", "cursor", "the `next` of the page before", id_of_task, {"type": "string"}),
+    Parameter("cursor", "cursor", "the `next` of the page before", id_of_task, _CURSOR),
     limit_of("tasks"),
 )
 WAIT = (

@@ -81,10 +81,18 @@ MEMBERS: Mapping[type, Mapping[str, Mapping[str, Any]]] = {
 }
 """What schemas cannot know of members by themselves."""
 
+RULES: Mapping[type, Mapping[str, Any]] = {
+    NewTask: {"not": {"required": ["runAt", "delaySeconds"]}},
+}
+"""What they cannot say of several members together."""
+
 
 def components(shapes: Sequence[Any]) -> dict[str, Any]:
     """The schemas of all shapes and of what they are made of, by name."""
     _, made = msgspec.json.schema_components(shapes, ref_template=REFERENCE)
+    for shape, rules in RULES.items():
+        if shape.__name__ in made:
+            made[shape.__name__] |= rules
     for shape, members in MEMBERS.items():
         properties = made.get(shape.__name__, {}).get("properties", {})
         for name, words in members.items():

@@ -6,7 +6,7 @@ import msgspec
 
 from taskhub.errors import Conflict, Invalid, Malformed, NotFound
 from taskhub.http import creating, limits, operating, showing
-from taskhub.http.idempotency import IDEMPOTENCY_KEY
+from taskhub.http.idempotency import IDEMPOTENCY_KEY, SCHEMA
 from taskhub.http.new_task import NewTask
 from taskhub.http.problems import KeyReused, TooLarge, TooSlow, WrongMedia
 from taskhub.http.queries import LIST, WAIT
@@ -50,6 +50,7 @@ ROUTES: tuple[Route, ...] = (
                 "The same key and body give the same answer and no second task while the key is "
                 "kept: 24 hours, unless configured otherwise. In quotes or bare.",
                 '"8e03978e-40d5-43dd-bc93-6894a57f9324"',
+                SCHEMA,
             ),
             Field(
                 "Prefer", "`wait=N`: answer when the task has ended, or after N seconds.", "wait=5"
