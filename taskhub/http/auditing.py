@@ -45,7 +45,8 @@ def _place(text: str) -> tuple[int, int]:
     return int(at), int(id_)
 
 
-TEXT = {"type": "string", "minLength": 1, "maxLength": 255}
+TEXT = {"type": "string", "pattern": r"^[^\x00-\x1f\x7f-\x9f]{1,255}$"}
+PLACE = {"type": "string", "pattern": f"^{_PLACE.pattern}$", "examples": ["1764022637000000-4711"]}
 AUDIT = (
     Parameter("actor", "actor", "who acted: the subject of a token, or a process", _words, TEXT),
     Parameter(
@@ -60,7 +61,7 @@ AUDIT = (
         _words,
         TEXT,
     ),
-    Parameter("cursor", "cursor", "the `next` of the page before", _place, {"type": "string"}),
+    Parameter("cursor", "cursor", "the `next` of the page before", _place, PLACE),
     limit_of("entries"),
 )
 
