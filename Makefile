@@ -1,6 +1,6 @@
 # What you can do here. Start with `make demo`.
 .DEFAULT_GOAL := help
-.PHONY: help setup demo up test check fmt bench clean
+.PHONY: help setup demo up test check fmt bench examples generate clean
 .NOTPARALLEL:
 
 help: ## say what there is
@@ -28,6 +28,14 @@ fmt: setup ## format, and mend what the linter can mend itself
 bench: setup ## measure speed on this machine: a table, and JSON
 	@.venv/bin/python -m benchmarks
 
+generate: ## make anew what is made from the API's description: TypeScript's types, Postman's files
+	@scripts/generate
+
+examples: ## build the Angular example (needs Node.js 20.19)
+	@scripts/examples
+
 clean: ## take away what was made here, ./data excepted
 	@rm -rf .venv .venvs .pytest_cache .hypothesis .mypy_cache .ruff_cache .import_linter_cache build dist
+	@rm -rf clients/typescript/node_modules clients/typescript/dist tests/newman/node_modules
+	@rm -rf examples/angular/node_modules examples/angular/dist examples/angular/.angular
 	@find . -name __pycache__ -type d -prune -exec rm -rf {} +

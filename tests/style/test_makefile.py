@@ -7,7 +7,19 @@ import subprocess
 
 from tests.style.tree import ROOT
 
-PROMISED = {"help", "setup", "demo", "up", "test", "check", "fmt", "bench", "clean"}
+PROMISED = {
+    "help",
+    "setup",
+    "demo",
+    "up",
+    "test",
+    "check",
+    "fmt",
+    "bench",
+    "examples",
+    "generate",
+    "clean",
+}
 
 
 def test_make_alone_lists_every_target() -> None:
