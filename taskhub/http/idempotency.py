@@ -23,7 +23,6 @@ RULE = (
 _BARE = re.compile(r"[\x21\x23-\x2b\x2d-\x7e]{1,255}")
 _QUOTED = re.compile(r'"((?:[\x20\x21\x23-\x5b\x5d-\x7e]|\\["\\]){1,255})"')
 SCHEMA = {"type": "string", "pattern": f"^(?:{_BARE.pattern}|{_QUOTED.pattern})$"}
-SCHEMA = {"type": "string", "pattern": f"^(?:{_BARE.pattern}|{_QUOTED.pattern})$"}
 _ESCAPED = re.compile(r"\\(.)")
 
 
