@@ -10,6 +10,7 @@ from collections.abc import AsyncIterator
 from pathlib import Path
 
 import pytest
+import pytest_asyncio
 
 from tests.acceptance.installation import Installation, installed, token
 from tests.style.tree import ROOT
@@ -26,7 +27,7 @@ pytestmark = [
 ]
 
 
-@pytest.fixture(scope="module")
+@pytest_asyncio.fixture(scope="module", loop_scope="module")
 async def shared(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Installation]:
     """One TaskHub for all of them: each makes tasks of its own."""
     async with installed(tmp_path_factory.mktemp("clients")) as hub:

@@ -47,6 +47,6 @@ async def test_every_promise_of_the_description_is_kept(hub: Installation) -> No
     )
     said, _ = await robot.communicate()
 
+    assert hub.told("RequestCrashed") == [], said.decode()
     assert robot.returncode == 0, said.decode()
     assert await hub.post()
-    assert "RequestCrashed" not in hub.output()

@@ -1,7 +1,7 @@
 /** The client: any operation of the description by its path, and short names for what is done most. */
 
 import { growing, pause, sleep } from "./patience.js";
-import { ProblemError, problemOf } from "./problem.js";
+import { problemOf } from "./problem.js";
 import type { components, paths } from "./schema.js";
 import { frames } from "./sse.js";
 
@@ -9,13 +9,16 @@ export type NewTask = components["schemas"]["NewTask"];
 export type TaskItem = components["schemas"]["TaskItem"];
 export type TaskPage = components["schemas"]["TaskPage"];
 
+const ATTEMPTS = 4;
+const EVENT_STREAM = "text/event-stream";
+
 type Method = "get" | "post" | "put" | "patch" | "delete";
 type Operation<P extends keyof paths, M extends Method> = M extends keyof paths[P] ? paths[P][M] : never;
 type MethodsOf<P extends keyof paths> = { [M in Method]: paths[P] extends { [K in M]: object } ? M : never }[Method];
 type Having<O, K extends string> = O extends { parameters: infer A } ? (K extends keyof A ? A[K] : undefined) : undefined;
 type Body<O> = O extends { requestBody: { content: { "application/json": infer B } } } ? B : undefined;
 type Content<R> = R extends { content: infer C } ? (C extends { "application/json": infer B } ? B : C[keyof C]) : undefined;
-type Good<R> = { [S in keyof R]: S extends 200 | 201 | 202 ? Content<R[S]> : never }[keyof R];
+type Good<R> = { [S in keyof R]: S extends 200 | 201 | 202 | 204 ? Content<R[S]> : never }[keyof R];
 type Answer<O> = O extends { responses: infer R } ? Good<R> : never;
 type Uses<K extends keyof any, V> = undefined extends V ? { [N in K]?: V } : { [N in K]: V };
 
@@ -30,12 +33,13 @@ export interface Options {
   url: string;
   /** A token, or how to get one: it is asked for each request, so that it may be renewed. */
   token: string | (() => string | Promise<string>);
-  /** Tries for one request, the first included; 4 when absent. */
+  /** Tries for one request, the first included; 4 when absent. A stream that has begun is always mended. */
   attempts?: number;
   fetch?: typeof fetch;
 }
 
 export type Filter = NonNullable<paths["/tasks"]["get"]["parameters"]["query"]>;
+export type EventFilter = NonNullable<paths["/events"]["get"]["parameters"]["query"]>;
 
 interface Creating {
   /** Made for you when absent: a create is always safe to repeat. */
@@ -56,8 +60,8 @@ export interface TaskEvent {
 export interface Watching {
   /** One task alone, until it has ended; else all that you may see. */
   task?: string;
-  /** Only these, see `GET /events`. */
-  query?: Record<string, string>;
+  /** Only these, see `GET /events`; of one task there is nothing to choose. */
+  query?: EventFilter;
   /** The id of the last event that you have. */
   after?: string;
   signal?: AbortSignal;
@@ -118,24 +122,28 @@ export class TaskHub {
   async *watch({ task, query, after, signal }: Watching = {}): AsyncGenerator<TaskEvent, void, undefined> {
     const path = task === undefined ? "events" : `tasks/${encodeURIComponent(task)}/events`;
     let last = after;
-    let tries = 0;
-    while (!signal?.aborted) {
+    let asked = 0;
+    let wasThere = false;
+    for (let tries = 0; !signal?.aborted; tries += 1) {
+      let wait = growing(tries);
       try {
-        const header = { Accept: "text/event-stream", ...(last === undefined ? {} : { "Last-Event-ID": last }) };
-        const answer = await this.#send("get", path, { query, header, signal });
-        if (answer.body === null) return;
-        for await (const frame of frames(answer.body)) {
+        const header = { Accept: EVENT_STREAM, ...(last === undefined ? {} : { "Last-Event-ID": last }) };
+        const { body } = await this.#send("get", path, { query, header, signal });
+        wasThere = true;
+        for await (const { id, event, data, retry } of frames(body)) {
           tries = 0;
-          last = frame.id ?? last;
-          yield { event: frame.event, id: frame.id, data: JSON.parse(frame.data) };
-          if (frame.event === "end") return;
+          last = id ?? last;
+          asked = retry ?? asked;
+          if (data !== undefined) yield { event, id, data: JSON.parse(data) };
+          if (event === "end") return;
         }
       } catch (error) {
         if (signal?.aborted) return;
-        if (error instanceof ProblemError && pause(error, tries, true) === undefined) throw error;
-        if (!(error instanceof ProblemError || error instanceof TypeError)) throw error;
+        const told = wasThere || this.#mayTry(tries) ? pause(error, tries, true) : undefined;
+        if (told === undefined) throw error;
+        wait = told;
       }
-      await sleep(growing(tries++), signal).catch(() => undefined);
+      await sleep(Math.max(wait, asked), signal).catch(() => undefined);
     }
   }
 
@@ -153,11 +161,15 @@ export class TaskHub {
         const answer = await this.#send(method, filled, sent);
         return (await read(answer)) as Answer<Operation<P, M>>;
       } catch (error) {
-        const wait = tries + 1 < (this.#options.attempts ?? 4) ? pause(error, tries, isSafe) : undefined;
+        const wait = this.#mayTry(tries) ? pause(error, tries, isSafe) : undefined;
         if (wait === undefined || sent.signal?.aborted) throw error;
         await sleep(wait, sent.signal);
       }
     }
+  }
+
+  #mayTry(tries: number): boolean {
+    return tries + 1 < (this.#options.attempts ?? ATTEMPTS);
   }
 
   async #send(method: Method, path: string, { query, header, body, signal }: Sent): Promise<Response> {
@@ -180,12 +192,13 @@ export class TaskHub {
   }
 }
 
-function read(answer: Response): Promise<unknown> {
+async function read(answer: Response): Promise<unknown> {
+  if (answer.status === 204) return undefined;
   const isJson = answer.headers.get("content-type")?.startsWith("application/json");
   return isJson ? answer.json() : answer.text();
 }
 
-/** Unlike any other; `crypto.randomUUID` is not there on pages of plain http. */
+/** Unlike any other; `crypto.randomUUID` is not there on pages of plain http, nor in Node.js 18. */
 function newKey(): string {
   const random = () => Math.random().toString(36).slice(2);
   return `"${Date.now().toString(36)}-${random()}${random()}"`;

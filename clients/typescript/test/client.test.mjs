@@ -5,6 +5,7 @@ import { createServer } from "node:http";
 import { test } from "node:test";
 
 import { ProblemError, TaskHub } from "../dist/index.js";
+import { frames } from "../dist/sse.js";
 
 const { TASKHUB_URL: url, TASKHUB_TOKEN: token } = process.env;
 const hub = new TaskHub({ url, token });
@@ -113,4 +114,42 @@ test("a stream that breaks goes on after the last event", async () => {
   });
 
   assert.deepEqual(asked.map((headers) => headers["last-event-id"]), [undefined, "7"]);
+});
+
+test("a beat moves the place along from which a stream goes on", async () => {
+  const stream = { "Content-Type": "text/event-stream" };
+  const asked = await scripted(
+    [
+      [200, stream, "retry: 1\n\n: beat\nid: 9\n\n"],
+      BUSY,
+      [200, stream, "event: end\ndata: {}\n\n"],
+    ],
+    async (client) => {
+      for await (const event of client.watch({ task: "x" })) assert.equal(event.event, "end");
+    },
+  );
+
+  assert.deepEqual(asked.map((headers) => headers["last-event-id"]), [undefined, "9", "9"]);
+});
+
+test("who may not watch is told, and so is who cannot reach it", async () => {
+  const forbidden = [403, { "Content-Type": "application/problem+json" }, '{"type":"urn:taskhub:problem:forbidden","status":403}'];
+  await scripted([forbidden], async (client) => {
+    await assert.rejects(client.watch().next(), { status: 403 });
+  });
+  await assert.rejects(new TaskHub({ url: "http://127.0.0.1:1", token: "x", attempts: 2 }).watch().next(), TypeError);
+});
+
+test("a stream that has fallen silent is a broken one", async () => {
+  const silent = new ReadableStream({ start: (controller) => controller.enqueue(new TextEncoder().encode("retry: 7\n\n")) });
+  const heard = frames(silent, 1);
+
+  assert.equal((await heard.next()).value.retry, 7);
+  await assert.rejects(heard.next(), TypeError);
+});
+
+test("an answer without a body is undefined", async () => {
+  await scripted([[204, {}, ""]], async (client) => {
+    assert.equal(await client.request("get", "/health", {}), undefined);
+  });
 });
