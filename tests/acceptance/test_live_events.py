@@ -5,18 +5,22 @@ from __future__ import annotations
 import asyncio
 import json
 import os
+import resource
 import sqlite3
 import sys
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager, closing, suppress
+from collections.abc import AsyncIterator, Iterator
+from contextlib import AsyncExitStack, asynccontextmanager, closing, suppress
 from itertools import groupby
 from operator import itemgetter
+from urllib.parse import urlsplit
 
 import aiohttp
+import pytest
 
 from tests.acceptance.installation import Installation, Task, token
 from tests.waiting import until
 
+CROWD = 1_000
 VICTIMS = ("tree/api-1", "tree/worker-1", "tree/events-server")
 
 Row = tuple[int, str, str]
@@ -127,3 +131,49 @@ async def test_a_follower_sees_every_event_once_and_in_order_through_kills(
     for _, rows in groupby(by_task, key=itemgetter(2)):
         types = [kind for _, kind, _ in rows]
         assert (types[0], types[-1], types.count("TaskDone")) == ("TaskCreated", "TaskDone", 1)
+
+
+@pytest.fixture
+def many_files() -> Iterator[None]:
+    """As many open files as this machine allows, for us and for what we start."""
+    before = soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    if 0 <= hard < 2 * CROWD:
+        pytest.skip(f"this machine allows {hard} open files, a crowd needs {2 * CROWD}")
+    resource.setrlimit(resource.RLIMIT_NOFILE, (max(soft, 2 * CROWD), hard))
+    yield
+    resource.setrlimit(resource.RLIMIT_NOFILE, before)
+
+
+@pytest.mark.usefixtures("many_files")
+async def test_a_thousand_listeners_of_one_process_each_hear_of_every_end_once(
+    hub: Installation,
+) -> None:
+    """Nobody is refused, nobody is dropped, and nobody hears anything twice."""
+    await hub.start()
+    async with AsyncExitStack() as stack, asyncio.TaskGroup() as group:
+        ears = [await _ear(hub, stack) for _ in range(CROWD)]
+        ids = [(await hub.post(payload={"seconds": 0}))["id"] for _ in range(3)]
+        heard = [group.create_task(_ends(ear, len(ids))) for ear in ears]
+    assert {tuple(sorted(task.result())) for task in heard} == {tuple(sorted(ids))}
+
+
+async def _ear(hub: Installation, stack: AsyncExitStack) -> asyncio.StreamReader:
+    """A bare connection that follows the ends of tasks."""
+    where = urlsplit(hub.url)
+    reader, writer = await asyncio.open_connection(where.hostname, where.port)
+    stack.callback(writer.close)
+    request = "GET /events?event=TaskDone HTTP/1.1\r\nHost: crowd\r\nAuthorization: Bearer "
+    writer.write(f"{request}{token()}\r\n\r\n".encode())
+    assert (await reader.readline()).startswith(b"HTTP/1.1 200")
+    return reader
+
+
+async def _ends(ear: asyncio.StreamReader, count: int) -> list[str]:
+    """The tasks of the first events that come."""
+    found: list[str] = []
+    while len(found) < count:
+        line = (await ear.readline()).decode()
+        assert line, "the stream has ended"
+        if line.startswith("data: "):
+            found.append(json.loads(line.removeprefix("data: "))["id"])
+    return found
