@@ -35,6 +35,8 @@ if TYPE_CHECKING:
 
 BEYOND_GRACE = 3.0
 """Seconds that a child may take for its stop beyond the grace time of its handlers."""
+READERS = {"jwt": "api", "outbound": "pool"}
+"""Who alone needs the secrets of a section."""
 TRIES = 20
 """How often the takeover from a dead child is tried, with growing pauses in seconds between."""
 PAUSE_FIRST, PAUSE_LAST = 0.02, 0.5
@@ -111,8 +113,10 @@ class Kin:
         return msgspec.msgpack.encode(told)
 
     def config_for(self, unit: str, config: Config) -> bytes:
-        """The configuration as this unit may see it: only the API ever sees a token key."""
-        return encode(config, () if self._serves(unit) else ("jwt",))
+        """The configuration as this unit may see it: its secrets are for those who use them."""
+        here = actors(self._process.live.config.units, unit)
+        hidden = [section for section, actor in READERS.items() if actor not in here]
+        return encode(config, hidden)
 
     async def _on_death(self, incarnation: str, _pid: int, _status: int) -> None:
         """It is reaped, so it cannot act: whatever it held is free before its successor starts.

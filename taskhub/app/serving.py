@@ -24,6 +24,7 @@ from taskhub.kernel.actor import ChildSpec
 from taskhub.kernel.call import Refused, Unreachable, call
 from taskhub.obs.exposition import Exposition, dressed
 from taskhub.work.builtins import fail, simulate, transform
+from taskhub.work.outbound.http_task import http_handler
 from taskhub.work.registry import Registry
 
 if TYPE_CHECKING:
@@ -91,7 +92,9 @@ def _context(process: Process) -> ApiContext:
         verifier=Verifier(config.jwt),
         emit=process.emit,
         settings=process.live,
-        types=Catalog(process.store.types, Registry.of(simulate, transform, fail).types()),
+        types=Catalog(
+            process.store.types, Registry.of(simulate, transform, fail, http_handler(None)).types()
+        ),
         health=view.health,
         metrics=view.metrics,
         actors=view.actors,

@@ -11,6 +11,7 @@ from taskhub.actors.pool import Lanes, Pool, PoolParts
 from taskhub.actors.reaper import Holder, Neighbours, Reaper
 from taskhub.app.rings import ring
 from taskhub.config.environment import foreign
+from taskhub.config.snapshot import encode
 from taskhub.kernel.actor import ChildSpec
 from taskhub.kernel.process import EXIT_REPLACE_ME
 from taskhub.work.attempt import Attempt
@@ -19,6 +20,8 @@ from taskhub.work.incarnation import IncarnationLock, ledger_file
 from taskhub.work.lane import ProcessorLane
 from taskhub.work.ledger import Ledger
 from taskhub.work.neighbours import forget, probe, started
+from taskhub.work.outbound.calls import Calls
+from taskhub.work.outbound.http_task import http_handler
 from taskhub.work.processor import ProcessorSpec
 from taskhub.work.registry import discover
 from taskhub.work.threads import Threads
@@ -27,20 +30,25 @@ if TYPE_CHECKING:
     from taskhub.app.process import Process
     from taskhub.work.registry import Registry
 
+NOT_FOR_HANDLERS = ("jwt", "redis")
+"""Sections whose secrets a processor needs for nothing."""
 SPARE = 10.0
 """Seconds that a pool gets beyond the grace time, to settle what its handlers leave."""
 
 
 def pool_spec(process: Process) -> ChildSpec:
     """The child spec of the pool; its lock and its ledger are the whole process's."""
-    registry = discover(process.live.config.work.handlers, folder=process.folder)
+    calls = Calls(process.live, process.emit)
+    registry = discover(
+        process.live.config.work.handlers, folder=process.folder, also=[http_handler(calls)]
+    )
     holdings = process.holdings = Holdings()
     parts = PoolParts(
         inbox=process.boxes.pool,
         store_box=process.boxes.store,
         renew=process.store.renew,
         types=registry.types(),
-        lanes=partial(_lanes, process, registry),
+        lanes=partial(_lanes, process, registry, calls),
         ledger=_ledger(process, holdings),
         owner=process.owner,
         settings=process.live,
@@ -100,13 +108,14 @@ def _ledger(process: Process, holdings: Holdings) -> Ledger:
     return ledger
 
 
-def _lanes(process: Process, registry: Registry, pool: Pool) -> Lanes:
+def _lanes(process: Process, registry: Registry, calls: Calls, pool: Pool) -> Lanes:
     threads = Threads(process.live.config.work.concurrency)
     runner = Runner(registry, threads, process.emit, on_progress=pool.on_progress)
     spec = ProcessorSpec(
         env=foreign(os.environ),
         handlers=process.live.config.work.handlers,
         folder=process.folder,
+        settings=lambda: encode(process.live.config, NOT_FOR_HANDLERS),
     )
     suspects = ProcessorLane(registry, spec, process.emit, on_progress=pool.on_progress)
     process.host.pulse.deadline = runner.earliest_deadline
@@ -114,6 +123,7 @@ def _lanes(process: Process, registry: Registry, pool: Pool) -> Lanes:
     async def close() -> None:
         await suspects.close()
         runner.close()
+        await calls.close()
         threads.close()
 
     return Lanes(

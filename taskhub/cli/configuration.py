@@ -32,9 +32,10 @@ def check(path: Path | None, overrides: tuple[str, ...], unit: str) -> None:
 def _import_handlers(found: Loaded) -> None:
     """As a worker will; raises ConfigError with every module that cannot be used."""
     if found.config.work.handlers:
+        from taskhub.work.outbound.http_task import http_handler
         from taskhub.work.registry import discover
 
-        discover(found.config.work.handlers, folder=found.folder)
+        discover(found.config.work.handlers, folder=found.folder, also=[http_handler(None)])
 
 
 @click.command("config")

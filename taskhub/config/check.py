@@ -9,7 +9,8 @@ from collections.abc import Iterable, Iterator
 from urllib.parse import SplitResult, urlsplit
 
 from taskhub.config import policies
-from taskhub.config.sections import Config, CorsSection, HttpSection, LimitsSection
+from taskhub.config.sections import Config, CorsSection, HttpSection, LimitsSection, Secret
+from taskhub.config.signing import wrong_secrets
 from taskhub.config.units import (
     ACTORS,
     UNIT_NAME,
@@ -42,6 +43,8 @@ def rules(config: Config) -> Iterator[Wrong]:
     yield from _events(config.events.url)
     yield from _channel(config.events.channel)
     yield from _key(config.jwt.issuer_signing_key.reveal())
+    yield from _networks("outbound.allow", config.outbound.allow)
+    yield from _signing("outbound.secret", config.outbound.secret)
     yield from _networks("http.metrics_allow", config.http.metrics_allow)
     yield from _proxies(config.http.trusted_proxies)
     yield from _origins(config.cors)
@@ -226,6 +229,11 @@ def _wrong_pem(pem: str) -> str:
     except (ValueError, UnsupportedAlgorithm):
         return "this PEM holds no public key that can be read"
     return ""
+
+
+def _signing(key: str, secret: Secret) -> Iterator[Wrong]:
+    if wrong := wrong_secrets(secret.reveal()):
+        yield key, wrong
 
 
 def _networks(key: str, networks: Iterable[str]) -> Iterator[Wrong]:

@@ -33,7 +33,7 @@ IN_PLACE = frozenset(
 )
 """Keys that change in a running process."""
 
-IN_PLACE_SECTIONS = frozenset({"jwt", "cors", "limits", "retention", "policies"})
+IN_PLACE_SECTIONS = frozenset({"jwt", "cors", "outbound", "limits", "retention", "policies"})
 """Sections all of whose keys do."""
 
 

@@ -112,6 +112,15 @@ class WorkSection(Section, frozen=True, kw_only=True):
     """Queues served here; empty: all."""
 
 
+class OutboundSection(Section, frozen=True, kw_only=True):
+    """`[outbound]`: what tasks that call other hosts may reach, and how they sign."""
+
+    allow: tuple[str, ...] = ()
+    """Networks that may be called though they are private, local or reserved."""
+    secret: Secret = Secret("")
+    """`whsec_...`, or several with blanks between: requests of the type `http` are signed."""
+
+
 class HeartbeatSection(Section, frozen=True, kw_only=True):
     """`[heartbeat]`: how often each process leaves its mark in the audit log."""
 
@@ -206,6 +215,7 @@ class Config(Section, frozen=True, kw_only=True):
     events: EventsSection = EventsSection()
     redis: RedisSection = RedisSection()
     work: WorkSection = WorkSection()
+    outbound: OutboundSection = OutboundSection()
     heartbeat: HeartbeatSection = HeartbeatSection()
     metrics: MetricsSection = MetricsSection()
     logs: LogsSection = LogsSection()

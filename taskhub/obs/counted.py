@@ -201,6 +201,9 @@ class World(Counted):
             "taskhub_http_rate_counted_alone",
             "Requests whose limit this process counted alone, the event server being away or late.",
         ).by("limit")
+        self.calls = counter("taskhub_outbound_requests", "Calls of tasks to other hosts.")
+        self.calls.by("type", "outcome")
+        self.breakers = gauge("taskhub_outbound_breakers_open", "Hosts that are left alone.")
         self._beat: float | None = None
         self._start_at_zero()
         self.hears = self._hears()
@@ -210,7 +213,7 @@ class World(Counted):
         self.oldest.by("queue", "status")
         for family in (
             *(self.crashes, self.published, self.delivered, self.slow),
-            *(self.heartbeats, self.acts),
+            *(self.heartbeats, self.acts, self.breakers),
         ):
             only(family)
         for reason in ("full", "away"):
@@ -241,10 +244,19 @@ class World(Counted):
             t.Reloaded: lambda _: self.reloads["applied"].inc(),
             t.ReloadRefused: lambda _: self.reloads["refused"].inc(),
             t.ActAudited: counts(self.acts),
+            t.RequestSent: self._called,
+            t.BreakerOpened: self._breaker_changed,
+            t.BreakerClosed: self._breaker_changed,
         }
 
     def _served(self, event: t.RequestServed) -> None:
         self.requests[event.method, event.route, str(event.status)].observe(event.seconds)
+
+    def _called(self, event: t.RequestSent) -> None:
+        self.calls[event.type, event.outcome].inc()
+
+    def _breaker_changed(self, event: t.BreakerOpened | t.BreakerClosed) -> None:
+        only(self.breakers).value = event.open
 
     def _certificate(self, event: t.CertificateLoaded) -> None:
         only(self.certificate).value = event.until

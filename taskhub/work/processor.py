@@ -12,6 +12,8 @@ from typing import Self
 
 import msgspec
 
+from taskhub.config.sections import Config
+from taskhub.config.snapshot import encode
 from taskhub.kernel.process import ProcessSpec
 from taskhub.kernel.spawn import Spawned, spawn
 from taskhub.model import TaskId
@@ -41,6 +43,8 @@ class ProcessorSpec:
     env: Mapping[str, str]
     handlers: tuple[str, ...] = ()
     folder: Path | None = None
+    settings: Callable[[], bytes] = lambda: encode(Config())
+    """What of the configuration its handlers may see, when it is started."""
     threads: int = 4
     grace: float = GRACE
     start_within: float = 30.0
@@ -84,6 +88,7 @@ class Processor:
                     work=theirs.fileno(),
                     handlers=spec.handlers,
                     folder=None if spec.folder is None else str(spec.folder),
+                    settings=spec.settings(),
                     threads=spec.threads,
                     grace=spec.grace,
                 )

@@ -11,6 +11,7 @@ from pathlib import Path
 
 import msgspec
 
+from taskhub.config.snapshot import decode
 from taskhub.errors import ConfigError
 from taskhub.kernel.lifeline import Orphaned, attach
 from taskhub.model import TaskId
@@ -18,6 +19,8 @@ from taskhub.obs.telemetry import HandlerRaised, HandlerSaid, Telemetry
 from taskhub.ports import Progress
 from taskhub.work.attempt import Attempt
 from taskhub.work.executor import Runner
+from taskhub.work.outbound.calls import Calls
+from taskhub.work.outbound.http_task import http_handler
 from taskhub.work.registry import Registry, discover
 from taskhub.work.threads import Threads
 from taskhub.work.wire import Begun, Halt, Line, Order, Over, Ready, Reported, Setup, Told, lease_of
@@ -82,19 +85,29 @@ def main(argv: Sequence[str]) -> int:
     except Orphaned:
         return 0
     try:
-        registry = discover(setup.handlers, folder=Path(setup.folder) if setup.folder else None)
+        config = decode(setup.settings)
+        calls = Calls(lambda: config, _say_nothing)
+        folder = Path(setup.folder) if setup.folder else None
+        registry = discover(setup.handlers, folder=folder, also=[http_handler(calls)])
     except ConfigError as error:
         print(error.detail, file=sys.stderr)  # noqa: T201 - its parent's log
         return EXIT_HANDLERS
     with socket.socket(fileno=setup.work) as end:
         end.set_inheritable(False)
         end.setblocking(False)
-        asyncio.run(_live(registry, setup, end))
+        asyncio.run(_live(registry, calls, setup, end))
     return 0
 
 
-async def _live(registry: Registry, setup: Setup, end: socket.socket) -> None:
-    await Processor(registry, setup).live(end)
+async def _live(registry: Registry, calls: Calls, setup: Setup, end: socket.socket) -> None:
+    try:
+        await Processor(registry, setup).live(end)
+    finally:
+        await calls.close()
+
+
+def _say_nothing(_: Telemetry) -> None:
+    """Of a process of suspects, what becomes of its tasks is told by its parent."""
 
 
 if __name__ == "__main__":

@@ -26,6 +26,7 @@ MARK = "__taskhub__"
 GROUP = "taskhub.handlers"
 """Entry points of this group name a module, or one handler, of an installed package."""
 KEY = "work.handlers"
+BUILT_IN = "taskhub.work.builtins"
 
 _DEFAULT_BACKOFF = Backoff()
 F = TypeVar("F", bound=Callable[..., Any])
@@ -123,19 +124,24 @@ def handler(
 
 
 def discover(
-    modules: Sequence[str], *, folder: Path | None = None, built_in: bool = True
+    modules: Sequence[str],
+    *,
+    folder: Path | None = None,
+    built_in: bool = True,
+    also: Sequence[Function] = (),
 ) -> Registry:
     """Import `modules` and the entry points, and collect what `@handler` has marked.
 
-    `folder` is where modules are looked for first (a user's own, beside the configuration).
+    `folder` is where modules are looked for first (a user's own, beside the configuration); `also`
+    are marked functions that some part of TaskHub has made for this process.
     Raises ConfigError with every problem: a module that is missing, fails or marks nothing, an
     annotation that cannot be served, a name used twice.
     """
     if folder is not None and str(folder) not in sys.path:
         sys.path.insert(0, str(folder))
     problems: list[ConfigProblem] = []
-    found: list[tuple[str, Function]] = []
-    sources = [("taskhub.work.builtins", "taskhub.work.builtins")] if built_in else []
+    found: list[tuple[str, Function]] = [(BUILT_IN, function) for function in also]
+    sources = [(BUILT_IN, BUILT_IN)] if built_in else []
     for place, module in sources + [(f"{KEY} ({name})", name) for name in modules]:
         _gather(place, partial(importlib.import_module, module), found, problems)
     for point in importlib.metadata.entry_points(group=GROUP):

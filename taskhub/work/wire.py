@@ -27,6 +27,8 @@ class Setup(msgspec.Struct, frozen=True):
     """The descriptor of its end of the line on which tasks come."""
     handlers: tuple[str, ...]
     folder: str | None
+    settings: bytes
+    """A snapshot of the configuration; it may hold secrets."""
     threads: int
     grace: float
 

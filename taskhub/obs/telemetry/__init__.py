@@ -24,6 +24,7 @@ from taskhub.obs.telemetry.event import (
     Level,
     Telemetry,
 )
+from taskhub.obs.telemetry.outbound import BreakerClosed, BreakerOpened, RequestSent
 from taskhub.obs.telemetry.tasks import (
     HandlerStubborn,
     LeaseLost,
@@ -64,6 +65,8 @@ __all__ = [
     "ActorGaveUp",
     "ActorRestarting",
     "ActorUnstopped",
+    "BreakerClosed",
+    "BreakerOpened",
     "CertificateLoaded",
     "Committed",
     "Complained",
@@ -90,6 +93,7 @@ __all__ = [
     "ReloadRefused",
     "Reloaded",
     "RequestCrashed",
+    "RequestSent",
     "RequestServed",
     "Said",
     "ServerSaid",

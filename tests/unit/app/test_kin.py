@@ -17,6 +17,7 @@ from taskhub.app.forest import Forest
 from taskhub.app.kin import Snapshot, command_line
 from taskhub.app.process import new_owner
 from taskhub.app.specs import spec_of
+from taskhub.config.sections import Secret
 from taskhub.config.snapshot import decode
 from taskhub.config.units import UnitEntry
 from taskhub.kernel.actor import Context
@@ -65,6 +66,16 @@ async def test_only_the_api_is_told_the_token_key(house: Household) -> None:
     assert decode(worker.config).jwt.issuer_signing_key.reveal() == ""
     assert KEY.encode() not in worker.config
     assert decode(worker.config).redis.password.reveal() == "a password"
+
+
+async def test_only_workers_are_told_what_requests_are_signed_with(house: Household) -> None:
+    """The API sends none."""
+    secret = Secret("whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw")
+    house.process.live.config = replaced(house.process.live.config, outbound__secret=secret)
+
+    assert decode(told(house, "worker").config).outbound.secret == secret
+    for unit in ("api", "scheduler"):
+        assert secret.reveal().encode() not in told(house, unit).config
 
 
 async def test_the_instances_of_a_unit_are_stopped_at_the_same_time(house: Household) -> None:

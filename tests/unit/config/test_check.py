@@ -22,6 +22,7 @@ from taskhub.config.sections import (
     JwtSection,
     LimitsSection,
     MetricsSection,
+    OutboundSection,
     Secret,
     StoreSection,
     WorkSection,
@@ -261,6 +262,16 @@ def test_networks_that_are_none_are_refused(network: str) -> None:
     ((key, _),) = wrong(http=HttpSection(metrics_allow=(network,)))
 
     assert key == "http.metrics_allow"
+
+
+def test_what_tasks_may_call_and_sign_with_is_checked() -> None:
+    """A slip would open more than was meant, or sign with what anybody can guess."""
+    section = OutboundSection(allow=("10.0.0.1/8",), secret=Secret("whsec_c2hvcnQ="))
+
+    (network, _), (secret, said) = wrong(outbound=section)
+
+    assert (network, secret) == ("outbound.allow", "outbound.secret")
+    assert "c2hvcnQ" not in said
 
 
 @pytest.mark.parametrize(

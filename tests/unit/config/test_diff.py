@@ -26,6 +26,7 @@ work.concurrency work.lease work.queues
 heartbeat.every logs.level cors.origins limits.mailbox retention.tasks_days
 retention.events_days retention.audit_days retention.keys_hours cors.credentials
 limits.create limits.acts limits.bad_tokens
+outbound.allow outbound.secret
 """
 RESTART_NEEDED = """
 supervisor.runtime_directory http.host http.port store.url store.lock_timeout

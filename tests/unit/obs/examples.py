@@ -96,6 +96,9 @@ EXAMPLES: tuple[t.Telemetry, ...] = (
     t.RateLimited(limit="create", who="sub:ada", request_id="r-4"),
     t.CountedAlone(limit="create"),
     t.RequestCrashed(method="GET", route="/tasks", request_id="r-2", trace="Traceback\n  ...\n"),
+    t.RequestSent(type="http", outcome="2xx"),
+    t.BreakerOpened(host="https://example.com", failures=5, rest=15.0, open=1),
+    t.BreakerClosed(host="https://example.com", seconds=61.5, open=0),
     t.ActAudited(subject="ada", act="retry", task_id=TASK, address="192.0.2.1", request_id="r-3"),
 )
 

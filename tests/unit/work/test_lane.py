@@ -16,16 +16,20 @@ from typing import Any
 import msgspec
 import pytest
 from taskhub.attempts import Ended, Lost, Released, StopReason
+from taskhub.config.sections import Config, OutboundSection
+from taskhub.config.snapshot import encode
 from taskhub.model import Status, TaskId
 from taskhub.obs.telemetry import HandlerRaised, HandlerSaid, ProcessChanged, Telemetry
 from taskhub.ports import Finish, Progress
 from taskhub.work.attempt import Attempt
 from taskhub.work.lane import ProcessorLane
+from taskhub.work.outbound.http_task import http_handler
 from taskhub.work.processor import ProcessorSpec
 from taskhub.work.processor_child import EXIT_HANDLERS
 from taskhub.work.registry import discover
 
 from tests.unit.work.making import TASK, attempt
+from tests.unit.work.outbound.receiving import Receiver
 from tests.waiting import Signal, blocking_until, turns, until
 
 ROOT = Path(__file__).parents[3]
@@ -47,7 +51,7 @@ class _World:
             "grace": 0.3,
         }
         spec = ProcessorSpec(**(given | more))
-        registry = discover([PROGRAMS])
+        registry = discover([PROGRAMS], also=[http_handler(None)])
         self.lane = ProcessorLane(registry, spec, self._emit, on_progress=self._on_progress)
 
     def _emit(self, event: Telemetry) -> None:
@@ -91,6 +95,19 @@ async def test_a_task_runs_in_a_process_of_its_own() -> None:
     said = world.said._said[0]
     assert (said.task_id, said.severity, said.text) == (TASK, "Warning", "hello")
     assert [msgspec.json.decode(r.data)["fraction"] for r in world.reports] == [0.5]
+
+
+async def test_a_request_can_be_made_from_there_by_the_same_rules() -> None:
+    """Its worker may have died beside it: it is a suspect like any other."""
+    outbound = OutboundSection(allow=("127.0.0.1/32",))
+    data = encode(msgspec.structs.replace(Config(), outbound=outbound))
+    async with Receiver().up() as receiver, _world(settings=lambda: data) as world:
+        ended = await world.lane.run(attempt("http", {"url": receiver.url}, suspect=True))
+        other = {"url": receiver.url.replace("127.0.0.1", "127.0.0.2")}
+        refused = await world.lane.run(attempt("http", other, suspect=True))
+
+    assert (_finish(ended).status, _finish(refused).status) == (Status.DONE, Status.FAILED)
+    assert len(receiver.requests) == 1
 
 
 async def test_a_processor_is_used_again() -> None:

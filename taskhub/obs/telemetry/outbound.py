@@ -1,0 +1,41 @@
+"""Calls to other hosts, told; the host is named in the log and never in a label."""
+
+from __future__ import annotations
+
+from typing import ClassVar
+
+from taskhub.obs.telemetry.event import Level, Telemetry
+
+
+class RequestSent(Telemetry, frozen=True, kw_only=True):
+    """A task has called another host, or was not let: for metrics alone.
+
+    `outcome` is the class of the answer's status (`2xx`), `unreachable`, `refused` by the guard, or
+    `put_off` by a breaker. Counter `taskhub_outbound_requests_total{type,outcome}`.
+    """
+
+    type: str
+    outcome: str
+
+
+class BreakerOpened(Telemetry, frozen=True, kw_only=True):
+    """A host has failed again and again: nobody calls it for `rest` seconds.
+
+    `open` is how many breakers are open now. Gauge `taskhub_outbound_breakers_open`.
+    """
+
+    message: ClassVar[str] = "BreakerOpened"
+    level: ClassVar[Level] = Level.WARNING
+    host: str
+    failures: int
+    rest: float
+    open: int
+
+
+class BreakerClosed(Telemetry, frozen=True, kw_only=True):
+    """A host answers again, so many seconds after its breaker opened."""
+
+    message: ClassVar[str] = "BreakerClosed"
+    host: str
+    seconds: float
+    open: int

@@ -1,0 +1,89 @@
+"""One attempt of a task that calls another host: breaker, request, what it leads to."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from datetime import UTC, datetime
+from random import Random
+
+from taskhub.config.sections import Config
+from taskhub.model import Fail, Retry, Snooze
+from taskhub.obs.telemetry import Emit, RequestSent
+from taskhub.work.job import Job
+from taskhub.work.outbound.answers import is_able
+from taskhub.work.outbound.breaker import Breakers
+from taskhub.work.outbound.guard import NotAllowed
+from taskhub.work.outbound.sending import Answer, Request, Sender, Unreachable
+
+FREE_FOR = 86_400.0
+"""Seconds from its creation in which it costs a task no attempt that a host is left alone; after
+that it does, or a host that never comes back would keep its tasks for ever.
+"""
+
+
+class Calls:
+    """What all such tasks of one process share: the session and what is known of hosts."""
+
+    def __init__(
+        self,
+        settings: Callable[[], Config],
+        emit: Emit,
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
+        """Used in one event loop; `close` it there."""
+        self.settings = settings
+        self._emit = emit
+        self._sender = Sender(lambda: settings().outbound.allow)
+        self._breakers = Breakers(emit, clock)
+        self._rng = Random()  # noqa: S311 - jitter is no key
+
+    async def call(self, job: Job, request: Request) -> Answer:
+        """The answer, whatever it says; raises Retry, Snooze or Fail where there is none."""
+        try:
+            host = str(self._sender.guard().url(request.url).origin())
+        except NotAllowed as error:
+            raise self._refused(job, error) from None
+        if rest := self._breakers.may_call(host):
+            self._tell(job, "put_off")
+            raise self._put_off(job, rest)
+        try:
+            answer = await self._sender.send(request)
+        except NotAllowed as error:
+            self._breakers.unknown(host)
+            raise self._refused(job, error) from None
+        except Unreachable as error:
+            self._breakers.failed(host)
+            self._tell(job, "unreachable")
+            raise Retry(str(error)) from None
+        except BaseException:
+            self._breakers.unknown(host)
+            raise
+        self._answered(job, host, answer)
+        return answer
+
+    async def close(self) -> None:
+        """Cut what is under way."""
+        await self._sender.close()
+
+    def _answered(self, job: Job, host: str, answer: Answer) -> None:
+        if is_able(answer.status):
+            self._breakers.succeeded(host)
+        else:
+            self._breakers.failed(host)
+        self._tell(job, f"{answer.status // 100}xx")
+
+    def _refused(self, job: Job, error: NotAllowed) -> Fail:
+        self._tell(job, "refused")
+        return Fail(f"this call is not allowed: {error.text}")
+
+    def _put_off(self, job: Job, rest: float) -> Snooze | Retry:
+        """Not all at the same moment, and not for ever."""
+        seconds = rest * (1 + self._rng.random())
+        reason = "its host has failed again and again and is left alone for a while"
+        if (datetime.now(UTC) - job.task.created_at).total_seconds() < FREE_FOR:
+            return Snooze(seconds, reason)
+        return Retry(reason, in_seconds=seconds)
+
+    def _tell(self, job: Job, outcome: str) -> None:
+        self._emit(RequestSent(type=job.task.type, outcome=outcome))
