@@ -26,6 +26,19 @@ def test_the_kernel_needs_the_standard_library_alone() -> None:
     assert ("asyncio", "taskhub/kernel/mailbox.py") in imported
 
 
+def test_the_client_needs_two_libraries_and_nothing_of_the_server() -> None:
+    """So that it can be installed alone one day; yarl is a part of aiohttp's own interface."""
+    allowed = sys.stdlib_module_names | {"aiohttp", "msgspec", "yarl"}
+    imported = {
+        (name, str(path.relative_to(ROOT)))
+        for path in files("taskhub/client/*.py")
+        for name in imports(path.read_text(encoding="utf-8"))
+        if name.split(".")[0] not in allowed and not name.startswith("taskhub.client.")
+    }
+
+    assert imported == set()
+
+
 def test_no_actor_imports_another() -> None:
     """They meet in mailboxes: what two of them need stands in `messages` or below."""
     known = [

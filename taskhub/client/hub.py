@@ -1,0 +1,263 @@
+"""`TaskHub`: a task server as an object whose methods are its routes, asynchronous."""
+
+from __future__ import annotations
+
+import asyncio
+import re
+from collections.abc import AsyncGenerator, AsyncIterator, Mapping
+from contextlib import aclosing
+from datetime import datetime
+from types import TracebackType
+from typing import Any, Self, Unpack, cast
+from urllib.parse import quote
+from uuid import uuid4
+
+import msgspec
+from msgspec import UNSET
+
+from taskhub.client.address import Token, origin_of
+from taskhub.client.errors import Conflict, Problem, Unexpected
+from taskhub.client.line import Ask, Line
+from taskhub.client.retries import Retries
+from taskhub.client.sse import Message
+from taskhub.client.streams import Opened, Stream, event_of
+from taskhub.client.structs import Event, EventFilter, Filter, NewTask, Status, TaskItem, TaskPage
+
+PAGE = 200
+"""Tasks in one answer, at most."""
+HOLD = 50.0
+"""Seconds that the server may keep one answer back while we wait for the end of a task."""
+
+NOT_READY = 503
+
+_encode = msgspec.json.Encoder().encode
+_CAMEL = re.compile(r"_([a-z])")
+_KEY = re.compile(r"[\x20-\x7e]{1,255}")
+
+
+class TaskHub:
+    """One TaskHub. Use it in `async with`, or call `close` at the end.
+
+    `token`: a bearer token, or a function (plain or `async def`) that gives one; it is asked before
+    each request. `timeout`: seconds one request may take, beside what it asks the server to wait.
+    """
+
+    def __init__(
+        self,
+        url: str,
+        token: Token = None,
+        *,
+        timeout: float = 30.0,
+        retries: Retries = Retries(),  # noqa: B008 - frozen
+    ) -> None:
+        self._line = Line(url, token, timeout, retries)
+
+    def __repr__(self) -> str:
+        return f"{type(self).__name__}({origin_of(self._line.address)!r})"
+
+    async def __aenter__(self) -> Self:
+        return self
+
+    async def __aexit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        await self.close()
+
+    async def close(self) -> None:
+        """Give the connections back; may be called twice."""
+        await self._line.close()
+
+    async def create(
+        self, title: str, *, key: str | None = None, **members: Unpack[NewTask]
+    ) -> TaskItem:
+        """Store a new task; it is on disk when this returns.
+
+        `key` is its Idempotency-Key: the same key and members give the same task, whoever calls
+        and however often. Without one a new one is made here: whatever happens on the way, this
+        call makes one task.
+        """
+        body = {"title": title, **{_camel(name): value for name, value in members.items()}}
+        headers = {"Idempotency-Key": _quoted(str(uuid4()) if key is None else key)}
+        ask = Ask(method="POST", path="/tasks", body=_encode(body), headers=headers)
+        return await self._line.fetch(ask, TaskItem)
+
+    async def get(self, id: str, *, wait: float = 0.0) -> TaskItem:  # noqa: A002 - the API's word
+        """The task as it is; with `wait`, once it has ended or after so many seconds (up to 60)."""
+        query = {"wait": f"{round(wait, 3):g}"} if wait else {}
+        return await self._line.fetch(Ask(path=_path(id), query=query, hold=wait), TaskItem)
+
+    async def wait(self, id: str, timeout: float | None = None) -> TaskItem:  # noqa: A002, ASYNC109 - the loop is ours
+        """The task once it has ended; raises TimeoutError after so many seconds."""
+        loop = asyncio.get_running_loop()
+        end = None if timeout is None else loop.time() + timeout
+        while True:
+            left = HOLD if end is None else min(HOLD, max(0.0, end - loop.time()))
+            task = await self.get(id, wait=left)
+            if task.status.is_final:
+                return task
+            if end is not None and loop.time() >= end:
+                raise TimeoutError(f"the task has not ended after {timeout:g} s")
+
+    async def page(
+        self,
+        q: str | None = None,
+        *,
+        limit: int = 50,
+        cursor: str | None = None,
+        **where: Unpack[Filter],
+    ) -> TaskPage:
+        """One page of tasks, newest first; `q` is a search, `cursor` the page before's `next`."""
+        query = _query({"q": q, **where, "cursor": cursor, "limit": limit})
+        return await self._line.fetch(Ask(path="/tasks", query=query), TaskPage)
+
+    async def tasks(
+        self, q: str | None = None, *, limit: int | None = None, **where: Unpack[Filter]
+    ) -> AsyncIterator[TaskItem]:
+        """Tasks one by one, newest first, page after page; `limit` None: all that match."""
+        cursor: str | None = None
+        while limit is None or limit > 0:
+            size = PAGE if limit is None else min(limit, PAGE)
+            page = await self.page(q, limit=size, cursor=cursor, **where)
+            for task in page.items:
+                yield task
+            limit = None if limit is None else limit - len(page.items)
+            if (cursor := page.next) is None:
+                return
+
+    async def cancel(self, id: str) -> TaskItem:  # noqa: A002 - the API's word
+        """Cancel a task; one that runs is asked to stop. Raises Conflict when it has ended."""
+        try:
+            return await self._line.fetch(_act(id, "cancel"), TaskItem)
+        except Conflict as error:
+            if error.attempts > 1:  # an earlier attempt may have done it, and its answer was lost
+                task = await self.get(id)
+                if task.status is Status.CANCELLED:
+                    return task
+            raise
+
+    async def retry(self, id: str) -> TaskItem:  # noqa: A002 - the API's word
+        """Let a failed or cancelled task begin anew (for operators).
+
+        When the line is cut this is not sent again: the task may have run, and failed, since.
+        """
+        return await self._line.fetch(_act(id, "retry", is_repeatable=False), TaskItem)
+
+    async def ready(self) -> bool:
+        """Whether it can take work in at this moment; raises Unreachable when nobody is there."""
+        try:
+            await self._line.once(Ask(path="/ready"))
+        except (Problem, Unexpected) as error:
+            if error.status == NOT_READY:
+                return False
+            raise
+        return True
+
+    async def request(
+        self,
+        method: str,
+        path: str,
+        *,
+        query: Mapping[str, object] | None = None,
+        body: object = UNSET,
+        key: str | None = None,
+        hold: float = 0.0,
+    ) -> Any:
+        """Any route of the API: the JSON that it answers, as it is (None: nothing).
+
+        `key`: its Idempotency-Key, with which a POST may be sent again. `hold`: seconds that the
+        server was asked to keep the answer back.
+        """
+        ask = Ask(
+            method=method,
+            path=path,
+            query=_query(query or {}),
+            body=None if body is UNSET else _encode(body),
+            headers={} if key is None else {"Idempotency-Key": _quoted(key)},
+            hold=hold,
+            is_repeatable=key is not None or method != "POST",
+        )
+        return await self._line.fetch_any(ask)
+
+    async def stream(
+        self, path: str, *, query: Mapping[str, object] | None = None, last_event_id: str = ""
+    ) -> AsyncIterator[Message]:
+        """Any stream of events of the API, as it comes; after a cut it goes on where it was."""
+        stream = Stream(self._line, path, _query(query or {}), last_event_id)
+        async with aclosing(stream.messages()) as messages:
+            async for message in messages:
+                if not isinstance(message, Opened):
+                    yield message
+
+    async def events(
+        self, *, after: int | None = None, **where: Unpack[EventFilter]
+    ) -> AsyncIterator[Event]:
+        """Events of all tasks as they happen, without end; after a cut it goes on where it was.
+
+        `after`: the `seq` of the last event seen, for a program that was away; 0: from the first.
+        """
+        last = "" if after is None else str(after)
+        stream = self.stream("/events", query=where, last_event_id=last)
+        async with aclosing(cast("AsyncGenerator[Message, None]", stream)) as messages:
+            async for message in messages:
+                if (event := event_of(message)) is not None:
+                    yield event
+
+    async def watch(self, id: str) -> AsyncIterator[TaskItem]:  # noqa: A002 - the API's word
+        """The task as it is now, then after each change, the last time when it has ended."""
+        stream = Stream(self._line, _path(id, "/events"), {}, "")
+        async with aclosing(stream.messages()) as messages:
+            async for task in self._changes(id, messages):
+                yield task
+                if task.status.is_final:
+                    return
+
+    async def _changes(
+        self, id_: str, messages: AsyncGenerator[Message | Opened, None]
+    ) -> AsyncIterator[TaskItem]:
+        """What the task is after each message: that only rings, the row is the truth."""
+        known: TaskItem | None = None
+        async for message in messages:
+            if known is None or _is_news(message, known):
+                task = await self.get(id_)
+                if task != known:
+                    yield task
+                known = task
+
+
+def _is_news(message: Message | Opened, known: TaskItem) -> bool:
+    """Whether it is later than what is known: a stream begins with the history."""
+    event = None if isinstance(message, Opened) else event_of(message)
+    return event is None or event.at is None or event.at > known.updated_at
+
+
+def _path(id_: str, verb: str = "") -> str:
+    """The path of a task, whatever was given for its id."""
+    return f"/tasks/{quote(id_, safe='')}{verb}"
+
+
+def _act(id_: str, verb: str, *, is_repeatable: bool = True) -> Ask:
+    return Ask(method="POST", path=_path(id_, f"/{verb}"), is_repeatable=is_repeatable)
+
+
+def _query(where: Mapping[str, Any]) -> dict[str, str]:
+    """A filter as the API names it."""
+    return {
+        _camel(name): value.isoformat() if isinstance(value, datetime) else str(value)
+        for name, value in where.items()
+        if value is not None
+    }
+
+
+def _camel(name: str) -> str:
+    return _CAMEL.sub(lambda found: found[1].upper(), name)
+
+
+def _quoted(key: str) -> str:
+    """A key as a string of RFC 9651; raises ValueError."""
+    if not _KEY.fullmatch(key):
+        raise ValueError("a key is 1 to 255 printable characters of ASCII")
+    escaped = key.replace("\\", "\\\\").replace('"', '\\"')
+    return f'"{escaped}"'

@@ -1,0 +1,83 @@
+"""Events as they happen: a stream that comes back by itself, and goes on where it was cut."""
+
+from __future__ import annotations
+
+import asyncio
+import sys
+from collections.abc import AsyncGenerator
+from typing import Any
+
+import msgspec
+
+from taskhub.client.errors import TaskHubError, Unreachable
+from taskhub.client.line import NO_CONTENT, Ask, Line
+from taskhub.client.retries import may_pass
+from taskhub.client.sse import Message, Parser, TooLong
+from taskhub.client.structs import Event
+
+
+class Opened(msgspec.Struct, frozen=True):
+    """The stream stands (again)."""
+
+
+class Stream:
+    """One stream from its first connection to its last; `last_id` is where it goes on."""
+
+    def __init__(self, line: Line, path: str, query: dict[str, str], last_id: str) -> None:
+        self._line, self._path, self._query = line, path, query
+        self.last_id = last_id
+        self._retries = line.retries
+        if self._retries.attempts > 1:  # a restart of the server takes as long as it takes
+            self._retries = msgspec.structs.replace(self._retries, attempts=sys.maxsize)
+        self._wanted_pause, self._failures, self._good_at = 0.0, 0, 0.0
+
+    async def messages(self) -> AsyncGenerator[Message | Opened, None]:
+        """Everything that comes, over as many connections as it takes; raises TaskHubError."""
+        self._good_at = asyncio.get_running_loop().time()
+        while True:
+            try:
+                async with self._line.opened(self._ask()) as response:
+                    if response.status == NO_CONTENT:
+                        return  # "do not ask again" (HTML standard, 9.2)
+                    yield Opened()
+                    parser = Parser(self.last_id)
+                    async for piece in response.content.iter_any():
+                        self._failures = 0
+                        for message in parser.feed(piece):
+                            yield message
+                        self.last_id = parser.last_id
+                        self._wanted_pause = parser.pause or self._wanted_pause
+                        self._good_at = asyncio.get_running_loop().time()
+                raise Unreachable("the stream has ended")
+            except TooLong as error:
+                raise self._line.strange(200) from error
+            except TaskHubError as error:
+                await self._rest(error)
+
+    async def _rest(self, error: TaskHubError) -> None:
+        """Wait before the next connection; raises the error when that is not worth it."""
+        self._failures += 1
+        error.attempts = self._failures
+        if self._line.has_newer_token(error, self._failures):
+            return
+        elapsed = asyncio.get_running_loop().time() - self._good_at
+        pause = self._retries.pause(self._failures, error.retry_after, elapsed)
+        if pause is None or not may_pass(error, is_repeatable=True):
+            raise error
+        await asyncio.sleep(max(pause, self._wanted_pause))
+
+    def _ask(self) -> Ask:
+        headers = {"Accept": "text/event-stream", "Cache-Control": "no-store"}
+        if self.last_id:
+            headers["Last-Event-ID"] = self.last_id
+        return Ask(path=self._path, query=self._query, headers=headers)
+
+
+def event_of(message: Message) -> Event | None:
+    """The event that a message tells of; None where it is none of ours."""
+    try:
+        told = msgspec.json.decode(message.data, type=dict[str, Any])
+        seq = int(message.id) if message.id.isdecimal() else 0
+        return msgspec.convert({"type": message.type, **told, "seq": seq}, Event)
+    except (msgspec.MsgspecError, ValueError, RecursionError):
+        return None

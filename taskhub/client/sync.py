@@ -1,0 +1,202 @@
+"""`SyncTaskHub`: the same for programs without a loop; a thread of its own runs one for them."""
+
+from __future__ import annotations
+
+import asyncio
+import threading
+import weakref
+from collections.abc import AsyncGenerator, AsyncIterator, Coroutine, Iterator, Mapping
+from types import TracebackType
+from typing import Any, Self, TypeVar, Unpack, cast
+
+from msgspec import UNSET
+
+from taskhub.client.address import Token
+from taskhub.client.hub import TaskHub
+from taskhub.client.retries import Retries
+from taskhub.client.sse import Message
+from taskhub.client.structs import Event, EventFilter, Filter, NewTask, TaskItem, TaskPage
+
+T = TypeVar("T")
+
+
+class LoopThread:
+    """Owns one thread with one loop until `close`."""
+
+    def __init__(self) -> None:
+        self._loop = asyncio.new_event_loop()
+        self._thread = threading.Thread(target=self._work, name="taskhub-client", daemon=True)
+        self._thread.start()
+
+    @property
+    def is_here(self) -> bool:
+        """Whether the caller is that thread, where nobody may wait for it."""
+        return threading.current_thread() is self._thread
+
+    def run(self, coroutine: Coroutine[Any, Any, T]) -> T:
+        """Have it run there; Ctrl-C here cancels it there."""
+        future = asyncio.run_coroutine_threadsafe(coroutine, self._loop)
+        try:
+            return future.result()
+        except BaseException:
+            future.cancel()
+            raise
+
+    def finish(self, coroutine: Coroutine[Any, Any, None]) -> None:
+        """Have it run there, also where the garbage collector calls, which may be that thread."""
+        future = asyncio.run_coroutine_threadsafe(coroutine, self._loop)
+        if not self.is_here:
+            future.result()
+
+    def close(self, last: Coroutine[Any, Any, None]) -> None:
+        """Run this as the last thing, then end loop and thread."""
+        future = asyncio.run_coroutine_threadsafe(last, self._loop)
+        future.add_done_callback(lambda _: self._loop.call_soon_threadsafe(self._loop.stop))
+        if not self.is_here:
+            self._thread.join()
+
+    def _work(self) -> None:
+        asyncio.set_event_loop(self._loop)
+        try:
+            self._loop.run_forever()
+        finally:
+            self._loop.run_until_complete(self._end())
+            self._loop.close()
+
+    async def _end(self) -> None:
+        left = asyncio.all_tasks() - {asyncio.current_task()}
+        for task in left:
+            task.cancel()
+        await asyncio.gather(*left, return_exceptions=True)
+        await self._loop.shutdown_asyncgens()
+
+
+class SyncTaskHub:
+    """One TaskHub, as `TaskHub` is, with plain methods; any thread may call them.
+
+    Use it in `with`, or call `close` at the end. Not for use inside a loop: it would stand still.
+    """
+
+    def __init__(
+        self,
+        url: str,
+        token: Token = None,
+        *,
+        timeout: float = 30.0,
+        retries: Retries = Retries(),  # noqa: B008 - frozen
+    ) -> None:
+        self._hub = TaskHub(url, token, timeout=timeout, retries=retries)
+        self._thread = LoopThread()
+        self._end = weakref.finalize(self, _end, self._thread, self._hub)
+
+    def __repr__(self) -> str:
+        return repr(self._hub).replace("TaskHub", type(self).__name__, 1)
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """Give connections and thread back; may be called twice."""
+        self._end()
+
+    def create(self, title: str, *, key: str | None = None, **members: Unpack[NewTask]) -> TaskItem:
+        """Store a new task; it is on disk when this returns. See TaskHub.create."""
+        return self._run(self._hub.create(title, key=key, **members))
+
+    def get(self, id: str, *, wait: float = 0.0) -> TaskItem:  # noqa: A002 - the API's word
+        """The task as it is; with `wait`, once it has ended or after so many seconds."""
+        return self._run(self._hub.get(id, wait=wait))
+
+    def wait(self, id: str, timeout: float | None = None) -> TaskItem:  # noqa: A002 - the API's word
+        """The task once it has ended; raises TimeoutError after so many seconds."""
+        return self._run(self._hub.wait(id, timeout))
+
+    def page(
+        self,
+        q: str | None = None,
+        *,
+        limit: int = 50,
+        cursor: str | None = None,
+        **where: Unpack[Filter],
+    ) -> TaskPage:
+        """One page of tasks, newest first."""
+        return self._run(self._hub.page(q, limit=limit, cursor=cursor, **where))
+
+    def tasks(
+        self, q: str | None = None, *, limit: int | None = None, **where: Unpack[Filter]
+    ) -> Iterator[TaskItem]:
+        """Tasks one by one, newest first, page after page."""
+        return self._each(self._hub.tasks(q, limit=limit, **where))
+
+    def cancel(self, id: str) -> TaskItem:  # noqa: A002 - the API's word
+        """Cancel a task. See TaskHub.cancel."""
+        return self._run(self._hub.cancel(id))
+
+    def retry(self, id: str) -> TaskItem:  # noqa: A002 - the API's word
+        """Let a failed or cancelled task begin anew. See TaskHub.retry."""
+        return self._run(self._hub.retry(id))
+
+    def ready(self) -> bool:
+        """Whether it can take work in."""
+        return self._run(self._hub.ready())
+
+    def request(
+        self,
+        method: str,
+        path: str,
+        *,
+        query: Mapping[str, object] | None = None,
+        body: object = UNSET,
+        key: str | None = None,
+        hold: float = 0.0,
+    ) -> Any:
+        """Any route of the API: the JSON that it answers, as it is. See TaskHub.request."""
+        coroutine = self._hub.request(method, path, query=query, body=body, key=key, hold=hold)
+        return self._run(coroutine)
+
+    def stream(
+        self, path: str, *, query: Mapping[str, object] | None = None, last_event_id: str = ""
+    ) -> Iterator[Message]:
+        """Any stream of events of the API, as it comes."""
+        return self._each(self._hub.stream(path, query=query, last_event_id=last_event_id))
+
+    def events(self, *, after: int | None = None, **where: Unpack[EventFilter]) -> Iterator[Event]:
+        """Events of all tasks as they happen, without end. See TaskHub.events."""
+        return self._each(self._hub.events(after=after, **where))
+
+    def watch(self, id: str) -> Iterator[TaskItem]:  # noqa: A002 - the API's word
+        """The task as it is now, then after each change, the last time when it has ended."""
+        return self._each(self._hub.watch(id))
+
+    def _run(self, coroutine: Coroutine[Any, Any, T]) -> T:
+        if self._thread.is_here or not self._end.alive:
+            coroutine.close()
+            why = "is closed" if not self._end.alive else "would wait for itself"
+            raise RuntimeError(f"this SyncTaskHub {why}")
+        return self._thread.run(coroutine)
+
+    def _each(self, items: AsyncIterator[T]) -> Iterator[T]:
+        """What an asynchronous iterator gives, one by one."""
+        source = cast("AsyncGenerator[T, None]", items)
+        try:
+            while (found := self._run(_next(source))) is not None:
+                yield found
+        finally:
+            if self._end.alive:
+                self._thread.finish(source.aclose())
+
+
+async def _next(source: AsyncGenerator[T, None]) -> T | None:
+    return await anext(source, None)
+
+
+def _end(thread: LoopThread, hub: TaskHub) -> None:
+    thread.close(hub.close())
