@@ -37,7 +37,7 @@ def restart(name: str, *, as_json: bool) -> None:
 
     Asks the API at TASKHUB_URL; needs a token with the role Admin. Does not wait for the restart.
     """
-    answer = client.from_environment().post(f"/actors/{quote(name, safe='')}/restart").body
+    answer = client.from_environment().post(f"/actors/{quote(name, safe='')}/restart")
     if as_json:
         say.document(answer)
     else:

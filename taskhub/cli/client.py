@@ -1,137 +1,99 @@
-"""Speaks HTTP with a TaskHub from a terminal: blocking and small, so that a command is quick."""
+"""What the commands ask of a TaskHub: every failure ends a command with clear lines and a code."""
 
 from __future__ import annotations
 
-import http.client
 import ipaddress
 import json
 import os
-import ssl
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
-from urllib.parse import SplitResult, quote, urlencode, urlsplit
+from typing import TYPE_CHECKING, Any, NamedTuple
+from urllib.parse import quote, urlsplit
+
+import click
 
 from taskhub.cli import exits, say
+
+if TYPE_CHECKING:
+    from taskhub.client import errors
 
 URL = "TASKHUB_URL"
 TOKEN = "TASKHUB_TOKEN"  # noqa: S105 - the name of a variable
 TOKEN_FILE = "TASKHUB_TOKEN_FILE"  # noqa: S105 - the name of a variable
 DEFAULT_URL = "http://127.0.0.1:8080"
-ANSWER_LIMIT = 64 * 1024 * 1024  # bytes; a page of tasks is far smaller
-TIMEOUT = 30.0  # seconds without a byte
-GOOD = range(200, 300)
+PATIENCE = 60.0
+"""Seconds for which nobody may be there before a follower gives up."""
 LATER = frozenset({502, 503, 504})
 """Answers that mean: not now."""
 
 
-@dataclass(frozen=True)
-class Answer:
-    """A good answer: its status, its body, and the header fields in small letters."""
+class Told(NamedTuple):
+    """One event of a stream."""
 
-    status: int
-    body: Any
-    headers: Mapping[str, str]
+    event: str
+    data: Mapping[str, Any]
 
 
-@dataclass(frozen=True)
 class Client:
-    """One TaskHub and one token; every failure ends the command with one clear line."""
+    """One TaskHub and one token. `is_patient`: what may pass is tried again for a while.
 
-    address: SplitResult
-    token: str = field(default="", repr=False)
-    timeout: float = TIMEOUT
+    Without patience a command says at once what is the matter: whoever typed it decides.
+    """
 
-    def get(self, path: str, *, wait: float = 0.0, **query: Any) -> Answer:
-        """GET; `wait` is how long the server may hold the answer back, in seconds."""
-        given = {name: value for name, value in query.items() if value is not None}
-        if wait:
-            given["wait"] = f"{wait:g}"
-        return self.send("GET", f"{path}?{urlencode(given)}" if given else path, patience=wait)
+    def __init__(self, url: str, token: str = "", *, is_patient: bool = False) -> None:
+        from taskhub.client import Retries, SyncTaskHub  # not for `--help`
 
-    def post(self, path: str, body: Any = None, headers: Mapping[str, str] | None = None) -> Answer:
-        """POST a JSON body, or nothing."""
-        return self.send("POST", path, body=body, headers=headers)
-
-    def send(
-        self,
-        method: str,
-        path: str,
-        *,
-        body: Any = None,
-        headers: Mapping[str, str] | None = None,
-        patience: float = 0.0,
-    ) -> Answer:
-        """One request; raises Failure (3 nobody there, 4 refused, 1 the rest)."""
-        data = None if body is None else _encoded(body)
-        fields = {**self._headers(data), **(headers or {})}
-        connection = self._connection(self.timeout + patience)
+        once, again = Retries(attempts=1), Retries(attempts=1_000, within=PATIENCE, longest=2.0)
         try:
-            connection.request(method, self.address.path.rstrip("/") + path, data, fields)
-            return _judged(connection.getresponse(), self.address)
-        except (OSError, http.client.HTTPException) as error:
-            raise self._unreachable(error) from error
-        finally:
-            connection.close()
+            self._hub = SyncTaskHub(url, token, retries=again if is_patient else once)
+        except ValueError as error:
+            raise exits.Failure(exits.USAGE, _mistake(str(error))) from None
 
-    @contextmanager
-    def stream(self, path: str, last: str = "") -> Iterator[http.client.HTTPResponse]:
-        """A stream of events after the one called `last`; raises Failure as `send` does, and what
-        reading from a line that is cut raises.
-        """
-        fields = {**self._headers(None), "Accept": "text/event-stream"}
-        if last:
-            fields["Last-Event-ID"] = last
-        connection = self._connection(self.timeout)
-        try:
-            yield self._streaming(connection, path, fields)
-        finally:
-            connection.close()
+    def close(self) -> None:
+        """Give the connection and its thread back."""
+        self._hub.close()
 
-    def _streaming(
-        self, connection: http.client.HTTPConnection, path: str, fields: Mapping[str, str]
-    ) -> http.client.HTTPResponse:
-        try:
-            connection.request("GET", self.address.path.rstrip("/") + path, headers=dict(fields))
-            response = connection.getresponse()
-        except (OSError, http.client.HTTPException) as error:
-            raise self._unreachable(error) from error
-        kind = response.headers.get("Content-Type", "")
-        if response.status != GOOD.start or not kind.startswith("text/event-stream"):
-            _judged(response, self.address)
-            raise exits.Failure(exits.FAILED, f"{self.address.netloc} does not stream events")
-        return response
+    def get(self, path: str, **query: Any) -> Any:
+        """The JSON behind a path; what is None in the query is left out."""
+        with _explained():
+            return self._hub.request("GET", path, query=query)
 
-    def _unreachable(self, error: Exception) -> exits.Failure:
-        where = f"{self.address.scheme}://{self.address.netloc}"
-        return exits.Failure(exits.UNREACHABLE, f"{where}: {_reason(error)}")
+    def post(self, path: str, body: Any = None, key: str | None = None) -> Any:
+        """POST a JSON body, or nothing; the JSON that is answered."""
+        with _explained():
+            if body is None:
+                return self._hub.request("POST", path)
+            return self._hub.request("POST", path, body=body, key=key)
 
-    def _headers(self, data: bytes | None) -> dict[str, str]:
-        fields = {"Accept": "application/json", "User-Agent": "taskhub-cli"}
-        if data is not None:
-            fields["Content-Type"] = "application/json"
-        if self.token:
-            fields["Authorization"] = f"Bearer {self.token}"
-        return fields
+    def is_ready(self) -> bool:
+        """Whether it is there, and can take work in."""
+        with _explained():
+            return self._hub.ready()
 
-    def _connection(self, timeout: float) -> http.client.HTTPConnection:
-        host, port = self.address.hostname or "", self.address.port
-        if self.address.scheme == "https":
-            context = ssl.create_default_context()
-            return http.client.HTTPSConnection(host, port, timeout=timeout, context=context)
-        return http.client.HTTPConnection(host, port, timeout=timeout)
+    def stream(
+        self, path: str, query: Mapping[str, object] | None = None, last: str = ""
+    ) -> Iterator[Told]:
+        """Every event once, in order, until the stream says `end`; over as many lines as needed."""
+        with _explained():
+            for message in self._hub.stream(path, query=query, last_event_id=last):
+                yield Told(message.type, json.loads(message.data))
+                if message.type == "end":
+                    return
 
 
-def from_environment(environ: Mapping[str, str] | None = None) -> Client:
-    """The client that TASKHUB_URL and TASKHUB_TOKEN (or TASKHUB_TOKEN_FILE) describe."""
-    environ = os.environ if environ is None else environ
-    address = _address(environ.get(URL) or DEFAULT_URL)
-    token = _token(environ)
-    if token and address.scheme == "http" and not _is_loopback(address.hostname or ""):
-        say.note(f"taskhub: warning: the token goes to {address.hostname} without encryption")
-    return Client(address, token)
+def from_environment(*, is_patient: bool = False) -> Client:
+    """The client that TASKHUB_URL and TASKHUB_TOKEN (or TASKHUB_TOKEN_FILE) describe.
+
+    It is closed when the command ends.
+    """
+    url, token = os.environ.get(URL) or DEFAULT_URL, _token(os.environ)
+    hub = Client(url, token, is_patient=is_patient)
+    click.get_current_context().call_on_close(hub.close)
+    parts = urlsplit(url)
+    if token and parts.scheme == "http" and not _is_loopback(parts.hostname or ""):
+        say.note(f"taskhub: warning: the token goes to {parts.hostname} without encryption")
+    return hub
 
 
 def task_path(id_: str, verb: str = "") -> str:
@@ -139,15 +101,11 @@ def task_path(id_: str, verb: str = "") -> str:
     return f"/tasks/{quote(id_, safe='')}{verb}"
 
 
-def _address(url: str) -> SplitResult:
-    try:
-        parts = urlsplit(url)
-        fits = parts.scheme in {"http", "https"} and parts.hostname and parts.port != 0
-        if fits and "@" not in parts.netloc and not parts.query:
-            return parts
-    except ValueError:
-        pass
-    raise exits.Failure(exits.USAGE, f"{URL} must be like {DEFAULT_URL}")
+def _mistake(said: str) -> str:
+    """Which variable is wrong; nothing of it is repeated, for it may hold a secret."""
+    if "token" in said:
+        return f"{TOKEN} is no token: it has odd characters"
+    return said if "proxy" in said else f"{URL} must be like {DEFAULT_URL}"
 
 
 def _token(environ: Mapping[str, str]) -> str:
@@ -157,10 +115,7 @@ def _token(environ: Mapping[str, str]) -> str:
             token = Path(path).read_text()
         except (OSError, ValueError) as error:
             raise exits.Failure(exits.USAGE, f"{TOKEN_FILE} cannot be read") from error
-    token = token.strip()
-    if not token.isascii() or not token.isprintable() or " " in token:
-        raise exits.Failure(exits.USAGE, f"{TOKEN} is no token: it has odd characters")
-    return token
+    return token.strip()
 
 
 def _is_loopback(host: str) -> bool:
@@ -170,27 +125,21 @@ def _is_loopback(host: str) -> bool:
         return host == "localhost"
 
 
-def _judged(response: http.client.HTTPResponse, address: SplitResult) -> Answer:
-    data = response.read(ANSWER_LIMIT + 1)
-    headers = {name.lower(): value for name, value in response.getheaders()}
-    body = _parsed(data) if "json" in headers.get("content-type", "") else None
-    if response.status in GOOD and (body is not None or not data):
-        return Answer(response.status, body, headers)
-    raise exits.Failure(_code(response.status), *_lines(response.status, body, headers, address))
+@contextmanager
+def _explained() -> Iterator[None]:
+    """Raises Failure (3 nobody there, 4 refused, 1 the rest) for what the client raises."""
+    from taskhub.client import errors
 
-
-def _encoded(body: Any) -> bytes:
     try:
-        return json.dumps(body, ensure_ascii=False).encode()
+        yield
     except UnicodeEncodeError as error:
         raise exits.Failure(exits.USAGE, "a text on the command line is not UTF-8") from error
-
-
-def _parsed(data: bytes) -> Any:
-    try:
-        return json.loads(data) if len(data) <= ANSWER_LIMIT else None
-    except (ValueError, RecursionError):
-        return None
+    except errors.Problem as error:
+        raise exits.Failure(_code(error.status), *_lines(error)) from error
+    except errors.Unexpected as error:
+        raise exits.Failure(_code(error.status), f"{error}: is {URL} right?") from error
+    except errors.Unreachable as error:
+        raise exits.Failure(exits.UNREACHABLE, say.printable(str(error))) from error
 
 
 def _code(status: int) -> int:
@@ -199,40 +148,18 @@ def _code(status: int) -> int:
     return exits.REFUSED if status in {401, 403} else exits.FAILED
 
 
-def _lines(status: int, body: Any, headers: Mapping[str, str], address: SplitResult) -> list[str]:
-    """What a problem document says (RFC 9457), in one line, and one for each wrong member."""
-    if not isinstance(body, dict) or "title" not in body:
-        return [
-            f"{address.netloc} does not answer like a TaskHub (status {status}): is {URL} right?"
-        ]
-    text = say.printable(str(body.get("detail") or body["title"]))
-    if status in LATER and "retry-after" in headers:
-        text = f"{text} (again in {say.printable(headers['retry-after'])} s)"
-    hint = {401: f" Set {TOKEN}; `taskhub token` makes one.", 403: _scope(headers)}.get(status, "")
-    items = body.get("errors")
-    return [f"{text}{hint}", *map(_item, items if isinstance(items, list) else ())]
+def _lines(error: errors.Problem) -> list[str]:
+    """What a problem says, in one line, and one for each wrong member."""
+    text = error.detail
+    if error.status in LATER and error.retry_after is not None:
+        text = f"{text} (again in {error.retry_after:g} s)"
+    if error.status == 401:  # noqa: PLR2004 - a status of HTTP
+        text = f"{text} Set {TOKEN}; `taskhub token` makes one."
+    if error.scope:
+        text = f"{text} It needs the scope {error.scope}."
+    return [say.printable(text), *(_item(item) for item in error.errors)]
 
 
-def _scope(headers: Mapping[str, str]) -> str:
-    _, found, scope = headers.get("www-authenticate", "").partition('scope="')
-    return f" It needs the scope {say.printable(scope.partition(chr(34))[0])}." if found else ""
-
-
-def _item(item: Any) -> str:
-    if not isinstance(item, dict):
-        return say.printable(f"  {item}")
-    pointer = str(item.get("pointer", "")).removeprefix("/")
-    detail = str(item.get("detail", ""))
-    return say.printable(f"  {pointer}: {detail}" if pointer else f"  {detail}")
-
-
-def _reason(error: Exception) -> str:
-    if isinstance(error, TimeoutError):
-        return "no answer in time"
-    if isinstance(error, ConnectionRefusedError):
-        return "nobody listens there: is TaskHub running?"
-    if isinstance(error, ssl.SSLError):
-        return f"no secure connection ({error.reason or 'TLS failed'})"
-    if isinstance(error, OSError) and error.strerror:
-        return error.strerror.lower()
-    return "the connection was cut" if isinstance(error, OSError) else "that is not HTTP"
+def _item(item: errors.ErrorItem) -> str:
+    pointer = item.pointer.removeprefix("/")
+    return say.printable(f"  {pointer}: {item.detail}" if pointer else f"  {item.detail}")

@@ -5,12 +5,11 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping
 from typing import Any
-from urllib.parse import urlencode
 
 import click
 
 from taskhub.cli import client, options, say
-from taskhub.cli.streams import Follower, Told
+from taskhub.cli.client import Told
 from taskhub.cli.tasks import STATUSES
 
 TYPES = (
@@ -48,10 +47,9 @@ def events(
     Where the line is cut it connects again, and nothing is missed.
     """
     given = {"event": ",".join(event), "status": ",".join(status), **rest}
-    query = urlencode({name: value for name, value in given.items() if value})
+    query = {name: value for name, value in given.items() if value}
     last = "" if after is None else str(after)
-    follower = Follower(client.from_environment(), f"/events?{query}" if query else "/events", last)
-    for told in follower.events():
+    for told in client.from_environment(is_patient=True).stream("/events", query, last):
         if told.event == "reset":
             say.note(f"taskhub: {_missing(told)}")
         elif as_json:

@@ -19,7 +19,7 @@ def pages(
     cursor: str | None = None
     while limit is None or limit > 0:
         size = PAGE if limit is None else min(limit, PAGE)
-        page = hub.get(path, **query, cursor=cursor, limit=size).body
+        page = hub.get(path, **query, cursor=cursor, limit=size)
         yield from page["items"]
         limit = None if limit is None else limit - len(page["items"])
         cursor = page["next"]

@@ -14,7 +14,8 @@ import click
 from taskhub.cli import client, exits, options, say
 from taskhub.cli.client import Client, task_path
 from taskhub.cli.paging import pages
-from taskhub.cli.streams import Follower
+
+KEY_LIMIT = 255
 
 STATUSES = ("Pending", "Processing", "Done", "Failed", "Cancelled")
 ENDED = frozenset({"Done", "Failed", "Cancelled"})
@@ -49,10 +50,9 @@ def create(title: str, *, as_json: bool, wait: bool, key: str | None, **rest: An
     Exit code 0: it is stored (with --wait: it is Done).
     """
     hub = client.from_environment()
-    headers = {"Idempotency-Key": key} if key is not None else {}
-    task: Task = hub.post("/tasks", _body(title, rest), headers).body
+    task: Task = hub.post("/tasks", _body(title, rest), key)
     if wait:
-        return _follow(hub, task, as_json=as_json)
+        return _follow(task, as_json=as_json)
     say.json_line(task) if as_json else say.data(say.printable(str(task["id"])))
     return exits.OK
 
@@ -90,8 +90,9 @@ def _payload(text: str) -> Any:
 
 def _sendable(key: str | None) -> str | None:
     """A key that fits into a header field."""
-    if key is not None and not (key and key.isascii() and key.isprintable()):
-        raise click.BadParameter("letters, digits and signs of ASCII only")
+    fits = key is None or (0 < len(key) <= KEY_LIMIT and key.isascii() and key.isprintable())
+    if not fits:
+        raise click.BadParameter(f"1 to {KEY_LIMIT} letters, digits and signs of ASCII only")
     return key
 
 
@@ -137,7 +138,7 @@ def _row(task: Task) -> tuple[object, ...]:
 @options.json_option
 def show(id_: str, *, as_json: bool) -> None:
     """Show a task."""
-    _print(client.from_environment().get(task_path(id_)).body, as_json=as_json)
+    _print(client.from_environment().get(task_path(id_)), as_json=as_json)
 
 
 @click.command()
@@ -148,8 +149,7 @@ def watch(id_: str, *, as_json: bool) -> int:
 
     Exit code 0: it is Done; 1: it has Failed or was Cancelled.
     """
-    hub = client.from_environment()
-    return _follow(hub, hub.get(task_path(id_)).body, as_json=as_json)
+    return _follow(client.from_environment().get(task_path(id_)), as_json=as_json)
 
 
 @click.command()
@@ -157,7 +157,7 @@ def watch(id_: str, *, as_json: bool) -> int:
 @options.json_option
 def cancel(id_: str, *, as_json: bool) -> None:
     """Cancel a task; one that runs is told to stop and ends within a second or so."""
-    _print(client.from_environment().post(task_path(id_, "/cancel")).body, as_json=as_json)
+    _print(client.from_environment().post(task_path(id_, "/cancel")), as_json=as_json)
 
 
 @click.command()
@@ -165,12 +165,12 @@ def cancel(id_: str, *, as_json: bool) -> None:
 @options.json_option
 def retry(id_: str, *, as_json: bool) -> None:
     """Run a failed or cancelled task again (for operators)."""
-    _print(client.from_environment().post(task_path(id_, "/retry")).body, as_json=as_json)
+    _print(client.from_environment().post(task_path(id_, "/retry")), as_json=as_json)
 
 
-def _follow(hub: Client, task: Task, *, as_json: bool) -> int:
+def _follow(task: Task, *, as_json: bool) -> int:
     told = ""
-    for now in _moves(hub, task):
+    for now in _moves(client.from_environment(is_patient=True), task):
         task, line = now, _move(now)
         if line != told:
             say.note(line, colour=COLOURS.get(task["status"]))
@@ -184,9 +184,9 @@ def _moves(hub: Client, task: Task) -> Iterator[Task]:
     yield task
     path = task_path(str(task["id"]))
     while task["status"] not in ENDED:
-        for event in Follower(hub, f"{path}/events").events():
+        for event in hub.stream(f"{path}/events"):
             if event.event == "end" or _is_news(event.data, task):
-                task = hub.get(path).body
+                task = hub.get(path)
                 yield task
 
 

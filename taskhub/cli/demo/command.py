@@ -6,7 +6,7 @@ import signal
 import tempfile
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from pathlib import Path
 from types import FrameType
 from typing import Any
@@ -59,13 +59,13 @@ def _play(place: Place, view: Screen) -> tuple[Tasks, list[str]]:
     with place.running():
         ready = place.wait_ready()
         view.tell(f"ready at {place.url}; creating {len(story.PARTS)} tasks over HTTP")
-        hub = hub_of(place)
-        for part in story.PARTS:
-            hub.post("/tasks", part.body)
-        _watch(place, hub, view, story.may_kill)
-        killed_at = time.time()
-        view.tell(f"kill -9 {_kill(place)}: the worker is dead in the middle of a task")
-        tasks = _watch(place, hub, view, story.all_ended)
+        with closing(hub_of(place)) as hub:
+            for part in story.PARTS:
+                hub.post("/tasks", part.body)
+            _watch(place, hub, view, story.may_kill)
+            killed_at = time.time()
+            view.tell(f"kill -9 {_kill(place)}: the worker is dead in the middle of a task")
+            tasks = _watch(place, hub, view, story.all_ended)
         taken = story.takeover(tasks, killed_at)
         view.tell("every task has ended; stopping")
         stopped = place.stop()
@@ -90,7 +90,7 @@ def _watch(place: Place, hub: Client, view: Screen, over: Callable[[Tasks], bool
     end = time.monotonic() + STEP_WITHIN
     while time.monotonic() < end:
         place.must_live()
-        tasks: Tasks = hub.get("/tasks", limit=len(story.PARTS)).body["items"]
+        tasks: Tasks = hub.get("/tasks", limit=len(story.PARTS))["items"]
         view.show(tasks)
         if over(tasks):
             return tasks

@@ -9,11 +9,10 @@ import subprocess
 import sys
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from contextlib import closing, contextmanager, suppress
 from pathlib import Path
-from urllib.parse import urlsplit
 
-from taskhub.cli import client, exits, say
+from taskhub.cli import exits, say
 from taskhub.cli.client import Client
 from taskhub.cli.development import KEY_FILE
 from taskhub.config.environment import foreign
@@ -65,13 +64,13 @@ class Place:
     def wait_ready(self) -> float:
         """Return when the API is ready: after so many seconds."""
         began = time.monotonic()
-        hub = Client(urlsplit(self.url))
-        while time.monotonic() - began < READY_WITHIN:
-            self.must_live()
-            with suppress(exits.Failure):
-                hub.get("/ready")
-                return time.monotonic() - began
-            time.sleep(LOOK_EVERY)
+        with closing(Client(self.url)) as hub:
+            while time.monotonic() - began < READY_WITHIN:
+                self.must_live()
+                with suppress(exits.Failure):
+                    if hub.is_ready():
+                        return time.monotonic() - began
+                time.sleep(LOOK_EVERY)
         raise self.failure(f"it was not ready after {READY_WITHIN:g} s")
 
     def pid_of(self, unit: str) -> int:
@@ -155,7 +154,7 @@ def hub_of(place: Place) -> Client:
         issuer_signing_key=Secret((place.folder / KEY_FILE).read_text().strip()),
     )
     token = tokens.minted(section, "demo", tokens.SCOPES, (), 600.0)
-    return client.Client(urlsplit(place.url), token)
+    return Client(place.url, token)
 
 
 def _free_ports() -> tuple[int, int]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 
 import pytest
-from taskhub.cli import streams
+from taskhub.cli import client
 
 from tests.unit.cli.conftest import Hub, Run, problem
 from tests.unit.cli.test_tasks import ID, frame
@@ -84,7 +84,7 @@ def test_where_nobody_is_it_gives_up_after_a_while(
     run: Run, hub: Hub, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Exit code 3, as of every command."""
-    monkeypatch.setattr(streams, "PATIENCE", 0.0)
+    monkeypatch.setattr(client, "PATIENCE", 0.0)
     hub.says(503, problem(503, "Not now."))
 
     assert run("events").code == 3
@@ -96,4 +96,4 @@ def test_what_does_not_stream_is_no_taskhub(run: Run, hub: Hub) -> None:
 
     ended = run("events")
 
-    assert (ended.code, "does not stream events" in ended.err) == (1, True)
+    assert (ended.code, "does not answer like a TaskHub" in ended.err) == (1, True)

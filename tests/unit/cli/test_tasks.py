@@ -38,7 +38,7 @@ def test_create_sends_every_option_by_its_name_in_the_api(run: Run, hub: Hub) ->
     )  # fmt: skip
 
     assert json.loads(ended.out)["id"] == ID
-    assert hub.requests[0].headers["idempotency-key"] == "k-1"
+    assert hub.requests[0].headers["idempotency-key"] == '"k-1"'
     assert hub.requests[0].body == {
         "title": "T",
         "type": "resize",
@@ -82,6 +82,7 @@ def test_a_payload_comes_from_a_file_or_from_stdin(
         (["--payload", "@none.json"], "none.json cannot be read"),
         (["--key", "a\nb"], "letters, digits and signs of ASCII only"),
         (["--key", ""], "letters, digits and signs of ASCII only"),
+        (["--key", "k" * 256], "1 to 255 letters"),
         (["--priority", "high"], "is not a valid integer"),
         (["--payload", '"\\ud800"'], "not UTF-8"),
     ],
