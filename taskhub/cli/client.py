@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import ipaddress
 import json
 import os
 from collections.abc import Iterator, Mapping
@@ -87,11 +86,13 @@ def from_environment(*, is_patient: bool = False) -> Client:
 
     It is closed when the command ends.
     """
+    from taskhub.client.address import is_loopback  # not for `--help`
+
     url, token = os.environ.get(URL) or DEFAULT_URL, _token(os.environ)
     hub = Client(url, token, is_patient=is_patient)
     click.get_current_context().call_on_close(hub.close)
     parts = urlsplit(url)
-    if token and parts.scheme == "http" and not _is_loopback(parts.hostname or ""):
+    if token and parts.scheme == "http" and not is_loopback(parts.hostname or ""):
         say.note(f"taskhub: warning: the token goes to {parts.hostname} without encryption")
     return hub
 
@@ -116,13 +117,6 @@ def _token(environ: Mapping[str, str]) -> str:
         except (OSError, ValueError) as error:
             raise exits.Failure(exits.USAGE, f"{TOKEN_FILE} cannot be read") from error
     return token.strip()
-
-
-def _is_loopback(host: str) -> bool:
-    try:
-        return ipaddress.ip_address(host).is_loopback
-    except ValueError:
-        return host == "localhost"
 
 
 @contextmanager

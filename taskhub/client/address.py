@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import inspect
+import ipaddress
+import urllib.request
 from collections.abc import Awaitable, Callable
 from urllib.parse import SplitResult, quote, urlencode, urlsplit
-from urllib.request import getproxies_environment, proxy_bypass
 
 Token = str | Callable[[], str | Awaitable[str]] | None
 """A bearer token, or what gives one: it is asked before each request and keeps its own cache."""
@@ -16,7 +17,8 @@ def address_of(url: str) -> SplitResult:
     try:
         parts = urlsplit(url)
         fits = parts.scheme in {"http", "https"} and parts.hostname and parts.port != 0
-        if fits and "@" not in parts.netloc and not parts.query and not parts.fragment:
+        is_plain = parts.netloc.isascii() and not set(parts.netloc) & set(' @%\\"<>')
+        if fits and is_plain and not parts.query and not parts.fragment:
             return parts
     except ValueError:
         pass
@@ -35,14 +37,29 @@ def target(address: SplitResult, path: str, query: dict[str, str]) -> str:
 
 
 def proxy_for(address: SplitResult) -> str | None:
-    """What HTTP_PROXY, HTTPS_PROXY, ALL_PROXY and NO_PROXY say of this address."""
-    known = getproxies_environment()
+    """What HTTP_PROXY, HTTPS_PROXY, ALL_PROXY and NO_PROXY say; nothing of this machine itself."""
+    known = urllib.request.getproxies_environment()
     proxy = known.get(address.scheme) or known.get("all")
-    if not proxy or proxy_bypass(address.netloc, known):
+    if not proxy or is_loopback(address.hostname or "") or _is_direct(address.netloc, known):
         return None
     if not proxy.startswith(("http://", "https://")):
         raise ValueError("the proxy of the environment must be http://... or https://...")
     return proxy
+
+
+def is_loopback(host: str) -> bool:
+    """Whether what is sent there stays on this machine."""
+    try:
+        return ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        return host == "localhost"
+
+
+def _is_direct(host: str, known: dict[str, str]) -> bool:
+    """What NO_PROXY says; `proxy_bypass` would ask the registry of some systems too."""
+    bypass: Callable[[str, dict[str, str]], bool]
+    bypass = urllib.request.proxy_bypass_environment  # type: ignore[attr-defined] # typeshed
+    return bypass(host, known)
 
 
 async def shown(token: Token) -> str:

@@ -123,6 +123,12 @@ class NotFound(Problem):
     code = "not-found"
 
 
+class NotAcceptable(Problem):
+    """406: the answer has no form that was asked for."""
+
+    code = "not-acceptable"
+
+
 class TooSlow(Problem):
     """408: the request did not arrive in time."""
 

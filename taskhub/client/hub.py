@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import asyncio
 import re
-from collections.abc import AsyncGenerator, AsyncIterator, Mapping
+from collections.abc import AsyncGenerator, Mapping
 from contextlib import aclosing
 from datetime import datetime
+from math import inf
 from types import TracebackType
-from typing import Any, Self, Unpack, cast
+from typing import Any, Self, Unpack
 from urllib.parse import quote
 from uuid import uuid4
 
@@ -27,6 +28,8 @@ PAGE = 200
 """Tasks in one answer, at most."""
 HOLD = 50.0
 """Seconds that the server may keep one answer back while we wait for the end of a task."""
+GRACE = 5.0
+"""Seconds beyond its time in which a wait's last answer may come."""
 
 NOT_READY = 503
 
@@ -86,20 +89,32 @@ class TaskHub:
 
     async def get(self, id: str, *, wait: float = 0.0) -> TaskItem:  # noqa: A002 - the API's word
         """The task as it is; with `wait`, once it has ended or after so many seconds (up to 60)."""
-        query = {"wait": f"{round(wait, 3):g}"} if wait else {}
-        return await self._line.fetch(Ask(path=_path(id), query=query, hold=wait), TaskItem)
+        return await self._line.fetch(_held(id, wait), TaskItem)
 
     async def wait(self, id: str, timeout: float | None = None) -> TaskItem:  # noqa: A002, ASYNC109 - the loop is ours
         """The task once it has ended; raises TimeoutError after so many seconds."""
-        loop = asyncio.get_running_loop()
-        end = None if timeout is None else loop.time() + timeout
+        end = inf if timeout is None else asyncio.get_running_loop().time() + timeout
+        limit, task = asyncio.timeout_at(end + GRACE), None
+        try:
+            async with limit:
+                task = await self._ended(id, end)
+        except TimeoutError:
+            if not limit.expired():
+                raise
+        if task is None:
+            raise TimeoutError(f"the task has not ended after {timeout} s")
+        return task
+
+    async def _ended(self, id_: str, end: float) -> TaskItem | None:
+        """The task once it has ended; None at this time of the loop."""
+        clock = asyncio.get_running_loop().time
         while True:
-            left = HOLD if end is None else min(HOLD, max(0.0, end - loop.time()))
-            task = await self.get(id, wait=left)
+            hold = min(HOLD, max(0.0, end - clock()))
+            task = await self._line.fetch(_held(id_, hold, is_patient=True), TaskItem)
             if task.status.is_final:
                 return task
-            if end is not None and loop.time() >= end:
-                raise TimeoutError(f"the task has not ended after {timeout:g} s")
+            if clock() >= end:
+                return None
 
     async def page(
         self,
@@ -115,7 +130,7 @@ class TaskHub:
 
     async def tasks(
         self, q: str | None = None, *, limit: int | None = None, **where: Unpack[Filter]
-    ) -> AsyncIterator[TaskItem]:
+    ) -> AsyncGenerator[TaskItem, None]:
         """Tasks one by one, newest first, page after page; `limit` None: all that match."""
         cursor: str | None = None
         while limit is None or limit > 0:
@@ -183,7 +198,7 @@ class TaskHub:
 
     async def stream(
         self, path: str, *, query: Mapping[str, object] | None = None, last_event_id: str = ""
-    ) -> AsyncIterator[Message]:
+    ) -> AsyncGenerator[Message, None]:
         """Any stream of events of the API, as it comes; after a cut it goes on where it was."""
         stream = Stream(self._line, path, _query(query or {}), last_event_id)
         async with aclosing(stream.messages()) as messages:
@@ -193,38 +208,31 @@ class TaskHub:
 
     async def events(
         self, *, after: int | None = None, **where: Unpack[EventFilter]
-    ) -> AsyncIterator[Event]:
+    ) -> AsyncGenerator[Event, None]:
         """Events of all tasks as they happen, without end; after a cut it goes on where it was.
 
         `after`: the `seq` of the last event seen, for a program that was away; 0: from the first.
         """
         last = "" if after is None else str(after)
         stream = self.stream("/events", query=where, last_event_id=last)
-        async with aclosing(cast("AsyncGenerator[Message, None]", stream)) as messages:
+        async with aclosing(stream) as messages:
             async for message in messages:
                 if (event := event_of(message)) is not None:
                     yield event
 
-    async def watch(self, id: str) -> AsyncIterator[TaskItem]:  # noqa: A002 - the API's word
+    async def watch(self, id: str) -> AsyncGenerator[TaskItem, None]:  # noqa: A002 - the API's word
         """The task as it is now, then after each change, the last time when it has ended."""
+        known: TaskItem | None = None
         stream = Stream(self._line, _path(id, "/events"), {}, "")
         async with aclosing(stream.messages()) as messages:
-            async for task in self._changes(id, messages):
-                yield task
-                if task.status.is_final:
-                    return
-
-    async def _changes(
-        self, id_: str, messages: AsyncGenerator[Message | Opened, None]
-    ) -> AsyncIterator[TaskItem]:
-        """What the task is after each message: that only rings, the row is the truth."""
-        known: TaskItem | None = None
-        async for message in messages:
-            if known is None or _is_news(message, known):
-                task = await self.get(id_)
-                if task != known:
-                    yield task
-                known = task
+            async for message in messages:  # it only rings: the row is the truth
+                if known is None or _is_news(message, known):
+                    task = await self._line.fetch(_held(id, 0.0, is_patient=True), TaskItem)
+                    if task != known:
+                        known = task
+                        yield task
+                    if task.status.is_final:
+                        return
 
 
 def _is_news(message: Message | Opened, known: TaskItem) -> bool:
@@ -242,13 +250,25 @@ def _act(id_: str, verb: str, *, is_repeatable: bool = True) -> Ask:
     return Ask(method="POST", path=_path(id_, f"/{verb}"), is_repeatable=is_repeatable)
 
 
+def _held(id_: str, hold: float, *, is_patient: bool = False) -> Ask:
+    """The question for a task that may be answered so many seconds later, once it has ended."""
+    query = {"wait": f"{round(hold, 3):g}"} if hold else {}
+    return Ask(path=_path(id_), query=query, hold=hold, is_patient=is_patient)
+
+
 def _query(where: Mapping[str, Any]) -> dict[str, str]:
     """A filter as the API names it."""
-    return {
-        _camel(name): value.isoformat() if isinstance(value, datetime) else str(value)
-        for name, value in where.items()
-        if value is not None
-    }
+    return {_camel(name): _text(value) for name, value in where.items() if value is not None}
+
+
+def _text(value: object) -> str:
+    match value:
+        case datetime():
+            return value.isoformat()
+        case bool():
+            return str(value).lower()
+        case _:
+            return str(value)
 
 
 def _camel(name: str) -> str:

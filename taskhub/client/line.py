@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import ssl
 from collections.abc import AsyncIterator, Mapping
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, nullcontext
 from typing import Any, TypeVar
 
 import aiohttp
@@ -21,18 +21,21 @@ from taskhub.client.errors import (
     Unreachable,
     problem,
 )
-from taskhub.client.retries import Retries, may_pass, retry_after
+from taskhub.client.retries import Retries, may_pass, patient, retry_after
 
 T = TypeVar("T")
 
 ANSWER_LIMIT = 64 * 1024 * 1024
 """Bytes of one answer; a page of tasks is far smaller."""
+AT_ONCE = 100
+"""Requests on their way at the same time; those that the server may hold back do not count."""
 CONNECT = 10.0
 """Seconds in which a connection must stand."""
 SILENCE = 60.0
 """Seconds without a byte after which a stream counts as cut; a TaskHub sends its heartbeats."""
 GOOD = range(200, 300)
 NO_CONTENT = 204
+FORBIDDEN = 403
 AGENT = "taskhub-client"
 
 _JSON = {"Accept": "application/json", "User-Agent": AGENT}
@@ -41,7 +44,8 @@ _JSON = {"Accept": "application/json", "User-Agent": AGENT}
 class Ask(msgspec.Struct, frozen=True, kw_only=True):
     """One request. `hold`: seconds that the server may keep the answer back.
 
-    `is_repeatable`: sending it twice does no more than sending it once.
+    `is_repeatable`: sending it twice does no more than sending it once. `is_patient`: it is sent
+    as often as there is time for.
     """
 
     method: str = "GET"
@@ -51,6 +55,7 @@ class Ask(msgspec.Struct, frozen=True, kw_only=True):
     headers: Mapping[str, str] = {}
     hold: float = 0.0
     is_repeatable: bool = True
+    is_patient: bool = False
 
 
 class Reply(msgspec.Struct, frozen=True):
@@ -61,7 +66,7 @@ class Reply(msgspec.Struct, frozen=True):
 
 
 class Line:
-    """The way to one TaskHub. The session is made in the loop that first uses it."""
+    """The way to one TaskHub. It belongs to the loop that first uses it."""
 
     def __init__(self, url: str, token: Token, timeout: float, retries: Retries) -> None:
         self.address, self.retries = address_of(url), retries
@@ -69,9 +74,13 @@ class Line:
         self._token = checked(token) if isinstance(token, str) else token
         self._timeout = timeout
         self._session: aiohttp.ClientSession | None = None
+        self._loop: asyncio.AbstractEventLoop | None = None
+        self._turn = asyncio.Semaphore(AT_ONCE)
+        self._is_closed = False
 
     async def close(self) -> None:
         """Give connections back; may be called twice."""
+        self._is_closed = True
         session, self._session = self._session, None
         if session is not None:
             await session.close()
@@ -94,15 +103,18 @@ class Line:
 
     async def send(self, ask: Ask) -> Reply:
         """The answer, after as many attempts as are worth it; raises TaskHubError."""
-        loop = asyncio.get_running_loop()
-        began, attempt = loop.time(), 1
+        clock = asyncio.get_running_loop().time
+        retries = patient(self.retries) if ask.is_patient else self.retries
+        began, attempt = clock(), 1
         while True:
             try:
                 return await self.once(ask)
             except TaskHubError as error:
                 error.attempts = attempt
-                pause = self._pause(error, attempt, loop.time() - began, ask)
-                if pause is None:
+                pause = retries.pause(attempt, error.retry_after, clock() - began)
+                if self.has_newer_token(error, attempt):
+                    pause = 0.0
+                elif pause is None or not may_pass(error, is_repeatable=ask.is_repeatable):
                     raise
             await asyncio.sleep(pause)
             attempt += 1
@@ -110,14 +122,6 @@ class Line:
     def has_newer_token(self, error: TaskHubError, attempt: int) -> bool:
         """Whether it is worth asking once more for the token that was refused."""
         return isinstance(error, Unauthorized) and callable(self._token) and attempt == 1
-
-    def _pause(self, error: TaskHubError, attempt: int, elapsed: float, ask: Ask) -> float | None:
-        """Seconds until the next attempt after this error; None: there is none."""
-        if self.has_newer_token(error, attempt):
-            return 0.0
-        if not may_pass(error, is_repeatable=ask.is_repeatable):
-            return None
-        return self.retries.pause(attempt, error.retry_after, elapsed)
 
     @asynccontextmanager
     async def opened(self, ask: Ask) -> AsyncIterator[aiohttp.ClientResponse]:
@@ -139,7 +143,8 @@ class Line:
         """The answer to one attempt; raises TaskHubError."""
         total = self._timeout + ask.hold
         limits = aiohttp.ClientTimeout(total=total, sock_connect=min(CONNECT, total))
-        async with self._asked(ask, limits) as response:
+        turn = nullcontext() if ask.hold else self._turn
+        async with turn, self._asked(ask, limits) as response:
             body = await _whole(response)
         if response.status in GOOD and body is not None:
             return Reply(response.status, body)
@@ -150,36 +155,58 @@ class Line:
         self, ask: Ask, limits: aiohttp.ClientTimeout
     ) -> AsyncIterator[aiohttp.ClientResponse]:
         """The answer's head; every way in which a line can fail becomes an Unreachable."""
+        session = self._opened_session()
+        url = URL(target(self.address, ask.path, ask.query), encoded=True)
+        headers = await self._headers(ask)
+        try:
+            async with session.request(
+                ask.method, url, data=ask.body, headers=headers,
+                timeout=limits, allow_redirects=False,
+            ) as response:  # fmt: skip
+                yield response
+        except (aiohttp.ClientError, OSError, TimeoutError) as error:
+            failure, reason = self._failure(error), getattr(error, "os_error", None)
+        else:
+            return
+        # Out here, not from that error: its repr shows the fields we sent, and a proxy's password.
+        raise failure from reason
+
+    async def _headers(self, ask: Ask) -> dict[str, str]:
         headers = {**_JSON, **ask.headers}
         if token := await shown(self._token):
             headers["Authorization"] = f"Bearer {token}"
         if ask.body is not None:
             headers["Content-Type"] = "application/json"
-        url = URL(target(self.address, ask.path, ask.query), encoded=True)
-        try:
-            async with self._opened_session().request(
-                ask.method, url, data=ask.body, headers=headers,
-                timeout=limits, allow_redirects=False,
-            ) as response:  # fmt: skip
-                yield response
-        except aiohttp.ClientResponseError:
-            pass
-        except (aiohttp.ClientError, OSError, TimeoutError) as error:
-            raise self._failure(error) from error
-        else:
-            return
-        # Not from that error: its repr shows the header fields that we have sent.
-        raise Unexpected(f"{origin_of(self.address)}: that is not HTTP")
+        return headers
 
     def _opened_session(self) -> aiohttp.ClientSession:
+        loop = asyncio.get_running_loop()
+        if self._is_closed:
+            raise RuntimeError("this TaskHub is closed")
         if self._session is None:
+            self._loop = loop
+            # What is held back and streams take as many connections as the caller wants of them.
+            connector = aiohttp.TCPConnector(limit=0)
             jar = aiohttp.DummyCookieJar()
-            self._session = aiohttp.ClientSession(cookie_jar=jar, proxy=self._proxy)
+            self._session = aiohttp.ClientSession(
+                connector=connector, cookie_jar=jar, proxy=self._proxy
+            )
+        if self._loop is not loop:
+            raise RuntimeError(
+                "a TaskHub belongs to the loop that first used it: make one for each"
+            )
         return self._session
 
     def _failure(self, error: Exception) -> TaskHubError:
         where = origin_of(self.address)
         match error:
+            case aiohttp.ClientHttpProxyError():
+                said = f"{where}: the proxy on the way refuses (status {error.status})"
+                return Unexpected(said, error.status)
+            case aiohttp.ClientResponseError():
+                return Unexpected(f"{where}: that is not HTTP")
+            case aiohttp.ClientProxyConnectionError():
+                return Unreachable(f"{where}: the proxy on the way cannot be reached")
             case aiohttp.ClientSSLError() | ssl.SSLError():
                 return Unreachable(f"{where}: no secure connection ({_tls(error)})", may_pass=False)
             case aiohttp.ClientConnectorError() | aiohttp.ConnectionTimeoutError():
@@ -193,11 +220,12 @@ class Line:
             told = msgspec.json.decode(body or b"", type=ProblemBody)
         except (msgspec.MsgspecError, ValueError, RecursionError):
             error: TaskHubError = self.strange(response.status)
-            error.retry_after = retry_after(response.headers.get("Retry-After"))
+            error.retry_after = _after(response)
             return error
         told = msgspec.structs.replace(told, status=response.status)
-        wanted = _scope(response.headers.get("WWW-Authenticate", ""))
-        return problem(told, retry_after(response.headers.get("Retry-After")), wanted)
+        challenge = response.headers.get("WWW-Authenticate", "")
+        wanted = _scope(challenge) if response.status == FORBIDDEN else ""
+        return problem(told, _after(response), wanted)
 
 
 async def _whole(response: aiohttp.ClientResponse) -> bytes | None:
@@ -208,6 +236,10 @@ async def _whole(response: aiohttp.ClientResponse) -> bytes | None:
         if len(body) > ANSWER_LIMIT:
             return None
     return bytes(body)
+
+
+def _after(response: aiohttp.ClientResponse) -> float | None:
+    return retry_after(response.headers.get("Retry-After"), response.headers.get("Date"))
 
 
 def _scope(challenge: str) -> str:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import random
+import sys
 from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
 
@@ -22,7 +23,7 @@ LATER = frozenset({502, 503, 504})
 
 
 class Retries(msgspec.Struct, frozen=True, kw_only=True):
-    """How long to try: at most `attempts` times, and within so many seconds altogether.
+    """How long to try: at most `attempts` times, and none begins after `within` seconds.
 
     Pauses begin at `first` seconds and double up to `longest`, each with a part of chance.
     `Retries(attempts=1)`: never again.
@@ -61,16 +62,32 @@ def may_pass(error: TaskHubError, *, is_repeatable: bool) -> bool:
     return False
 
 
-def retry_after(field: str | None) -> float | None:
-    """The seconds of a `Retry-After` field, which may be a date (RFC 9110, 10.2.3)."""
+def patient(retries: Retries) -> Retries:
+    """For what follows a task: a restart of the server takes as many attempts as it takes."""
+    if retries.attempts <= 1:
+        return retries
+    return msgspec.structs.replace(retries, attempts=sys.maxsize)
+
+
+def retry_after(field: str | None, date: str | None = None) -> float | None:
+    """The seconds of a `Retry-After` field, which may be a date (RFC 9110, 10.2.3).
+
+    `date`: when the answer was made, so that it does not matter what our own clock says.
+    """
     if field is None:
         return None
     if field.isdecimal() and field.isascii():
-        return float(field[:9])
+        return min(float(field), 999_999_999.0)
+    moment = _moment(field)
+    if moment is None:
+        return None
+    now = _moment(date or "") or datetime.now(UTC)
+    return max(0.0, (moment - now).total_seconds())
+
+
+def _moment(field: str) -> datetime | None:
     try:
         moment = parsedate_to_datetime(field)
-    except ValueError:
+    except (ValueError, OverflowError):
         return None
-    if moment.tzinfo is None:
-        moment = moment.replace(tzinfo=UTC)
-    return max(0.0, (moment - datetime.now(UTC)).total_seconds())
+    return moment if moment.tzinfo else moment.replace(tzinfo=UTC)

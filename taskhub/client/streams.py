@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import sys
 from collections.abc import AsyncGenerator
 from typing import Any
 
@@ -11,7 +10,7 @@ import msgspec
 
 from taskhub.client.errors import TaskHubError, Unreachable
 from taskhub.client.line import NO_CONTENT, Ask, Line
-from taskhub.client.retries import may_pass
+from taskhub.client.retries import may_pass, patient
 from taskhub.client.sse import Message, Parser, TooLong
 from taskhub.client.structs import Event
 
@@ -26,9 +25,7 @@ class Stream:
     def __init__(self, line: Line, path: str, query: dict[str, str], last_id: str) -> None:
         self._line, self._path, self._query = line, path, query
         self.last_id = last_id
-        self._retries = line.retries
-        if self._retries.attempts > 1:  # a restart of the server takes as long as it takes
-            self._retries = msgspec.structs.replace(self._retries, attempts=sys.maxsize)
+        self._retries = patient(line.retries)
         self._wanted_pause, self._failures, self._good_at = 0.0, 0, 0.0
 
     async def messages(self) -> AsyncGenerator[Message | Opened, None]:
@@ -64,7 +61,7 @@ class Stream:
         pause = self._retries.pause(self._failures, error.retry_after, elapsed)
         if pause is None or not may_pass(error, is_repeatable=True):
             raise error
-        await asyncio.sleep(max(pause, self._wanted_pause))
+        await asyncio.sleep(max(pause, min(self._wanted_pause, self._retries.within)))
 
     def _ask(self) -> Ask:
         headers = {"Accept": "text/event-stream", "Cache-Control": "no-store"}

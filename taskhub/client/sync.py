@@ -5,9 +5,11 @@ from __future__ import annotations
 import asyncio
 import threading
 import weakref
-from collections.abc import AsyncGenerator, AsyncIterator, Coroutine, Iterator, Mapping
+from collections.abc import AsyncGenerator, Coroutine, Generator, Mapping
+from concurrent.futures import CancelledError, Future
+from contextlib import suppress
 from types import TracebackType
-from typing import Any, Self, TypeVar, Unpack, cast
+from typing import Any, Self, TypeVar, Unpack
 
 from msgspec import UNSET
 
@@ -20,11 +22,16 @@ from taskhub.client.structs import Event, EventFilter, Filter, NewTask, TaskItem
 T = TypeVar("T")
 
 
+CLOSED = "this SyncTaskHub is closed, or belongs to the process that has forked this one"
+
+
 class LoopThread:
     """Owns one thread with one loop until `close`."""
 
     def __init__(self) -> None:
         self._loop = asyncio.new_event_loop()
+        self._is_open = True
+        self._order = threading.RLock()  # the garbage collector may call again, from within a call
         self._thread = threading.Thread(target=self._work, name="taskhub-client", daemon=True)
         self._thread.start()
 
@@ -34,26 +41,44 @@ class LoopThread:
         return threading.current_thread() is self._thread
 
     def run(self, coroutine: Coroutine[Any, Any, T]) -> T:
-        """Have it run there; Ctrl-C here cancels it there."""
-        future = asyncio.run_coroutine_threadsafe(coroutine, self._loop)
+        """Have it run there; Ctrl-C here cancels it there. Raises RuntimeError when closed."""
+        if self.is_here:
+            coroutine.close()
+            raise RuntimeError("this SyncTaskHub would wait for itself")
+        if (future := self._begun(coroutine)) is None:
+            raise RuntimeError(CLOSED)
         try:
             return future.result()
+        except CancelledError:
+            raise RuntimeError(CLOSED) from None
         except BaseException:
             future.cancel()
             raise
 
     def finish(self, coroutine: Coroutine[Any, Any, None]) -> None:
         """Have it run there, also where the garbage collector calls, which may be that thread."""
-        future = asyncio.run_coroutine_threadsafe(coroutine, self._loop)
-        if not self.is_here:
-            future.result()
+        future = self._begun(coroutine)
+        if future is not None and not self.is_here:
+            with suppress(CancelledError):
+                future.result()
 
     def close(self, last: Coroutine[Any, Any, None]) -> None:
         """Run this as the last thing, then end loop and thread."""
-        future = asyncio.run_coroutine_threadsafe(last, self._loop)
-        future.add_done_callback(lambda _: self._loop.call_soon_threadsafe(self._loop.stop))
-        if not self.is_here:
-            self._thread.join()
+        with self._order:
+            future = self._begun(last)
+            self._is_open = False
+        if future is not None:
+            future.add_done_callback(lambda _: self._loop.call_soon_threadsafe(self._loop.stop))
+            if not self.is_here:
+                self._thread.join()
+
+    def _begun(self, coroutine: Coroutine[Any, Any, T]) -> Future[T] | None:
+        """It runs there from now on; None: nothing does any more, and it is not begun."""
+        with self._order:
+            if self._is_open and self._thread.is_alive():
+                return asyncio.run_coroutine_threadsafe(coroutine, self._loop)
+        coroutine.close()
+        return None
 
     def _work(self) -> None:
         asyncio.set_event_loop(self._loop)
@@ -132,7 +157,7 @@ class SyncTaskHub:
 
     def tasks(
         self, q: str | None = None, *, limit: int | None = None, **where: Unpack[Filter]
-    ) -> Iterator[TaskItem]:
+    ) -> Generator[TaskItem, None, None]:
         """Tasks one by one, newest first, page after page."""
         return self._each(self._hub.tasks(q, limit=limit, **where))
 
@@ -164,38 +189,41 @@ class SyncTaskHub:
 
     def stream(
         self, path: str, *, query: Mapping[str, object] | None = None, last_event_id: str = ""
-    ) -> Iterator[Message]:
+    ) -> Generator[Message, None, None]:
         """Any stream of events of the API, as it comes."""
         return self._each(self._hub.stream(path, query=query, last_event_id=last_event_id))
 
-    def events(self, *, after: int | None = None, **where: Unpack[EventFilter]) -> Iterator[Event]:
+    def events(
+        self, *, after: int | None = None, **where: Unpack[EventFilter]
+    ) -> Generator[Event, None, None]:
         """Events of all tasks as they happen, without end. See TaskHub.events."""
         return self._each(self._hub.events(after=after, **where))
 
-    def watch(self, id: str) -> Iterator[TaskItem]:  # noqa: A002 - the API's word
+    def watch(self, id: str) -> Generator[TaskItem, None, None]:  # noqa: A002 - the API's word
         """The task as it is now, then after each change, the last time when it has ended."""
         return self._each(self._hub.watch(id))
 
     def _run(self, coroutine: Coroutine[Any, Any, T]) -> T:
-        if self._thread.is_here or not self._end.alive:
-            coroutine.close()
-            why = "is closed" if not self._end.alive else "would wait for itself"
-            raise RuntimeError(f"this SyncTaskHub {why}")
         return self._thread.run(coroutine)
 
-    def _each(self, items: AsyncIterator[T]) -> Iterator[T]:
+    def _each(self, source: AsyncGenerator[T, None]) -> Generator[T, None, None]:
         """What an asynchronous iterator gives, one by one."""
-        source = cast("AsyncGenerator[T, None]", items)
+        turn = asyncio.Lock()
         try:
-            while (found := self._run(_next(source))) is not None:
+            while (found := self._run(_next(source, turn))) is not None:
                 yield found
         finally:
-            if self._end.alive:
-                self._thread.finish(source.aclose())
+            self._thread.finish(_close(source, turn))
 
 
-async def _next(source: AsyncGenerator[T, None]) -> T | None:
-    return await anext(source, None)
+async def _next(source: AsyncGenerator[T, None], turn: asyncio.Lock) -> T | None:
+    async with turn:
+        return await anext(source, None)
+
+
+async def _close(source: AsyncGenerator[T, None], turn: asyncio.Lock) -> None:
+    async with turn:  # a step that Ctrl-C has cut off may still be on its way out
+        await source.aclose()
 
 
 def _end(thread: LoopThread, hub: TaskHub) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import aclosing, closing
 from datetime import UTC, datetime
 from typing import Any, assert_type
 
@@ -26,6 +27,8 @@ async def asynchronous(hub: TaskHub) -> None:
         assert_type(changed, TaskItem)
     async for event in hub.events(after=7, event="TaskDone"):
         assert_type(event, Event)
+    async with aclosing(hub.watch(task.id)) as changes:
+        assert_type(await anext(changes), TaskItem)
 
 
 def synchronous(hub: SyncTaskHub) -> None:
@@ -36,7 +39,8 @@ def synchronous(hub: SyncTaskHub) -> None:
     assert_type(hub.retry(task.id), TaskItem)
     assert_type([found.id for found in hub.tasks("type:image.*")], list[str])
     assert_type(next(hub.events()), Event)
-    assert_type(next(hub.watch(task.id)), TaskItem)
+    with closing(hub.watch(task.id)) as changes:
+        assert_type(next(changes), TaskItem)
     try:
         hub.get("x")
     except errors.Invalid as error:

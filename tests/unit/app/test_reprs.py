@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from typing import Any
-from urllib.parse import urlsplit
 
 import pytest
 from taskhub.app.kin import Snapshot
 from taskhub.cli.client import Client
+from taskhub.client import TaskHub
 from taskhub.config.keys import key_of
 from taskhub.config.settings import setting
 from taskhub.config.snapshot import encode
@@ -18,6 +18,7 @@ from taskhub.http.keys import SigningKey
 from tests.unit.app.household import KEY, Household
 
 PASSWORD = "a password"
+TOKEN = "a.canary.x"
 
 
 def objects(house: Household) -> dict[str, Any]:
@@ -36,7 +37,8 @@ def objects(house: Household) -> dict[str, Any]:
         "signing key": SigningKey.from_section(config.jwt),
         "verifier": Verifier(config.jwt),
         "address": Address.parse(config.events.url, "", config.redis.password, "x"),
-        "client": Client(urlsplit("http://127.0.0.1"), PASSWORD),
+        "client": Client("http://127.0.0.1", TOKEN),
+        "asynchronous client": TaskHub("http://127.0.0.1", TOKEN),
     }
 
 
@@ -47,6 +49,7 @@ async def test_no_object_shows_its_secret(house: Household, form: Any) -> None:
         text = form((each,)) if form == "%s".__mod__ else form(each)
         assert KEY not in text, name
         assert PASSWORD not in text, name
+        assert TOKEN not in text, name
 
 
 async def test_the_control_an_encoded_configuration_holds_them(house: Household) -> None:

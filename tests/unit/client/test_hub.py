@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import asyncio
+import re
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -9,8 +11,10 @@ from typing import Any
 import pytest
 from taskhub.client import Retries, Status, TaskHub, TaskItem
 from taskhub.client import errors as e
+from taskhub.client.address import address_of, proxy_for
 
 from tests.unit.client.server import ID, Server, cut, problem, silence, task
+from tests.waiting import until
 
 TOKEN_FIELD = "authorization"
 
@@ -133,6 +137,62 @@ async def test_wait_ends_with_its_time(server: Server, hub: TaskHub) -> None:
         await hub.wait(ID, timeout=0.01)
 
 
+async def test_wait_ends_with_its_time_though_nobody_answers(
+    server: Server, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Whoever says how long has a reason."""
+    monkeypatch.setattr("taskhub.client.hub.GRACE", 0.05)
+    server.does(silence)
+
+    async with TaskHub(server.url) as hub:
+        with pytest.raises(TimeoutError, match=r"not ended after 0\.01 s"):
+            await hub.wait(ID, timeout=0.01)
+
+
+async def test_wait_lives_through_a_restart(server: Server, hub: TaskHub) -> None:
+    """However many attempts it takes, if there is time."""
+    for _ in range(20):
+        server.does(cut)
+    server.says(200, task(status="Done"))
+
+    assert (await hub.wait(ID)).status is Status.DONE
+
+
+async def test_those_who_wait_hold_nobody_up(server: Server, hub: TaskHub) -> None:
+    """A hundred answers that are held back, or streams, leave room for more."""
+    for _ in range(120):
+        server.does(silence)
+    server.says(200, task())
+
+    waiting = [asyncio.ensure_future(hub.wait(ID)) for _ in range(120)]
+    await until(lambda: len(server.requests) == 120)
+    found = await hub.get(ID)
+    for each in waiting:
+        each.cancel()
+    await asyncio.gather(*waiting, return_exceptions=True)
+
+    assert found.id == ID
+
+
+async def test_what_is_closed_stays_closed(server: Server) -> None:
+    """No connection is opened that nobody would close."""
+    hub = TaskHub(server.url)
+    await hub.close()
+    await hub.close()
+
+    with pytest.raises(RuntimeError, match="closed"):
+        await hub.get(ID)
+
+
+async def test_another_loop_is_told_so(server: Server, hub: TaskHub) -> None:
+    """Connections belong to a loop: this must not hang, or fail in odd words."""
+    server.says(200, task())
+    await hub.get(ID)
+
+    with pytest.raises(RuntimeError, match="belongs to the loop"):
+        await asyncio.to_thread(asyncio.run, hub.get(ID))
+
+
 async def test_ids_stay_one_part_of_the_path(server: Server, hub: TaskHub) -> None:
     """Whatever somebody has typed."""
     server.says(200, task())
@@ -234,7 +294,17 @@ async def test_no_token_is_shown(token: str) -> None:
 
 @pytest.mark.parametrize(
     "url",
-    ["", "ftp://a", "127.0.0.1:8080", "http://", "http://a:x", "http://me:pw@a", "http://a/?b"],
+    [
+        "",
+        "ftp://a",
+        "127.0.0.1:8080",
+        "http://",
+        "http://a:x",
+        "http://me:pw@a",
+        "http://a/?b",
+        "http://a b",
+        "http://\u00e9.example",
+    ],
 )
 def test_a_url_that_cannot_be_one_is_refused(url: str) -> None:
     """And not repeated: it may hold a password."""
@@ -295,12 +365,12 @@ async def test_any_other_route_can_be_asked_for(server: Server, hub: TaskHub) ->
     server.says(200, {"items": [{"at": "2025-09-28T22:17:17Z"}], "next": None})
     server.says(202, b"")
 
-    page = await hub.request("GET", "/audit", query={"actor": "me", "text": None, "limit": 5})
+    page = await hub.request("GET", "/audit", query={"actor": "me", "text": None, "x": True})
     nothing = await hub.request("POST", "/actors/x/restart", body={"a": 1}, key="k")
 
     assert page == {"items": [{"at": "2025-09-28T22:17:17Z"}], "next": None}
     assert nothing is None
-    assert server.asked == [("GET", "/audit?actor=me&limit=5"), ("POST", "/actors/x/restart")]
+    assert server.asked == [("GET", "/audit?actor=me&x=true"), ("POST", "/actors/x/restart")]
     assert server.requests[1].headers["idempotency-key"] == '"k"'
 
 
@@ -337,11 +407,10 @@ async def test_what_is_not_http_shows_no_token(server: Server, hub: TaskHub) -> 
 async def test_the_way_through_a_proxy_is_the_environments(
     server: Server, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """HTTP_PROXY, but for what NO_PROXY names; its password goes to the proxy alone."""
+    """HTTP_PROXY, but not on this machine itself; its password goes to the proxy alone."""
     server.says(200, task())
     there = server.url.removeprefix("http://")
     monkeypatch.setenv("http_proxy", f"http://me:pw@{there}")
-    monkeypatch.setenv("no_proxy", "127.0.0.1")
 
     async with TaskHub("http://hub.example:81/base") as hub, TaskHub(server.url) as near:
         await hub.get(ID)
@@ -352,6 +421,49 @@ async def test_the_way_through_a_proxy_is_the_environments(
     assert far.headers["proxy-authorization"].startswith("Basic ")
     assert direct.path == f"/tasks/{ID}"
     assert "proxy-authorization" not in direct.headers
+
+
+@pytest.mark.parametrize(
+    ("url", "found"),
+    [("http://hub.example", "http://p:1"), ("https://hub.example", None),
+     ("http://localhost", None), ("http://[::1]:8080", None), ("http://127.9.9.9", None),
+     ("http://a.near.example:81", None)],
+)  # fmt: skip
+def test_a_proxy_is_for_its_scheme_and_what_is_far(
+    monkeypatch: pytest.MonkeyPatch, url: str, found: str | None
+) -> None:
+    """NO_PROXY may name a domain; this machine never needs to be named."""
+    monkeypatch.setenv("http_proxy", "http://p:1")
+    monkeypatch.setenv("no_proxy", "near.example")
+
+    assert proxy_for(address_of(url)) == found
+
+
+@pytest.mark.parametrize(
+    ("answer", "kind", "said"),
+    [("407 Who Are You", e.Unexpected, "the proxy on the way refuses (status 407)"),
+     ("200 OK", e.Unreachable, "https://hub.example: no connection")],
+)  # fmt: skip
+async def test_a_proxy_that_fails_shows_no_password(
+    server: Server, monkeypatch: pytest.MonkeyPatch, answer: str, kind: type[Exception], said: str
+) -> None:
+    """Not even in the error behind the error; and it is told from a TaskHub that fails."""
+
+    async def act(writer: Any) -> None:
+        writer.write(f"HTTP/1.1 {answer}\r\n\r\n".encode())
+        await writer.drain()
+        writer.close()
+
+    server.does(act)
+    monkeypatch.setenv("https_proxy", server.url.replace("//", "//me:canary@"))
+
+    async with TaskHub("https://hub.example", "a.b.c", retries=Retries(attempts=1)) as hub:
+        with pytest.raises(kind, match=re.escape(said)) as caught:
+            await hub.get(ID)
+
+    shown = "".join(map(repr, (caught.value, caught.value.__cause__, caught.value.__context__)))
+    assert "canary" not in shown
+    assert "a.b.c" not in shown
 
 
 async def test_a_netrc_does_not_replace_the_token(

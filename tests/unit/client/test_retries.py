@@ -130,11 +130,19 @@ def test_there_is_an_end_of_attempts_and_of_time() -> None:
 @pytest.mark.parametrize(
     ("field", "seconds"),
     [(None, None), ("0", 0.0), ("120", 120.0), ("9" * 40, 999_999_999.0), ("soon", None),
-     ("-5", None), ("1.5", None), ("Wed, 21 Oct 2015 07:28:00 GMT", 0.0)],
+     ("-5", None), ("1.5", None), ("Wed, 21 Oct 2015 07:28:00 GMT", 0.0), ("0" * 20 + "7", 7.0),
+     (f"Wed, 21 Oct {'9' * 30} 07:28:00 GMT", None), ("9" * 5_000, 999_999_999.0)],
 )  # fmt: skip
 def test_retry_after_is_seconds_or_a_date(field: str | None, seconds: float | None) -> None:
     """What is neither is not there."""
     assert retry_after(field) == seconds
+
+
+def test_a_date_counts_from_the_date_of_the_answer() -> None:
+    """A clock that is wrong here must not bring us back too early."""
+    found = retry_after("Wed, 21 Oct 2015 07:28:30 GMT", "Wed, 21 Oct 2015 07:28:00 GMT")
+
+    assert found == 30.0
 
 
 def test_a_date_to_come_is_so_many_seconds_away() -> None:

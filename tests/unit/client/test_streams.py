@@ -21,7 +21,7 @@ def said(seq: int, kind: str = "TaskDone") -> str:
 async def first(hub: TaskHub, count: int, after: int | None = None) -> list[Event]:
     """So many events."""
     found: list[Event] = []
-    async with aclosing(hub.events(after=after)) as events:  # type: ignore[type-var]
+    async with aclosing(hub.events(after=after)) as events:
         async for event in events:
             found.append(event)
             if len(found) == count:
@@ -110,6 +110,15 @@ async def test_it_is_given_up_in_bounded_time(server: Server) -> None:
             await first(hub, 2)
 
     assert caught.value.attempts > 2
+
+
+async def test_a_server_cannot_send_us_away_for_long(server: Server) -> None:
+    """`retry:` may say any number of days."""
+    server.does(stream("retry: 999999999\n\n" + said(1)))
+    server.does(stream(said(2), ends=False))
+
+    async with TaskHub(server.url, retries=Retries(within=0.2, first=0.01)) as hub:
+        assert [event.seq for event in await first(hub, 2)] == [1, 2]
 
 
 async def test_a_filter_is_the_servers(server: Server, hub: TaskHub) -> None:

@@ -4,7 +4,11 @@ from __future__ import annotations
 
 import asyncio
 import gc
+import signal
+import subprocess
+import sys
 import threading
+from asyncio import StreamWriter
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
@@ -14,7 +18,7 @@ from taskhub.client import Status, SyncTaskHub
 from taskhub.client import errors as e
 
 from tests.unit.client.conftest import QUICK
-from tests.unit.client.server import ID, Server, problem, running, stream, task
+from tests.unit.client.server import ID, Server, problem, running, silence, stream, task
 
 
 @pytest.fixture
@@ -82,7 +86,7 @@ def test_pages_and_streams_are_plain_iterators(far: Server, hub: SyncTaskHub) ->
     found = [each.id for each in hub.tasks("status:done")]
     events = hub.events()
     event = next(events)
-    events.close()  # type: ignore[attr-defined]
+    events.close()
 
     assert found == ["a", "b"]
     assert (event.seq, event.type) == (1, "TaskDone")
@@ -148,10 +152,10 @@ def test_a_token_that_needs_its_own_client_is_a_mistake_and_no_standstill(far: S
     """The function runs in the client's own thread, which cannot wait for itself."""
     far.says(200, task())
     with (
-        SyncTaskHub(far.url, lambda: hub.get(ID).title) as hub,
+        SyncTaskHub(far.url, lambda: odd.get(ID).title) as odd,
         pytest.raises(RuntimeError, match="would wait for itself"),
     ):
-        hub.get(ID)
+        odd.get(ID)
 
 
 def test_an_iterator_that_is_left_early_is_closed(far: Server, hub: SyncTaskHub) -> None:
@@ -165,3 +169,63 @@ def test_an_iterator_that_is_left_early_is_closed(far: Server, hub: SyncTaskHub)
     far.acts.clear()
     far.says(200, task())
     assert hub.get(ID).id == ID
+
+
+def test_ctrl_c_in_the_middle_of_a_step_ends_it_and_nothing_else(
+    far: Server, hub: SyncTaskHub
+) -> None:
+    """The iterator is closed, and the client goes on."""
+
+    async def act(writer: StreamWriter) -> None:
+        await stream("")(writer)
+        signal.pthread_kill(threading.main_thread().ident or 0, signal.SIGINT)
+
+    far.does(act)
+
+    with pytest.raises(KeyboardInterrupt):
+        next(hub.events())
+
+    far.acts.clear()
+    far.says(200, task())
+    assert hub.get(ID).id == ID
+
+
+def test_closing_ends_what_other_threads_wait_for(far: Server) -> None:
+    """They are told why; nobody hangs."""
+    asked = threading.Event()
+
+    async def act(writer: StreamWriter) -> None:
+        asked.set()
+        await silence(writer)
+
+    far.does(act)
+    hub = SyncTaskHub(far.url)
+
+    with ThreadPoolExecutor(1) as pool:
+        found = pool.submit(hub.get, ID)
+        assert asked.wait(10)
+        hub.close()
+        with pytest.raises(RuntimeError, match="closed"):
+            found.result(10)
+
+
+FORKS = """
+import os, sys
+from taskhub.client import SyncTaskHub
+hub = SyncTaskHub("http://127.0.0.1:1")
+if child := os.fork():
+    sys.exit(os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]))
+try:
+    hub.get("x")
+except RuntimeError as error:
+    print(error)
+"""
+
+
+def test_a_process_that_has_forked_is_told_so() -> None:
+    """Its thread is not there: the child would wait for ever."""
+    command = (sys.executable, "-W", "ignore", "-c", FORKS)
+    ended = subprocess.run(command, capture_output=True, text=True, timeout=30, check=False)
+
+    assert (ended.returncode, ended.stderr) == (0, "")
+    assert "has forked" in ended.stdout
