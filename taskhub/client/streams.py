@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncGenerator
+from contextlib import aclosing
 from typing import Any
 
 import msgspec
@@ -27,29 +28,41 @@ class Stream:
         self.last_id = last_id
         self._retries = patient(line.retries)
         self._wanted_pause, self._failures, self._good_at = 0.0, 0, 0.0
+        self._is_over = False
 
     async def messages(self) -> AsyncGenerator[Message | Opened, None]:
         """Everything that comes, over as many connections as it takes; raises TaskHubError."""
         self._good_at = asyncio.get_running_loop().time()
-        while True:
+        while not self._is_over:
             try:
-                async with self._line.opened(self._ask()) as response:
-                    if response.status == NO_CONTENT:
-                        return  # "do not ask again" (HTML standard, 9.2)
-                    yield Opened()
-                    parser = Parser(self.last_id)
-                    async for piece in response.content.iter_any():
-                        self._failures = 0
-                        for message in parser.feed(piece):
-                            yield message
-                        self.last_id = parser.last_id
-                        self._wanted_pause = parser.pause or self._wanted_pause
-                        self._good_at = asyncio.get_running_loop().time()
-                raise Unreachable("the stream has ended")
-            except TooLong as error:
-                raise self._line.strange(200) from error
+                async with aclosing(self._connection()) as messages:
+                    async for message in messages:
+                        yield message
             except TaskHubError as error:
                 await self._rest(error)
+
+    async def _connection(self) -> AsyncGenerator[Message | Opened, None]:
+        """What comes over one connection; raises TaskHubError at its end, if another is due."""
+        async with self._line.opened(self._ask()) as response:
+            if response.status == NO_CONTENT:  # "do not ask again" (HTML standard, 9.2)
+                self._is_over = True
+                return
+            yield Opened()
+            parser = Parser(self.last_id)
+            async for piece in response.content.iter_any():
+                for message in self._read(parser, piece):
+                    yield message
+                self.last_id = parser.last_id
+        raise Unreachable("the stream has ended")
+
+    def _read(self, parser: Parser, piece: bytes) -> list[Message]:
+        self._failures, self._good_at = 0, asyncio.get_running_loop().time()
+        try:
+            messages = parser.feed(piece)
+        except TooLong as error:
+            raise self._line.strange(200) from error
+        self._wanted_pause = parser.pause or self._wanted_pause
+        return messages
 
     async def _rest(self, error: TaskHubError) -> None:
         """Wait before the next connection; raises the error when that is not worth it."""
