@@ -60,6 +60,11 @@ def advance(window: Window, seconds: float, now: float) -> None:
         window.start = now
 
 
+def take_over(window: Window, reading: Reading, now: float) -> None:
+    """Let the window say what the shared counts have answered now."""
+    window.start, window.before, window.count = now - reading.gone, reading.before, reading.count
+
+
 def used(window: Window, seconds: float, now: float) -> int:
     """How much counts at this time, which the window has been advanced to."""
     return math.floor(window.before * (window.start + seconds - now) / seconds) + window.count

@@ -14,16 +14,17 @@ from taskhub.policy import Backoff
 from taskhub.rates import Rate, Reading
 
 PART = "limits"
-LOOK, LOOKS = 0.002, 3
+LOOK, LOOKS = 0.005, 5
 """A request waits for so many looks, so many seconds apart. More than one, for a loop that is late
 itself must first hear what has come meanwhile."""
+DONE = 1 << 53
+"""The limit of a hit that nobody waits for: it has been let through, and must be counted."""
 WARY = 1.0
 """Seconds without a late answer after which requests wait for answers again."""
 AT_ONCE = 256
 """Hits that are asked for together."""
 QUEUE_MOST = 1_024
 """Hits that wait to be asked for; past them each process counts for itself."""
-SLOW = "the event server answers late: each process counts for itself"
 NO_WORDS = "the event server does not answer: its answers make no sense"
 
 SCRIPT = b"""
@@ -60,22 +61,24 @@ return answers
 
 _PAUSES = Backoff(base=0.1, factor=2.0, cap=2.0, jitter=0.5)
 Asked = asyncio.Future[Reading | None]
+Learn = Callable[[Reading], None]
 
 
 class Hit(NamedTuple):
-    """One count that somebody wants; `asked` is None when nobody waits for the answer."""
+    """One count that somebody wants; `learn` gets the answer when nobody waits for `asked`."""
 
     key: bytes
     limit: int
     seconds: int
     asked: Asked | None
+    learn: Learn
 
 
 class RedisCounts:
     """One line to the server, over which all hits of a moment go together.
 
-    While an answer is late nobody waits: hits are still counted there, and the caller is told to
-    count for itself. The keys live for two windows at most.
+    While an answer is late nobody waits: hits are still counted there, the caller counts for itself
+    and learns afterwards what the others have done. The keys live for two windows at most.
     """
 
     def __init__(
@@ -99,13 +102,17 @@ class RedisCounts:
         """Connect: hits will come."""
         self._wanted.set()
 
-    def hit(self, name: str, key: bytes, rate: Rate) -> Asked | None:
-        """Count once. None, now or in a few milliseconds: the caller must count for itself."""
+    def hit(self, name: str, key: bytes, rate: Rate, learn: Learn) -> Asked | None:
+        """Count once. None, now or in a few milliseconds: the caller must count for itself.
+
+        An answer that comes later than that goes to `learn`.
+        """
         if not self._is_connected or len(self._queue) >= QUEUE_MOST:
             return None
         asked = asyncio.get_running_loop().create_future() if self._is_prompt else None
         place = b"%b:%b:%d:%b" % (self._prefix, name.encode(), rate.seconds, key)
-        self._queue.append(Hit(place, rate.limit, rate.seconds, asked))
+        limit = DONE if asked is None else rate.limit
+        self._queue.append(Hit(place, limit, rate.seconds, asked, learn))
         self._filled.set()
         return asked
 
@@ -150,16 +157,16 @@ class RedisCounts:
         for hit, reading in zip(self._asking, readings(answer, len(self._asking)), strict=True):
             if hit.asked is not None and not hit.asked.done():
                 hit.asked.set_result(reading)
+            else:
+                hit.learn(reading)
         self._asking, self._tries = [], 0
-        if self._is_prompt or loop.time() - self._late_at > WARY:
-            self._is_prompt = True
-            self._become("ok")
+        self._is_prompt = self._is_prompt or loop.time() - self._late_at > WARY
+        self._become("ok")
 
     def _is_late(self) -> None:
         """Whoever waits must wait no longer, and until the server is prompt again nobody will."""
         self._is_prompt, self._late_at = False, asyncio.get_running_loop().time()
         self._leave_alone()
-        self._become("degraded", SLOW)
 
     def _leave_alone(self) -> None:
         for hit in (*self._asking, *self._queue):

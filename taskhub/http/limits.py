@@ -10,6 +10,7 @@ import math
 import time
 from collections import OrderedDict
 from collections.abc import Callable
+from functools import partial
 from hashlib import blake2b
 from typing import Protocol
 
@@ -18,7 +19,7 @@ from taskhub.http.answers import Headers
 from taskhub.http.problems import RateLimited
 from taskhub.obs import telemetry as t
 from taskhub.obs.telemetry import Emit
-from taskhub.rates import Rate, Reading, Window, advance, read_rate, seconds_until, used
+from taskhub.rates import Rate, Reading, Window, advance, read_rate, seconds_until, take_over, used
 
 CREATE, ACTS, BAD_TOKENS = "create", "acts", "bad_tokens"
 NAMES = (CREATE, ACTS, BAD_TOKENS)
@@ -29,6 +30,7 @@ SPARED_MOST = 8
 """Clients who have used more than half that are passed over when one must be forgotten."""
 
 Asked = asyncio.Future[Reading | None]
+Learn = Callable[[Reading], None]
 
 
 class SharedCounts(Protocol):
@@ -37,8 +39,11 @@ class SharedCounts(Protocol):
     def want(self) -> None:
         """Say that hits will come."""
 
-    def hit(self, name: str, key: bytes, rate: Rate) -> Asked | None:
-        """Count once; None, at once or soon: this process must count for itself."""
+    def hit(self, name: str, key: bytes, rate: Rate, learn: Learn) -> Asked | None:
+        """Count once; None, at once or soon: this process must count for itself.
+
+        An answer that comes later goes to `learn`.
+        """
 
     async def run(self) -> None:
         """Keep in touch until cancelled."""
@@ -158,15 +163,15 @@ class Limits:
         if used(window, rate.seconds, now) >= rate.limit:
             # Others can only have added to what was known here: nobody needs to be asked.
             raise _refused(name, rate, window, now)
-        asked = None if self._shared is None else self._shared.hit(name, key, rate)
+        learn = partial(self._learn, name, rate, key)
+        asked = None if self._shared is None else self._shared.hit(name, key, rate, learn)
         reading = None if asked is None else await asked
         now = self._clock()
         if reading is None:
             is_taken = self._count_alone(name, rate, window, now)
         else:
             is_taken = reading.is_taken
-            window.start = now - reading.gone
-            window.before, window.count = reading.before, reading.count
+            take_over(window, reading, now)
         if not is_taken:
             raise _refused(name, rate, window, now)
         return _fields(name, rate, window, now)
@@ -178,6 +183,17 @@ class Limits:
         is_taken = used(window, rate.seconds, now) < rate.limit
         window.count += is_taken
         return is_taken
+
+    def _learn(self, name: str, rate: Rate, key: bytes, reading: Reading) -> None:
+        """A late answer: what others have done counts here too, from now on."""
+        if self.rates.get(name) != rate or key not in self._clients[name]:
+            return
+        now, told = self._clock(), Window(0.0)
+        take_over(told, reading, now)
+        window = self._clients[name].window(key, rate, now)
+        # What was counted alone meanwhile may not have come to the server yet.
+        if used(told, rate.seconds, now) > used(window, rate.seconds, now):
+            take_over(window, reading, now)
 
 
 def _refused(name: str, rate: Rate, window: Window, now: float) -> RateLimited:

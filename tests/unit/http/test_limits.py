@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from ipaddress import IPv6Address
 from pathlib import Path
 from typing import Any
@@ -293,14 +293,18 @@ class Shared:
     def __init__(self) -> None:
         self.wanted = 0
         self.asked: list[asyncio.Future[Reading | None]] = []
+        self.learn: list[Callable[[Reading], None]] = []
         self.is_there = True
 
     def want(self) -> None:
         self.wanted += 1
 
-    def hit(self, name: str, key: bytes, rate: Rate) -> asyncio.Future[Reading | None] | None:
+    def hit(
+        self, name: str, key: bytes, rate: Rate, learn: Callable[[Reading], None]
+    ) -> asyncio.Future[Reading | None] | None:
         if not self.is_there:
             return None
+        self.learn.append(learn)
         self.asked.append(asyncio.get_running_loop().create_future())
         return self.asked[-1]
 
@@ -342,6 +346,36 @@ async def test_who_is_left_alone_goes_on_where_the_others_were() -> None:
 
     assert await hits(limits, 2) == [True, False]
     assert told[:2] == [t.CountedAlone(limit="create")] * 2
+
+
+async def test_an_answer_that_comes_too_late_still_teaches_what_others_have_done() -> None:
+    """Else a server that is a little slow would let each process have the whole limit."""
+    clock, shared = Clock(), Shared()
+    limits = Limits(LimitsSection(create="10/minute"), quiet, shared, clock)
+    assert await ask(limits, shared, None)
+
+    shared.learn[-1](Reading(is_taken=True, before=0, count=9, gone=0.0))
+    assert await ask(limits, shared, None)
+    assert await hits(limits, 1) == [False]
+    shared.learn[-1](Reading(is_taken=True, before=0, count=8, gone=0.0))  # some are on their way
+    assert await hits(limits, 1) == [False]
+    clock.now += 120.0
+    shared.learn[-1](Reading(is_taken=False, before=0, count=10, gone=0.0))
+    assert await hits(limits, 1) == [False]
+
+
+async def test_a_late_answer_to_a_limit_that_has_changed_says_nothing() -> None:
+    """Other time, other window; or nobody is counted any more."""
+    shared = Shared()
+    limits = Limits(LimitsSection(create="1/minute"), quiet, shared)
+    assert await ask(limits, shared, None)
+    full = Reading(is_taken=False, before=0, count=1, gone=0.0)
+
+    limits.follow(LimitsSection(create="1/hour"))
+    shared.learn[0](full)
+    assert await ask(limits, shared, None)
+    limits.follow(LimitsSection())
+    shared.learn[1](full)
 
 
 async def test_only_limits_that_are_shared_want_a_server() -> None:
