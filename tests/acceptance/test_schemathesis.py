@@ -14,7 +14,7 @@ from taskhub.http.routes import ROUTES
 from tests.acceptance.installation import Installation, token
 
 CONFIG = Path(__file__).with_name("schemathesis.toml")
-SECONDS = 20
+SECONDS = 12
 """The robot's time; what it has not tried by then it tries in another run."""
 
 

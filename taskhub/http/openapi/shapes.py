@@ -17,9 +17,12 @@ from taskhub.model import Event, TaskItem
 REFERENCE = "#/components/schemas/{name}"
 
 UUID = {"type": "string", "format": "uuid"}
+TITLE = {"pattern": r"^[^\x00-\x1f\x7f-\x9f]*$", "not": {"pattern": r"^\s*$"}}
+"""The rule of a title without looking ahead: who draws examples of a pattern is slow at that."""
 
 MEMBERS: Mapping[type, Mapping[str, Mapping[str, Any]]] = {
     NewTask: {
+        "title": TITLE,
         "queue": {"description": "default: the queue of the type"},
         "payload": {"description": "any JSON; kept byte for byte; default: {}"},
         "maxAttempts": {"description": "1 to 100 starts; default: what the type says"},

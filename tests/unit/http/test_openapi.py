@@ -10,6 +10,7 @@ import jsonschema_rs
 import msgspec
 import pytest
 from openapi_spec_validator import OpenAPIV31SpecValidator
+from taskhub.http.new_task import Title
 from taskhub.http.openapi import described
 from taskhub.http.openapi.document import document
 from taskhub.http.openapi.samples import sample
@@ -116,6 +117,22 @@ def test_names_are_unique_and_every_operation_has_a_group() -> None:
     assert all(re.fullmatch(r"[a-z][A-Za-z]+", name) for name in names)
     tags = {tag["name"] for tag in TOLD["tags"]}
     assert {op["tags"][0] for item in TOLD["paths"].values() for op in item.values()} == tags
+
+
+@pytest.mark.parametrize(
+    "title",
+    ["x", " é ", "\u2028x", "x" * 200, "x" * 201, "", " ", "\u3000 ", "a\n", "\x7f", "a\tb"],
+)
+def test_a_title_is_described_as_it_is_checked(title: str) -> None:
+    """The description says the rule in other words than the check."""
+    told = TOLD["components"]["schemas"]["NewTask"]["properties"]["title"]
+    try:
+        msgspec.convert(title, Title)
+        is_taken = True
+    except msgspec.ValidationError:
+        is_taken = False
+
+    assert is_allowed(told, title) == is_taken
 
 
 def test_errors_say_when_to_come_back() -> None:
