@@ -36,6 +36,7 @@ examples: ## build the Angular example (needs Node.js 20.19)
 
 clean: ## take away what was made here, ./data excepted
 	@rm -rf .venv .venvs .pytest_cache .hypothesis .mypy_cache .ruff_cache .import_linter_cache build dist
-	@rm -rf clients/typescript/node_modules clients/typescript/dist tests/newman/node_modules
+	@rm -rf clients/typescript/node_modules clients/typescript/dist
+	@rm -rf tests/newman/node_modules tests/acceptance/provider/node_modules
 	@rm -rf examples/angular/node_modules examples/angular/dist examples/angular/.angular
 	@find . -name __pycache__ -type d -prune -exec rm -rf {} +
