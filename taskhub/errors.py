@@ -62,6 +62,17 @@ class StoreFull(Trouble):
     retry_after = 10.0
 
 
+class KeysAway(Trouble):
+    """The keys of the token's issuer cannot be had, so it cannot be checked. Try again shortly."""
+
+    code = "keys-away"
+    retry_after = 5.0
+
+    def __init__(self, retry_after: float = 5.0) -> None:
+        super().__init__()
+        self.retry_after = retry_after
+
+
 class SchemaNewer(TaskHubError):
     """The database was made by a newer TaskHub. Install that version, or restore a backup."""
 

@@ -16,6 +16,7 @@ from taskhub.http.catalog import Catalog
 from taskhub.http.context import ActorRow, ApiContext, PartHealth
 from taskhub.http.limits import Limits
 from taskhub.http.live.tail import Tail
+from taskhub.http.oidc.keyring import Keyring
 from taskhub.http.patience import Patience
 from taskhub.http.server import serving
 from taskhub.http.tls import Tls
@@ -61,7 +62,10 @@ def _door(
 
 
 class _Follow:
-    """What a reload changes in the API: keys at once, origins by a restart of the actor."""
+    """What a reload changes in the API: keys at once, origins by a restart of the actor.
+
+    Issuers that publish their keys are asked anew: who has withdrawn one need not wait.
+    """
 
     def __init__(self, process: Process, context: ApiContext) -> None:
         self._process, self._context = process, context
@@ -69,8 +73,10 @@ class _Follow:
 
     def apply(self, config: Config) -> None:
         before, self._before = self._before, config
+        keyring = self._context.verifier.keyring
         if config.jwt != before.jwt:
-            self._context.verifier = Verifier(config.jwt)
+            self._context.verifier = Verifier(config.jwt, keyring=keyring)
+        keyring.hurry()
         self._context.limits.follow(config.limits)
         needs_new_server = config.cors != before.cors or _door_of(config) != _door_of(before)
         if needs_new_server and self._process.supervisor is not None:
@@ -84,12 +90,13 @@ def _door_of(config: Config) -> tuple[float, float, bool]:
 
 
 def _context(process: Process) -> ApiContext:
-    view, config = _View(process), process.live.config
+    keyring, config = Keyring(process.emit), process.live.config
+    view = _View(process, keyring)
     counts = make_counts(config, process.name, process.emit)
     return ApiContext(
         store_box=process.boxes.store,
         store=process.store,
-        verifier=Verifier(config.jwt),
+        verifier=Verifier(config.jwt, keyring=keyring),
         emit=process.emit,
         settings=process.live,
         types=Catalog(
@@ -109,18 +116,19 @@ def _context(process: Process) -> ApiContext:
 class _View:
     """What the API shows of the rest: asked of the process above where there is one."""
 
-    def __init__(self, process: Process) -> None:
-        self._process = process
+    def __init__(self, process: Process, keyring: Keyring) -> None:
+        self._process, self._keyring = process, keyring
         self._own = Exposition(process.metrics)
 
     def health(self) -> Sequence[PartHealth]:
-        """The store and both directions of the events; of these the worse one counts."""
+        """The store, the keys of issuers, and the events: the worse one of their directions."""
         process = self._process
         store = process.store_health
         events = max(process.publishing, process.hearing, key=lambda side: _WORSE[side.state])
         return [
             _part("store", store.state, store.detail),
             _part("events", events.state, events.detail),
+            *self._keyring.health(),
         ]
 
     async def metrics(self, *, as_openmetrics: bool = False, zipped: bool = False) -> bytes:

@@ -6,6 +6,7 @@ import os
 import secrets
 from pathlib import Path
 
+from taskhub.config.issuers import issuers
 from taskhub.config.load import Loaded
 
 KEY_FILE = Path("data/dev.key")
@@ -16,9 +17,11 @@ AUDIENCE = "taskhub"
 def overrides(loaded: Loaded, folder: Path, *, make: bool) -> dict[str, str]:
     """Values for what the configuration leaves open about tokens.
 
-    Empty when it says all, or when there is no key yet and `make` is false. The key is made for
-    our account alone; raises OSError when that cannot be.
+    Empty when it says all (also when issuers publish their keys), or when there is no key yet and
+    `make` is false. The key is made for our account alone; raises OSError when that cannot be.
     """
+    if any(issuer.metadata for issuer in issuers(loaded.config.jwt)):
+        return {}
     if loaded.config.jwt.issuer_signing_key:
         key = {}
     elif found := _key(folder / KEY_FILE, make=make):

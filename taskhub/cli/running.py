@@ -7,6 +7,7 @@ from pathlib import Path
 import click
 
 from taskhub.cli import development, exits, options, say, tokens
+from taskhub.config.issuers import issuers
 from taskhub.config.load import Loaded
 from taskhub.config.units import ROOT
 
@@ -57,14 +58,22 @@ def _announce(found: Loaded) -> None:
     http = found.config.http
     host = "127.0.0.1" if http.host in {"0.0.0.0", "::", ""} else http.host  # noqa: S104 - read, not bound
     url = f"http://[{host}]:{http.port}" if ":" in host else f"http://{host}:{http.port}"
-    made = tokens.minted(found.config.jwt, "developer", tokens.SCOPES, ("Operator",), DAY)
     if http.port:
         say.note(
             f"TaskHub starts at {url} with its data in ./data. Ctrl-C stops it.", colour="green"
         )
     taskhub = say.program()
-    say.note(f"In another terminal (the token is good for a day; `{taskhub} token` makes others):")
-    say.note(f"  export TASKHUB_URL={url} TASKHUB_TOKEN={made}")
+    say.note(f"  export TASKHUB_URL={url} TASKHUB_TOKEN={_first_token(found)}")
     say.note(f"  {taskhub} create 'Resize images' --wait")
     say.note(f"  {taskhub} list")
     say.note(f"  {taskhub} status")
+
+
+def _first_token(found: Loaded) -> str:
+    """A token for the first steps, or what stands for one that only an issuer can make."""
+    section, taskhub = found.config.jwt, say.program()
+    if not section.issuer_signing_key:
+        say.note(f"In another terminal, with a token of {issuers(section)[0].authority}:")
+        return "..."
+    say.note(f"In another terminal (the token is good for a day; `{taskhub} token` makes others):")
+    return tokens.minted(section, "developer", tokens.SCOPES, ("Operator",), DAY)

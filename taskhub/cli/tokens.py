@@ -10,6 +10,7 @@ from typing import Any
 import click
 
 from taskhub.cli import development, exits, options, say
+from taskhub.config.issuers import issuers
 from taskhub.config.load import Loaded
 from taskhub.config.sections import JwtSection
 
@@ -65,6 +66,8 @@ def minted(
     import jwt
 
     secret = section.issuer_signing_key.reveal()
+    if not secret and any(issuer.metadata for issuer in issuers(section)):
+        raise exits.Failure(exits.USAGE, "the issuer publishes its keys: only it makes tokens")
     if not secret:
         raise exits.Failure(
             exits.USAGE,

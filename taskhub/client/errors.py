@@ -231,6 +231,12 @@ class StoreDown(Unavailable):
     code = "store-down"
 
 
+class KeysAway(Unavailable):
+    """503: the keys of the token's issuer cannot be had, so nobody can say whether it is good."""
+
+    code = "keys-away"
+
+
 def problem(body: ProblemBody, retry_after: float | None = None, scope: str = "") -> Problem:
     """The exception for a problem document."""
     kind = BY_CODE.get(body.type.removeprefix(URN), Problem)

@@ -8,7 +8,8 @@ import re
 from collections.abc import Iterable, Iterator
 from urllib.parse import SplitResult, urlsplit
 
-from taskhub.config import policies
+from taskhub.config import issuers, policies
+from taskhub.config.issuers import Wrong
 from taskhub.config.sections import Config, CorsSection, HttpSection, LimitsSection, Secret
 from taskhub.config.signing import wrong_secrets
 from taskhub.config.units import (
@@ -21,11 +22,7 @@ from taskhub.config.units import (
 )
 from taskhub.rates import MOST, UNITS, read_rate
 
-Wrong = tuple[str, str]
-"""The key, and what was expected."""
-
 ANY_ORIGIN = "*"
-KEY_BYTES = 32  # RFC 7518, section 3.2: as long as the hash of HS256
 LATER_STORES = ("mssql", "postgresql", "postgres")
 LATER_EVENTS = ("redis+streams", "servicebus")
 STAND_ALONE_EVENTS = "redis://HOST:PORT/DB or unix:///PATH"
@@ -42,7 +39,7 @@ def rules(config: Config) -> Iterator[Wrong]:
     yield from _store(config.store.url)
     yield from _events(config.events.url)
     yield from _channel(config.events.channel)
-    yield from _key(config.jwt.issuer_signing_key.reveal())
+    yield from issuers.rules(config.jwt)
     yield from _networks("outbound.allow", config.outbound.allow)
     yield from _signing("outbound.secret", config.outbound.secret)
     yield from _networks("http.metrics_allow", config.http.metrics_allow)
@@ -62,7 +59,7 @@ def rules_for(config: Config, unit: str) -> Iterator[Wrong]:
         return
     yield from _events_for(config, unit)
     if "api" in actors(config.units, unit):
-        yield from _tokens(config)
+        yield from issuers.rules_to_serve(config.jwt)
 
 
 # ---- units
@@ -188,47 +185,6 @@ def _events_for(config: Config, unit: str) -> Iterator[Wrong]:
 
 
 # ---- http
-
-
-def _tokens(config: Config) -> Iterator[Wrong]:
-    """Who serves the API must know whose tokens to believe."""
-    if not config.jwt.issuer_signing_key:
-        later = " (metadata_address is not in this version)" if config.jwt.metadata_address else ""
-        yield (
-            "jwt.issuer_signing_key",
-            f"expected an HMAC secret of at least {KEY_BYTES} bytes, or a public key in PEM{later}",
-        )
-    if not config.jwt.authority:
-        yield "jwt.authority", "expected the issuer of the tokens (their iss)"
-    if not config.jwt.audience:
-        yield "jwt.audience", "expected the audience of the tokens (their aud)"
-
-
-def _key(key: str) -> Iterator[Wrong]:
-    """Says what is wrong with the key without a letter of it."""
-    wrong = ""
-    if "-----BEGIN" in key:
-        wrong = _wrong_pem(key)
-    elif key and len(key.encode()) < KEY_BYTES:
-        wrong = f"expected at least {KEY_BYTES} bytes: shorter secrets can be guessed"
-    if wrong:
-        yield "jwt.issuer_signing_key", wrong
-
-
-def _wrong_pem(pem: str) -> str:
-    if "PRIVATE KEY" in pem:
-        return "expected the public key: the private one stays with the issuer"
-    from cryptography.exceptions import UnsupportedAlgorithm
-    from cryptography.hazmat.primitives.serialization import load_pem_public_key
-    from cryptography.x509 import load_pem_x509_certificate
-
-    data = pem.replace("\\n", "\n").strip().encode()  # one line of an environment file
-    try:
-        load = load_pem_x509_certificate if b"BEGIN CERTIFICATE" in data else load_pem_public_key
-        load(data)
-    except (ValueError, UnsupportedAlgorithm):
-        return "this PEM holds no public key that can be read"
-    return ""
 
 
 def _signing(key: str, secret: Secret) -> Iterator[Wrong]:

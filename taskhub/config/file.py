@@ -11,6 +11,8 @@ from typing import Any
 
 from taskhub.config.keys import (
     FREE,
+    ISSUERS,
+    JWT_SECTION,
     hint_for_key,
     hint_for_section,
     key_of,
@@ -101,11 +103,11 @@ def _doubts(path: Path) -> Iterator[str]:
 def _placed(path: Path, where: Mapping[str, int], item: tuple[str, Any]) -> Setting | ConfigProblem:
     """The setting with its line, or what is wrong with the key."""
     name, value = item
-    line = where.get(name) or where.get(name.partition(".")[0])
+    line = where.get(name) or where.get(name.rpartition(".")[0])
     origin = f"{_named(path)}:{line}" if line else _named(path)
-    section, _, key = name.partition(".")
-    if key and (known := key_of(name)):
+    if known := key_of(name):
         return setting(known, value, origin)
+    section, _, key = name.partition(".")
     return ConfigProblem(f"{origin}: {name}", _unknown(section, key))
 
 
@@ -120,6 +122,23 @@ def _walk(tables: Mapping[str, Any]) -> Iterator[tuple[str, Any]]:
     for section, table in tables.items():
         known = section in sections() or section in FREE
         if known and isinstance(table, dict):
-            yield from ((f"{section}.{key}", value) for key, value in table.items())
+            yield from _keys(section, table)
         else:
             yield section, table
+
+
+def _keys(section: str, table: Mapping[str, Any]) -> Iterator[tuple[str, Any]]:
+    for key, value in table.items():
+        if (section, key) == (JWT_SECTION, ISSUERS):
+            yield from _flat(f"{section}.{key}", value, 2)
+        else:
+            yield f"{section}.{key}", value
+
+
+def _flat(path: str, value: Any, depth: int) -> Iterator[tuple[str, Any]]:
+    """The keys of tables in tables; what is no table, or is empty, as it stands."""
+    if not depth or not isinstance(value, dict) or not value:
+        yield path, value
+        return
+    for name, inner in value.items():
+        yield from _flat(f"{path}.{name}", inner, depth - 1)

@@ -11,12 +11,13 @@ from typing import Any, Literal
 import msgspec
 
 from taskhub.config import policies
-from taskhub.config.sections import Config, Secret
+from taskhub.config.sections import Config, IssuerSection, Secret
 
 UNITS_SECTION = "units"
 POLICIES_SECTION = "policies"
 FREE = (UNITS_SECTION, POLICIES_SECTION)
 """Sections of lists by name, where only what is set has a key."""
+JWT_SECTION, ISSUERS, DEPTH = "jwt", "issuers", 3
 
 
 class Key(msgspec.Struct, frozen=True):
@@ -63,7 +64,8 @@ def keys() -> Mapping[str, Key]:
 
 def _of(section: str, kind: type[msgspec.Struct]) -> Iterable[Key]:
     for field in msgspec.structs.fields(kind):
-        yield Key(section, field.name, field.type, field.default)
+        if (section, field.name) != (JWT_SECTION, ISSUERS):
+            yield Key(section, field.name, field.type, field.default)
 
 
 def free_key(section: str, name: str) -> Key:
@@ -77,6 +79,12 @@ def policy_key(text: str) -> Key | None:
     return free_key(POLICIES_SECTION, name) if name else None
 
 
+def issuer_keys(issuer: str) -> Iterable[Key]:
+    """The keys of one issuer's table."""
+    for field in msgspec.structs.fields(IssuerSection):
+        yield Key(JWT_SECTION, f"{ISSUERS}.{issuer}.{field.name}", field.type, field.default)
+
+
 def key_of(path: str) -> Key | None:
     """The key that stands at this path; None when there is none."""
     section, _, name = path.partition(".")
@@ -84,7 +92,16 @@ def key_of(path: str) -> Key | None:
         return free_key(section, name)
     if section == POLICIES_SECTION and name in policies.ROUTES:
         return free_key(section, name)
+    if issuer := issuer_in(section, name):
+        return next((key for key in issuer_keys(issuer) if key.path == path), None)
     return keys().get(path)
+
+
+def issuer_in(section: str, name: str) -> str:
+    """NAME of `issuers.NAME.key`; empty for every other key."""
+    parts = name.split(".")
+    is_meant = section == JWT_SECTION and parts[0].lower() == ISSUERS and len(parts) == DEPTH
+    return parts[1] if is_meant else ""
 
 
 def plain(text: str) -> str:
@@ -104,12 +121,21 @@ def key_named(section: str, text: str) -> Key | None:
         return free_key(section, text.lower().replace("_", "-")) if text else None
     if section == POLICIES_SECTION:
         return policy_key(text)
-    mine = (key for key in keys().values() if key.section == section)
-    return next((key for key in mine if plain(key.name) == plain(text)), None)
+    if issuer := issuer_in(section, dotted := text.replace("__", ".")):
+        own = issuer_keys(issuer.lower().replace("_", "-"))
+        return _among(own, dotted.rpartition(".")[2])
+    return _among((key for key in keys().values() if key.section == section), text)
+
+
+def _among(found: Iterable[Key], text: str) -> Key | None:
+    return next((key for key in found if plain(key.name.rpartition(".")[2]) == plain(text)), None)
 
 
 def hint_for_key(section: str, name: str) -> str:
     """`; did you mean ...?`, or nothing when no key is like it."""
+    dotted = name.replace("__", ".").lower()
+    if (section, dotted.partition(".")[0]) == (JWT_SECTION, ISSUERS):
+        return _hint_for_issuer(dotted)
     names = names_of(section)
     lower = {each.lower(): each for each in names}
     near = difflib.get_close_matches(name.lower(), lower, n=1)
@@ -124,6 +150,14 @@ def names_of(section: str) -> list[str]:
     if section == POLICIES_SECTION:
         return list(policies.ROUTES)
     return [key.name for key in keys().values() if key.section == section]
+
+
+def _hint_for_issuer(name: str) -> str:
+    issuer = issuer_in(JWT_SECTION, name)
+    names = [key.name for key in issuer_keys(issuer or "NAME")]
+    near = difflib.get_close_matches(name, names, n=1) if issuer else []
+    known = ", ".join(text.rpartition(".")[2] for text in names)
+    return f"; did you mean jwt.{near[0]}?" if near else f"; known in [jwt.issuers.NAME]: {known}"
 
 
 def hint_for_section(name: str) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 
@@ -11,15 +12,18 @@ from taskhub.config import check, environment, file
 from taskhub.config.convert import convert
 from taskhub.config.keys import (
     FREE,
+    JWT_SECTION,
     Key,
     free_key,
     hint_for_key,
     hint_for_section,
+    issuer_in,
+    issuer_keys,
     key_of,
     keys,
     sections,
 )
-from taskhub.config.sections import Config, Secret
+from taskhub.config.sections import Config, IssuerSection, Secret
 from taskhub.config.settings import Layer, Setting, setting
 from taskhub.errors import ConfigError, ConfigProblem
 
@@ -94,7 +98,8 @@ def _command_line(overrides: Mapping[str, str]) -> Layer:
 
 def _kept(overrides: Mapping[str, str]) -> dict[str, str]:
     """The overrides for the next time; a secret among them cannot show itself."""
-    secret = {path for path, key in keys().items() if key.is_secret}
+    found = {path: key_of(path) for path in overrides}
+    secret = {path for path, key in found.items() if key is not None and key.is_secret}
     return {path: Secret(text) if path in secret else text for path, text in overrides.items()}
 
 
@@ -140,10 +145,17 @@ def _origins(config: Config, settings: Mapping[str, Setting]) -> dict[str, str]:
 def all_keys(config: Config) -> Iterable[Key]:
     """Every key of this configuration, those of the free sections first."""
     yield from (free_key(section, name) for section in FREE for name in getattr(config, section))
-    yield from keys().values()
+    for section, static in itertools.groupby(keys().values(), lambda key: key.section):
+        yield from static
+        if section == JWT_SECTION:
+            yield from (own for name in config.jwt.issuers for own in issuer_keys(name))
 
 
 def value_of(config: Config, key: Key) -> object:
     """The value that stands at a key."""
     section = getattr(config, key.section)
-    return section[key.name] if key.section in FREE else getattr(section, key.name)
+    if key.section in FREE:
+        return section[key.name]
+    if issuer := issuer_in(key.section, key.name):
+        section = section.issuers.get(issuer, IssuerSection())
+    return getattr(section, key.name.rpartition(".")[2])

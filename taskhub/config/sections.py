@@ -11,6 +11,9 @@ Seconds = Annotated[float, Meta(gt=0, le=86_400 * 366)]
 Port = Annotated[int, Meta(ge=0, le=65_535)]
 Count = Annotated[int, Meta(ge=1, le=100_000)]
 
+ROLE_URI = "http://schemas.microsoft.com/ws/2008/06/identity/claims/role"
+"""The role claim as .NET issuers name it."""
+
 
 class Secret(str):
     """A text that never shows itself: its repr is masked; take the value with `reveal()`."""
@@ -69,15 +72,32 @@ class HttpSection(Section, frozen=True, kw_only=True):
     """Networks whose `Forwarded` and `X-Forwarded-For` are believed; `unix`: unix sockets."""
 
 
-class JwtSection(Section, frozen=True, kw_only=True):
-    """`[jwt]`: who may issue tokens."""
+class IssuerSection(Section, frozen=True, kw_only=True):
+    """`[jwt.issuers.NAME]`: one more issuer; what it leaves empty is as in `[jwt]`."""
 
     authority: str = ""
     audience: str = ""
     issuer_signing_key: Secret = Secret("")
     """An HMAC secret of at least 32 bytes, or a public key in PEM."""
     metadata_address: str = ""
+    scope_claims: tuple[str, ...] = ()
+    role_claims: tuple[str, ...] = ()
+
+
+class JwtSection(Section, frozen=True, kw_only=True):
+    """`[jwt]`: who may issue tokens."""
+
+    authority: str = ""
+    audience: str = ""
+    issuer_signing_key: Secret = Secret("")
+    """As of an `IssuerSection`; empty: the keys are asked of the authority (OpenID Connect)."""
+    metadata_address: str = ""
+    """Where the authority describes itself; empty: at its well-known place."""
+    scope_claims: tuple[str, ...] = ("scope", "scp")
+    role_claims: tuple[str, ...] = ("role", "roles", ROLE_URI)
     leeway: Annotated[float, Meta(ge=0, le=300)] = 5.0
+    issuers: dict[str, IssuerSection] = {}
+    """More issuers, by the name that stands before their subjects."""
 
 
 class StoreSection(Section, frozen=True, kw_only=True):

@@ -7,7 +7,7 @@ from typing import Any
 
 import msgspec
 
-from taskhub.config.keys import keys
+from taskhub.config.keys import JWT_SECTION, keys
 from taskhub.config.sections import Config, Secret
 
 
@@ -32,6 +32,9 @@ def without_secrets(config: Config, of: Collection[str]) -> Config:
         if key.is_secret and key.section in of:
             section = emptied.get(key.section, getattr(config, key.section))
             emptied[key.section] = msgspec.structs.replace(section, **{key.name: Secret("")})
+    if JWT_SECTION in of:
+        section = emptied.get(JWT_SECTION, config.jwt)
+        emptied[JWT_SECTION] = msgspec.structs.replace(section, issuers={})
     return msgspec.structs.replace(config, **emptied)
 
 

@@ -4,29 +4,27 @@ from __future__ import annotations
 
 import re
 import time
-from collections.abc import Callable, Iterable
-from hashlib import blake2b
-from typing import Any
+from collections.abc import Callable, Sequence
 
 import msgspec
 
+from taskhub.config.issuers import Issuer, issuers
 from taskhub.config.sections import JwtSection
-from taskhub.http.keys import HMAC, SigningKey
+from taskhub.http.issuer import Judge, NoKeyFits, needs_public_keys, said_issuer
+from taskhub.http.keys import SigningKey, configured_key, jwt_problems
+from taskhub.http.oidc.keyring import Keyring
+from taskhub.http.oidc.provider import Provider
 from taskhub.http.problems import BadToken
 from taskhub.http.pyjwt import pyjwt
 
 TOKEN_LIMIT = 8_192
 CACHE_LIMIT = 4_096
 CACHE_SECONDS = 60.0
-ROLE_URI = "http://schemas.microsoft.com/ws/2008/06/identity/claims/role"
-"""The role claim as .NET issuers name it."""
 
-TYPES = frozenset({"jwt", "at+jwt", "application/at+jwt"})
 TOKEN = re.compile(r"[A-Za-z0-9_-]+\.[A-Za-z0-9_-]+\.[A-Za-z0-9_-]+", re.ASCII)
-PLAIN = re.compile(r"[^\x00-\x1f\x7f-\x9f\ud800-\udfff]{1,255}")
 
-REFUSALS = (ValueError, TypeError, OverflowError, RecursionError)
-"""What PyJWT raises at tokens made to hurt, beside its own errors: all of it means no."""
+REFUSALS = (ValueError, TypeError, OverflowError, RecursionError, msgspec.MsgspecError)
+"""What is raised at tokens made to hurt, beside PyJWT's own errors: all of it means no."""
 
 
 class Principal(msgspec.Struct, frozen=True, gc=False):
@@ -45,106 +43,90 @@ class Principal(msgspec.Struct, frozen=True, gc=False):
 
 
 class Verifier:
-    """Checks tokens against one key, issuer and audience; remembers those that were good.
+    """Checks tokens of every issuer of `[jwt]`; remembers those that were good.
 
-    Raises ConfigProblem, naming the setting and never its value, when it cannot be made.
+    `keyring` keeps the keys that issuers publish, over reloads. Raises ConfigProblem, naming the
+    setting and never its value, when it cannot be made.
     """
 
-    def __init__(self, section: JwtSection, clock: Callable[[], float] = time.time) -> None:
-        self._key = SigningKey.from_section(section)
-        self._issuer, self._audience = section.authority, section.audience
-        self._leeway = section.leeway
-        self._clock = clock
-        library = pyjwt(for_public_keys=self._key.algorithms != HMAC)
-        self._jwt = library.PyJWT({"enforce_minimum_key_length": True})
+    def __init__(
+        self,
+        section: JwtSection,
+        clock: Callable[[], float] = time.time,
+        keyring: Keyring | None = None,
+    ) -> None:
+        for problem in jwt_problems(section):
+            raise problem
+        self._clock, self.keyring = clock, keyring or Keyring()
+        found = issuers(section)
+        sources = self._sources(found)
+        library = pyjwt(for_public_keys=needs_public_keys(sources))
         self._refusals = (library.PyJWTError, *REFUSALS)
-        self._good: dict[str, Principal] = {}
+        self._judges = {
+            issuer.authority.rstrip("/"): Judge(issuer, source, library, section.issuers)
+            for issuer, source in zip(found, sources, strict=True)
+        }
+        self._good: dict[str, tuple[Principal, SigningKey]] = {}
+
+    def _sources(self, found: Sequence[Issuer]) -> list[SigningKey | Provider]:
+        providers = self.keyring.hold(found)
+        return [configured_key(issuer) or providers[issuer.place] for issuer in found]
+
+    async def find(self, header: str) -> Principal:
+        """Who sent this `Authorization` field; waits for keys that may just have come.
+
+        Raises BadToken, whatever the reason; KeysAway when nobody can say.
+        """
+        try:
+            return self.principal(header)
+        except NoKeyFits as missing:
+            await missing.provider.renewed(missing.kid)
+        try:
+            return self.principal(header)
+        except NoKeyFits:
+            raise BadToken from None
 
     def principal(self, header: str) -> Principal:
-        """Who sent this `Authorization` field; raises BadToken, whatever the reason."""
+        """The same as far as it can be said at once; raises NoKeyFits where it cannot."""
         known = self._good.get(header)
-        if known is not None and self._clock() < known.until:
-            return known
-        self._good.pop(header, None)
-        found = self._check(header)
+        if known is not None:
+            principal, key = known
+            if self._clock() < principal.until and not key.is_gone:
+                return principal
+            del self._good[header]
+        principal, key = self._check(header)
         if len(self._good) >= CACHE_LIMIT:
             del self._good[next(iter(self._good))]
-        self._good[header] = found
-        return found
+        self._good[header] = principal, key
+        return principal
 
     def remembers(self, header: str) -> bool:
         """Whether this field was good before: then it is no guess, though it may have ended."""
         return header in self._good
 
-    def _check(self, header: str) -> Principal:
+    def _check(self, header: str) -> tuple[Principal, SigningKey]:
         scheme, _, token = header.partition(" ")
         if scheme.lower() != "bearer" or len(token) > TOKEN_LIMIT or not TOKEN.fullmatch(token):
             raise BadToken
         try:
-            whole = self._jwt.decode_complete(
-                token,
-                self._key.value,
-                algorithms=self._key.algorithms,
-                audience=self._audience,
-                issuer=self._issuer,
-                leeway=self._leeway,
-                options={"require": ["exp", "iss", "aud"]},
-            )
-            return self._principal(whole["header"], whole["payload"], token)
+            proven = self._judge_of(token).judge(token)
         except self._refusals:
             raise BadToken from None
-
-    def _principal(self, header: dict[str, Any], claims: dict[str, Any], token: str) -> Principal:
-        """Read the claims; raises ValueError at what PyJWT lets pass and we do not."""
-        if "crit" in header or "b64" in header or not _has_good_type(header):
-            raise ValueError("header")
-        expires = claims["exp"]
-        if type(expires) not in {int, float}:
-            raise ValueError("exp")
-        subject = _subject(claims)
-        return Principal(
-            subject=subject,
-            key=f"sub:{subject}" if subject else f"token:{_digest(token)}",
-            scopes=frozenset(_scopes(claims)),
-            roles=frozenset(_roles(claims)),
-            until=min(expires + self._leeway, self._clock() + CACHE_SECONDS),
+        principal = Principal(
+            subject=proven.subject,
+            key=proven.key,
+            scopes=proven.scopes,
+            roles=proven.roles,
+            until=min(proven.ends, self._clock() + CACHE_SECONDS),
         )
+        return principal, proven.signed_by
 
+    def _judge_of(self, token: str) -> Judge:
+        """By the `iss` that the token claims; the judge looks whether that is true.
 
-def _digest(token: str) -> str:
-    return blake2b(token.encode(), digest_size=16).hexdigest()
-
-
-def _has_good_type(header: dict[str, Any]) -> bool:
-    kind = header.get("typ")
-    return kind is None or (isinstance(kind, str) and kind.lower() in TYPES)
-
-
-def _subject(claims: dict[str, Any]) -> str:
-    """`sub`, else what issuers put there for programs; raises ValueError at an odd one."""
-    for name in ("sub", "client_id", "azp"):
-        value = claims.get(name)
-        if value is None:
-            continue
-        if not isinstance(value, str) or not PLAIN.fullmatch(value):
-            raise ValueError(name)
-        return value
-    return ""
-
-
-def _scopes(claims: dict[str, Any]) -> Iterable[str]:
-    """`scope` and `scp`: each a list, or one text with spaces."""
-    for name in ("scope", "scp"):
-        value = claims.get(name)
-        yield from filter(None, value.split(" ") if isinstance(value, str) else _texts(value))
-
-
-def _roles(claims: dict[str, Any]) -> Iterable[str]:
-    """`role`, `roles` and .NET's claim: each a list, or one role."""
-    for name in ("role", "roles", ROLE_URI):
-        value = claims.get(name)
-        yield from (value,) if isinstance(value, str) else _texts(value)
-
-
-def _texts(value: Any) -> Iterable[str]:
-    return (item for item in value if isinstance(item, str)) if isinstance(value, list) else ()
+        Other people's tokens thus ask for no keys.
+        """
+        judge = self._judges.get(said_issuer(token).rstrip("/"))
+        if judge is None:
+            raise BadToken
+        return judge

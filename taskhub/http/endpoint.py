@@ -60,7 +60,7 @@ class Endpoint:
         try:
             if (access := self._who_may()) is not None:
                 call.access = access
-                call.principal = self._admit(call, access)
+                call.principal = await self._admit(call, access)
             if self._limit in self._context.limits.rates:
                 fields = await self._context.limits.take(self._limit, _who(call), request_id)
             answer = await self._route.handler(call)
@@ -90,25 +90,25 @@ class Endpoint:
             self._policies, self._access = policies, self._route.access_under(policies)
         return self._access
 
-    def _admit(self, call: Call, access: Access) -> Principal:
-        """Who asks; raises Unauthorized, or OutOfScope when they may not."""
+    async def _admit(self, call: Call, access: Access) -> Principal:
+        """Who asks; raises Unauthorized or KeysAway, or OutOfScope when they may not."""
         header = only_one(call.request.headers.getall(hdrs.AUTHORIZATION, []), hdrs.AUTHORIZATION)
         if header is None:
             raise Unauthorized
-        principal = self._verified(call, header)
+        principal = await self._verified(call, header)
         if not access.admits(principal):
             raise OutOfScope(access.scopes, access.roles)
         return principal
 
-    def _verified(self, call: Call, header: str) -> Principal:
-        """Whose token it is; raises BadToken, or RateLimited for who has sent too many bad ones."""
+    async def _verified(self, call: Call, header: str) -> Principal:
+        """Whose token it is; raises as `find`, and RateLimited after too many bad ones."""
         verifier, limits = self._context.verifier, self._context.limits
         if BAD_TOKENS not in limits.rates or verifier.remembers(header):
-            return verifier.principal(header)
+            return await verifier.find(header)
         who = neighbourhood(call.address)
         limits.check(BAD_TOKENS, who, call.request_id)
         try:
-            return verifier.principal(header)
+            return await verifier.find(header)
         except BadToken:
             limits.count(BAD_TOKENS, who)
             raise

@@ -127,6 +127,10 @@ class OutOfScope(Forbidden):
         self.scope = scopes[0] if scopes else ""
 
 
+class LongSubject(Forbidden):
+    """The token is good, but its subject is longer than the 196 characters that are kept here."""
+
+
 class ErrorItem(msgspec.Struct, frozen=True):
     """One rule that is broken, and where: `pointer` is a JSON pointer (RFC 6901)."""
 

@@ -11,6 +11,7 @@ from taskhub.config.policies import Policies
 from taskhub.errors import (
     Busy,
     Forbidden,
+    KeysAway,
     StoreDown,
     StoreFull,
     StoreLocked,
@@ -88,6 +89,9 @@ CANCEL = access("own scope:tasks.write", "role:Admin", "role:Operator")
 OPERATE = access("role:Admin", "role:Operator")
 ADMINISTER = access("role:Admin")
 
-NEEDS_TOKEN = (BadMessage, BadHeader, BadQuery, Unauthorized, Forbidden, RateLimited)
+NEEDS_TOKEN = (
+    *(BadMessage, BadHeader, BadQuery, Unauthorized, Forbidden),
+    *(RateLimited, KeysAway),
+)
 READS = (Busy, StoreDown)
 WRITES = (Busy, StoreLocked, StoreDown, StoreFull, Stopping, Unknown)

@@ -63,6 +63,7 @@ async def serving(
         chores = [
             group.create_task(context.waiters.run(), name="http waiters"),
             group.create_task(context.live.run(), name="http events"),
+            group.create_task(context.verifier.keyring.run(), name="http keys"),
             group.create_task(_keep_fresh(context), name="http types"),
             group.create_task(context.limits.run(), name="http limits"),
             group.create_task(_sweep(door, context.patience), name="http deadlines"),
@@ -78,6 +79,7 @@ async def serving(
             listener.close()
             context.waiters.close()
             context.live.close()
+            context.verifier.keyring.close()
             try:
                 async with asyncio.timeout(left):
                     await runner.cleanup()
@@ -132,6 +134,7 @@ async def _say_goodbye(listener: asyncio.Server, door: Door, context: ApiContext
     door.is_draining = True
     context.waiters.close()
     context.live.close()
+    context.verifier.keyring.close()
     with suppress(TimeoutError):
         async with asyncio.timeout(LAME_DUCK):
             while door.open:

@@ -201,12 +201,17 @@ class World(Counted):
             "taskhub_http_rate_counted_alone",
             "Requests whose limit this process counted alone, the event server being away or late.",
         ).by("limit")
-        self.calls = counter("taskhub_outbound_requests", "Calls of tasks to other hosts.")
-        self.calls.by("type", "outcome")
-        self.breakers = gauge("taskhub_outbound_breakers_open", "Hosts that are left alone.")
+        self._ask_others()
         self._beat: float | None = None
         self._start_at_zero()
         self.hears = self._hears()
+
+    def _ask_others(self) -> None:
+        self.calls = counter("taskhub_outbound_requests", "Calls of tasks to other hosts.")
+        self.calls.by("type", "outcome")
+        self.breakers = gauge("taskhub_outbound_breakers_open", "Hosts that are left alone.")
+        self.key_fetches = counter("taskhub_key_fetches", "Times issuers were asked for keys.")
+        self.key_fetches.by("part", "result")
 
     def _start_at_zero(self) -> None:
         self.depth.by("queue", "status")
@@ -247,6 +252,7 @@ class World(Counted):
             t.RequestSent: self._called,
             t.BreakerOpened: self._breaker_changed,
             t.BreakerClosed: self._breaker_changed,
+            t.KeysAsked: lambda event: self.key_fetches[event.part, event.result].inc(),
         }
 
     def _served(self, event: t.RequestServed) -> None:

@@ -84,16 +84,16 @@ def _start(call: Call, page: EventPage, fresh: int, again: int) -> Start:
 
 def _stream(call: Call, what: Wanted, start: Start, item: TaskItem | None = None) -> Answer:
     async def admit() -> float:
-        return _until(call)
+        return await _until(call)
 
     ended = None if item is None else item.status.is_final
     source = Listener(call.context.live, what, start, admit, task_ended=ended)
     return Answer(200, b"", STREAM, HEADERS, NOW, source=source)
 
 
-def _until(call: Call) -> float:
-    """How long the client's token is good, asked anew; raises Unauthorized or OutOfScope."""
-    who = call.context.verifier.principal(call.request.headers[hdrs.AUTHORIZATION])
+async def _until(call: Call) -> float:
+    """How long the client's token is good, asked anew; raises as `Verifier.find`, or OutOfScope."""
+    who = await call.context.verifier.find(call.request.headers[hdrs.AUTHORIZATION])
     if not call.access.admits(who):
         raise OutOfScope
     return who.until

@@ -114,6 +114,15 @@ def _certificate_level(event: t.CertificateLoaded) -> Level:
     return Level.WARNING if event.left < SOON_DAYS * DAY else Level.INFO
 
 
+def _keys_changed(event: t.KeysChanged) -> Told:
+    kids = ", ".join(event.kids)
+    return f"KeysChanged {event.part} of {event.issuer}: {kids}", {
+        "Part": event.part,
+        "Issuer": event.issuer,
+        "Kids": kids,
+    }
+
+
 LINES: dict[type[Telemetry], Line] = {
     t.ServerSaid: Line(plain, "events-server"),
     t.StateChanged: Line(_state_changed, level=_state_level),
@@ -124,4 +133,5 @@ LINES: dict[type[Telemetry], Line] = {
     t.RateLimited: Line(_rate_limited, "api"),
     t.RequestCrashed: Line(_request_crashed, "api"),
     t.ActAudited: Line(_act_audited, "api"),
+    t.KeysChanged: Line(_keys_changed, "api"),
 }

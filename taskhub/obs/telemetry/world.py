@@ -150,3 +150,19 @@ class ActAudited(Telemetry, frozen=True, kw_only=True):
     task_id: str
     address: str
     request_id: str
+
+
+class KeysChanged(Telemetry, frozen=True, kw_only=True):
+    """An issuer of tokens publishes other keys than before; `kids` are their ids."""
+
+    message: ClassVar[str] = "KeysChanged"
+    part: str
+    issuer: str
+    kids: tuple[str, ...]
+
+
+class KeysAsked(Telemetry, frozen=True, kw_only=True):
+    """An issuer was asked for its keys (`result`: ok | failed). Counter; not logged."""
+
+    part: str
+    result: str

@@ -8,12 +8,13 @@ import pytest
 from taskhub.app.kin import Snapshot
 from taskhub.cli.client import Client
 from taskhub.client import TaskHub
+from taskhub.config.issuers import issuers
 from taskhub.config.keys import key_of
 from taskhub.config.settings import setting
 from taskhub.config.snapshot import encode
 from taskhub.events.redis_line import Address
 from taskhub.http.auth import Verifier
-from taskhub.http.keys import SigningKey
+from taskhub.http.keys import configured_key
 
 from tests.unit.app.household import KEY, Household
 
@@ -34,7 +35,8 @@ def objects(house: Household) -> dict[str, Any]:
         "setting": setting(key, PASSWORD, "here"),
         "process": house.process,
         "snapshot": Snapshot(encode(config), "api", "api-1", "o", "r", "s", "p", "f"),
-        "signing key": SigningKey.from_section(config.jwt),
+        "issuer": issuers(config.jwt),
+        "signing key": configured_key(issuers(config.jwt)[0]),
         "verifier": Verifier(config.jwt),
         "address": Address.parse(config.events.url, "", config.redis.password, "x"),
         "client": Client("http://127.0.0.1", TOKEN),

@@ -169,6 +169,35 @@ def test_token_without_any_key_says_what_to_do(run: Run) -> None:
     assert "run `taskhub dev` in this folder first" in ended.err
 
 
+def test_token_cannot_be_made_for_an_issuer_that_publishes_its_keys(
+    run: Run, folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Not with the key of dev either: dev makes none then."""
+    (folder / "data").mkdir()
+    (folder / "data/dev.key").write_text(f"{CANARY}\n")
+    monkeypatch.setenv("Jwt__Authority", "https://id.example.com")
+
+    ended = run("token")
+
+    assert (ended.code, ended.out) == (2, "")
+    assert "only it makes tokens" in ended.err
+
+
+def test_check_knows_issuers_that_publish_their_keys(
+    run: Run, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It asks nobody: whether the issuer answers is for `/ready` to say."""
+    monkeypatch.setenv("Jwt__Authority", "https://id.example.invalid")
+    monkeypatch.setenv("Jwt__Audience", "taskhub")
+    assert run("check").out == "ok\n"
+
+    monkeypatch.setenv("Jwt__MetadataAddress", "http://id.example.invalid")
+    ended = run("check")
+
+    assert ended.code == 2
+    assert "Jwt__MetadataAddress: jwt.metadata_address: expected an https address" in ended.err
+
+
 def test_token_cannot_be_made_with_a_public_key(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
     """Only the issuer has the other half."""
     pem = (

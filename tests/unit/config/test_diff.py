@@ -22,6 +22,7 @@ http.max_body http.header_timeout http.body_timeout http.metrics_allow
 http.trusted_proxies http.access_log
 http.tls_certificate http.tls_key
 jwt.authority jwt.audience jwt.issuer_signing_key jwt.metadata_address jwt.leeway
+jwt.scope_claims jwt.role_claims
 work.concurrency work.lease work.queues
 heartbeat.every logs.level cors.origins limits.mailbox retention.tasks_days
 retention.events_days retention.audit_days retention.keys_hours cors.credentials

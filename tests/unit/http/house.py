@@ -24,6 +24,7 @@ from taskhub.http.catalog import Catalog
 from taskhub.http.context import ActorRow, ApiContext, PartHealth, Verdict
 from taskhub.http.limits import Limits
 from taskhub.http.live.tail import Tail
+from taskhub.http.oidc.keyring import Keyring
 from taskhub.http.patience import Patience
 from taskhub.http.server import serving
 from taskhub.http.waiting import Waiters
@@ -99,14 +100,15 @@ class House:
         self.told: list[Telemetry] = []
         self.restarts = FakeTree()
         self.parts: list[PartHealth] = [PartHealth("store", "ok"), PartHealth("events", "ok")]
+        self.keyring = Keyring(self.told.append)
         self.context = ApiContext(
             store_box=box,
             store=store,
-            verifier=Verifier(config.jwt),
+            verifier=Verifier(config.jwt, keyring=self.keyring),
             emit=self.told.append,
             settings=lambda: self.config,
             types=Catalog(store.types, TYPES),
-            health=lambda: self.parts,
+            health=lambda: [*self.parts, *self.keyring.health()],
             metrics=_metrics,
             actors=_actors,
             restarts=self.restarts,

@@ -13,11 +13,13 @@ import jwt
 import pytest
 from cryptography.hazmat.primitives import serialization
 from cryptography.hazmat.primitives.asymmetric import ec, ed25519, rsa
-from taskhub.config.sections import JwtSection, Secret
+from taskhub.config.issuers import issuers
+from taskhub.config.sections import ROLE_URI, JwtSection, Secret
 from taskhub.errors import ConfigProblem
-from taskhub.http.auth import CACHE_LIMIT, ROLE_URI, Verifier
-from taskhub.http.keys import SigningKey, jwt_problems
-from taskhub.http.problems import BadToken
+from taskhub.http.auth import CACHE_LIMIT, Verifier
+from taskhub.http.issuer import SUBJECT_LENGTH
+from taskhub.http.keys import configured_key, jwt_problems
+from taskhub.http.problems import BadToken, LongSubject
 
 from tests.unit.http.house import AUDIENCE, CONFIG, ISSUER, SECRET, House, bearer, token
 
@@ -88,7 +90,6 @@ BAD_TOKENS: dict[str, str] = {
     ),
     "sub as a number": signed(GOOD | {"sub": 5}),
     "sub of controls": signed(GOOD | {"sub": "a\nb"}),
-    "sub too long": signed(GOOD | {"sub": "s" * 256}),
     "claims as a list": signed([1]),
     "claims nested deeply": signed("[" * 5_000 + "]" * 5_000),
     "claims no JSON": signed("{"),
@@ -226,6 +227,26 @@ def test_a_bad_token_is_not_remembered() -> None:
     assert not verifier._good
 
 
+def test_a_subject_that_is_too_long_is_told() -> None:
+    """403 with the reason: the token is good, and its holder can do nothing about a 401."""
+    verifier = Verifier(CONFIG.jwt)
+    longest = "\N{SNOWMAN}" * SUBJECT_LENGTH
+
+    assert verifier.principal(f"Bearer {signed(GOOD | {'sub': longest})}").subject == longest
+    with pytest.raises(LongSubject, match=f"the {SUBJECT_LENGTH} characters"):
+        verifier.principal(f"Bearer {signed(GOOD | {'sub': longest + 'x'})}")
+
+
+def test_a_program_may_be_named_by_its_client_id() -> None:
+    """A person's token never: `azp` is the program that all of them use."""
+    verifier = Verifier(CONFIG.jwt)
+    whole = {name: value for name, value in GOOD.items() if name != "sub"} | {"azp": "console"}
+
+    assert verifier.principal(f"Bearer {signed(whole)}").subject == ""
+    robot = signed(whole | {"client_id": "robot"})
+    assert verifier.principal(f"Bearer {robot}").subject == "robot"
+
+
 def public_pem(key: Any) -> str:
     """A public key in PEM."""
     form = serialization.PublicFormat.SubjectPublicKeyInfo
@@ -282,7 +303,7 @@ def private_pem() -> str:
     [
         (section_of("k" * 31), "jwt.issuer_signing_key"),
         (section_of("changeme"), "jwt.issuer_signing_key"),
-        (section_of(""), "jwt.issuer_signing_key"),
+        (section_of("", authority="us"), "jwt.issuer_signing_key"),
         (
             section_of("-----BEGIN PUBLIC KEY-----\nxx\n-----END PUBLIC KEY-----"),
             "jwt.issuer_signing_key",
@@ -297,7 +318,8 @@ def private_pem() -> str:
         (section_of(public_pem(ec.generate_private_key(ec.SECP256K1()))), "jwt.issuer_signing_key"),
         (section_of(SECRET, authority=""), "jwt.authority"),
         (section_of(SECRET, audience=""), "jwt.audience"),
-        (section_of("", metadata_address="https://x"), "jwt.metadata_address"),
+        (section_of(SECRET, metadata_address="https://x"), "jwt.metadata_address"),
+        (section_of("", metadata_address="http://x"), "jwt.metadata_address"),
     ],
     ids=[
         "short",
@@ -309,7 +331,8 @@ def private_pem() -> str:
         "odd curve",
         "authority",
         "audience",
-        "metadata",
+        "a key and metadata",
+        "plain metadata",
     ],
 )
 def test_a_bad_key_is_named_but_not_shown(section: JwtSection, place: str) -> None:
@@ -325,7 +348,7 @@ def test_a_bad_key_is_named_but_not_shown(section: JwtSection, place: str) -> No
 
 def test_a_key_does_not_show_itself() -> None:
     """A traceback with local variables is no leak."""
-    assert SECRET not in repr(SigningKey.from_section(CONFIG.jwt))
+    assert SECRET not in repr(configured_key(issuers(CONFIG.jwt)[0]))
 
 
 REQUESTS: dict[str, tuple[dict[str, str], int]] = {

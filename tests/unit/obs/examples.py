@@ -99,6 +99,8 @@ EXAMPLES: tuple[t.Telemetry, ...] = (
     t.RequestSent(type="http", outcome="2xx"),
     t.BreakerOpened(host="https://example.com", failures=5, rest=15.0, open=1),
     t.BreakerClosed(host="https://example.com", seconds=61.5, open=0),
+    t.KeysChanged(part="keys", issuer="https://id.example.com", kids=("2025-09", "2025-10")),
+    t.KeysAsked(part="keys", result="ok"),
     t.ActAudited(subject="ada", act="retry", task_id=TASK, address="192.0.2.1", request_id="r-3"),
 )
 
