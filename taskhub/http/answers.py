@@ -28,6 +28,13 @@ SERVER = "taskhub"
 """What we are; which version is nobody's business."""
 HSTS = "max-age=31536000"
 BODILESS = frozenset({HTTPStatus.NO_CONTENT, HTTPStatus.NOT_MODIFIED})
+RENAMED = {
+    413: "Content Too Large",
+    414: "URI Too Long",
+    416: "Range Not Satisfiable",
+    422: "Unprocessable Content",
+}
+"""What RFC 9110 calls these; Python does so from 3.13 on."""
 
 
 class Source(Protocol):
@@ -143,13 +150,18 @@ def fixed_fields(content_type: str, cache: str, is_secure: bool) -> Headers:  # 
     return tuple(fields)
 
 
+def phrase(status: int) -> str:
+    """The words that stand for a status, the same on every Python."""
+    return RENAMED.get(status) or HTTPStatus(status).phrase
+
+
 @lru_cache(maxsize=256)
 def _first_lines(status: int, content_type: str, cache: str, is_secure: bool) -> str:  # noqa: FBT001
     fields = list(fixed_fields(content_type, cache, is_secure))
     if status not in BODILESS:
         fields.append(("Content-Type", content_type))
     lines = "".join(f"{name}: {value}\r\n" for name, value in fields)
-    return f"HTTP/1.1 {status} {HTTPStatus(status).phrase}\r\n{lines}"
+    return f"HTTP/1.1 {status} {phrase(status)}\r\n{lines}"
 
 
 @lru_cache(maxsize=2)

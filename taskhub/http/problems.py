@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import math
 from collections.abc import Collection, Sequence
-from http import HTTPStatus
 
 import msgspec
 
@@ -17,7 +16,7 @@ from taskhub.errors import (
     TaskHubError,
     Unauthorized,
 )
-from taskhub.http.answers import Answer, Headers
+from taskhub.http.answers import Answer, Headers, phrase
 
 CONTENT_TYPE = "application/problem+json"
 REALM = 'Bearer realm="taskhub"'
@@ -163,9 +162,9 @@ def problem(error: TaskHubError, request_id: str, extra: Headers = ()) -> Answer
 
 def status_problem(status: int, request_id: str, extra: Headers = ()) -> Answer:
     """The answer for a plain HTTP status that no error of ours stands for."""
-    known = HTTPStatus(status)
-    code = known.phrase.lower().replace(" ", "-")
-    body = _body(status, code, f"{known.phrase}.", request_id, ())
+    words = phrase(status)
+    code = words.lower().replace(" ", "-")
+    body = _body(status, code, f"{words}.", request_id, ())
     return Answer(status, _encode(body), CONTENT_TYPE, extra)
 
 
@@ -181,7 +180,7 @@ def _body(
 ) -> ProblemBody:
     return ProblemBody(
         type=f"urn:taskhub:problem:{code}",
-        title=HTTPStatus(status).phrase,
+        title=phrase(status),
         status=status,
         detail=detail,
         instance=f"urn:taskhub:request:{request_id}",

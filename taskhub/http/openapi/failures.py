@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from http import HTTPStatus
 from typing import Any
 
 import msgspec
 
 from taskhub.errors import TaskHubError
-from taskhub.http.answers import Answer
+from taskhub.http.answers import Answer, phrase
 from taskhub.http.openapi.examples import ERRORS
 from taskhub.http.openapi.shapes import REFERENCE
 from taskhub.http.problems import CONTENT_TYPE, crash, problem
@@ -80,7 +79,7 @@ def _response(status: int, errors: Errors, more: dict[str, Any]) -> dict[str, An
     }
     names = ["X-Request-Id", *dict.fromkeys(n for e in errors for n, _ in _answer(e).headers)]
     return {
-        "description": HTTPStatus(status).phrase,
+        "description": phrase(status),
         "headers": {name: HEADERS.get(name, {"schema": TEXT}) for name in names} | more,
         "content": {CONTENT_TYPE: {"schema": _any_of(errors), "examples": examples}},
     }

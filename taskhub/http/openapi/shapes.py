@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from inspect import cleandoc
 from typing import Any
 
 import msgspec
@@ -93,6 +94,9 @@ RULES: Mapping[type, Mapping[str, Any]] = {
 def components(shapes: Sequence[Any]) -> dict[str, Any]:
     """The schemas of all shapes and of what they are made of, by name."""
     _, made = msgspec.json.schema_components(shapes, ref_template=REFERENCE)
+    for told in made.values():
+        if "description" in told:  # a docstring, indented as it stands in the source before 3.13
+            told["description"] = cleandoc(told["description"])
     for shape, rules in RULES.items():
         if shape.__name__ in made:
             made[shape.__name__] |= rules

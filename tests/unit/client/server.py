@@ -9,8 +9,9 @@ from collections import deque
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
-from http import HTTPStatus
 from typing import Any
+
+from taskhub.http.answers import phrase
 
 Act = Callable[[StreamWriter], Awaitable[None]]
 
@@ -72,7 +73,7 @@ def _answer(status: int, body: Any, headers: dict[str, str]) -> Act:
     fields = {"Content-Type": kind, "Content-Length": str(len(data)), **headers}
 
     async def act(writer: StreamWriter) -> None:
-        head = f"HTTP/1.1 {status} {HTTPStatus(status).phrase}\r\n"
+        head = f"HTTP/1.1 {status} {phrase(status)}\r\n"
         lines = "".join(f"{name.replace('_', '-')}: {text}\r\n" for name, text in fields.items())
         writer.write(f"{head}{lines}\r\n".encode() + data)
         await writer.drain()
@@ -171,7 +172,7 @@ def problem(status: int, code: str, **more: Any) -> dict[str, Any]:
     """An error as the API says it (RFC 9457)."""
     return {
         "type": f"urn:taskhub:problem:{code}",
-        "title": HTTPStatus(status).phrase,
+        "title": phrase(status),
         "status": status,
         "detail": "So it is.",
         "instance": "urn:taskhub:request:r-1",

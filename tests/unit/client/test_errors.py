@@ -36,7 +36,7 @@ async def test_an_exception_says_all_that_the_api_said(server: Server, hub: Task
         await hub.create("T")
 
     told = caught.value
-    assert (told.status, told.title) == (422, "Unprocessable Entity")
+    assert (told.status, told.title) == (422, "Unprocessable Content")
     assert (told.type, told.request_id) == ("urn:taskhub:problem:invalid", "r-1")
     assert [(item.pointer, item.detail) for item in told.errors] == [
         ("/title", "too long"),

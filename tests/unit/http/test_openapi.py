@@ -135,6 +135,14 @@ def test_a_title_is_described_as_it_is_checked(title: str) -> None:
     assert is_allowed(told, title) == is_taken
 
 
+def test_the_words_of_a_status_are_those_of_rfc_9110() -> None:
+    """Not those of the Python that runs: some were renamed in 3.13."""
+    responses = OPERATIONS["createTask"]["responses"]
+
+    assert responses["413"]["description"] == "Content Too Large"
+    assert responses["422"]["description"] == "Unprocessable Content"
+
+
 def test_errors_say_when_to_come_back() -> None:
     """`Retry-After` and `WWW-Authenticate` are told where they are sent."""
     responses = OPERATIONS["createTask"]["responses"]
