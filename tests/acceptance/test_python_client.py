@@ -6,9 +6,10 @@ import asyncio
 import os
 import re
 import sys
+from functools import partial
 from pathlib import Path
 
-from taskhub.client import Retries, TaskHub
+from taskhub.client import Retries, TaskHub, TaskItem
 
 from tests.acceptance.installation import PATIENCE, Installation, token
 
@@ -53,11 +54,21 @@ async def test_an_api_that_dies_again_and_again_costs_no_task_and_makes_none_twi
     async with TaskHub(hub.url, token(), retries=patient) as client:
         made = []
         for _ in range(3):
-            asked = [client.create(f"T{n}", payload={"seconds": 0}) for n in range(20)]
-            tasks = asyncio.gather(*asked)
-            await hub.kill("tree/api-1")
-            made += await tasks
+            before = create_some(client)
+            killed = await hub.kill("tree/api-1")
+            made += [*await before, *await create_some(client)]
+            await hub.until(partial(is_another, hub, killed))
         everything = [task.id async for task in client.tasks()]
 
     assert len(made) == 60
     assert sorted(everything) == sorted(task.id for task in made)
+
+
+def create_some(client: TaskHub) -> asyncio.Future[list[TaskItem]]:
+    """Ten tasks at once."""
+    return asyncio.gather(*(client.create(f"T{n}", payload={"seconds": 0}) for n in range(10)))
+
+
+async def is_another(hub: Installation, killed: int) -> bool:
+    """Whether the tree has noticed, and an API runs again."""
+    return await hub.pid("tree/api-1") not in {None, killed}
