@@ -9,6 +9,7 @@ from typing import Protocol
 import msgspec
 
 from taskhub.audit import Audit, AuditPage, AuditQuery
+from taskhub.finding import Count, IdPage, Page, TaskQuery
 from taskhub.model import Event, Lease, Owner, PastEvent, Status, TaskId, TaskItem, TypeInfo
 
 # ---- writes: each is one conditional change; `Store.commit` takes many at once -------------------
@@ -272,25 +273,6 @@ class Committed(msgspec.Struct, frozen=True):
 # ---- reads ----
 
 
-class TaskQuery(msgspec.Struct, frozen=True, kw_only=True):
-    """A page of tasks, newest first; `cursor` is the id of the last task of the page before."""
-
-    status: Status | None = None
-    type: str | None = None
-    queue: str | None = None
-    created_from: datetime | None = None
-    created_to: datetime | None = None
-    cursor: TaskId | None = None
-    limit: int = 50
-
-
-class Page(msgspec.Struct, frozen=True):
-    """Tasks, and the cursor of the next page (None: this was the last)."""
-
-    items: Sequence[TaskItem]
-    next: TaskId | None
-
-
 class EventQuery(msgspec.Struct, frozen=True, kw_only=True):
     """Up to `limit` events whose Seq is greater than `after`: of one task, or all."""
 
@@ -353,6 +335,12 @@ class Store(Protocol):
 
     async def find(self, query: TaskQuery) -> Page:
         """One page, by keyset: as fast on the last page as on the first."""
+
+    async def find_ids(self, query: TaskQuery) -> IdPage:
+        """The same without reading the tasks themselves."""
+
+    async def count(self, query: TaskQuery) -> Count:
+        """How many match; the query's limit says nothing here."""
 
     async def events(self, query: EventQuery) -> EventPage:
         """What has happened after a Seq, oldest first; all of the answer is of one moment."""

@@ -101,6 +101,7 @@ def _no_number(name: str) -> float:
 
 
 @click.command("list")
+@click.argument("words", metavar="[SEARCH]...", nargs=-1)
 @click.option("--status", type=click.Choice(STATUSES, case_sensitive=False), help="In this state.")
 @click.option("--type", "kind", help="Of this type.")
 @click.option("--queue", help="In this queue.")
@@ -109,10 +110,22 @@ def _no_number(name: str) -> float:
 @click.option("--limit", type=click.IntRange(min=1), default=50, show_default=True, help="So many.")
 @click.option("--all", "everything", is_flag=True, help="All of them, page by page.")
 @options.json_option
-def list_tasks(*, limit: int, everything: bool, as_json: bool, **filters: str | None) -> None:
-    """List tasks, newest first; with --json one task a line."""
+def list_tasks(
+    words: tuple[str, ...],
+    *,
+    limit: int,
+    everything: bool,
+    as_json: bool,
+    **filters: str | None,
+) -> None:
+    """List tasks, newest first; with --json one task a line.
+
+    SEARCH narrows the list, such as 'status:failed type:image.* error:~timeout age:>1h': put it
+    in single quotes, and -- before one that begins with a dash. The language: docs/search.md.
+    """
     hub = client.from_environment()
     query = {
+        "q": " ".join(words) or None,
         "status": filters["status"],
         "type": filters["kind"],
         "queue": filters["queue"],

@@ -13,6 +13,7 @@ from taskhub.errors import (
     Forbidden,
     Invalid,
     Problem,
+    SearchError,
     TaskHubError,
     Unauthorized,
 )
@@ -130,11 +131,13 @@ class LongSubject(Forbidden):
     """The token is good, but its subject is longer than the 196 characters that are kept here."""
 
 
-class ErrorItem(msgspec.Struct, frozen=True):
+class ErrorItem(msgspec.Struct, frozen=True, omit_defaults=True):
     """One rule that is broken, and where: `pointer` is a JSON pointer (RFC 6901)."""
 
     pointer: str
     detail: str
+    column: int = 0
+    """Of a search: from which character on (the first is 1) it is not understood."""
 
 
 class ProblemBody(msgspec.Struct, frozen=True, kw_only=True, rename="camel", omit_defaults=True):
@@ -154,7 +157,7 @@ _encode = msgspec.json.Encoder().encode
 
 def problem(error: TaskHubError, request_id: str, extra: Headers = ()) -> Answer:
     """The answer for an error that we know by name."""
-    items = tuple(ErrorItem(e.pointer, e.detail) for e in _fields(error))
+    items = tuple(map(_item, _fields(error)))
     body = _body(error.status, error.code, error.detail, request_id, items)
     headers = (*_headers(error), *extra)
     return Answer(error.status, _encode(body), CONTENT_TYPE, headers, close=_closes(error))
@@ -187,6 +190,11 @@ def _body(
         request_id=request_id,
         errors=errors,
     )
+
+
+def _item(error: FieldError) -> ErrorItem:
+    column = error.column if isinstance(error, SearchError) else 0
+    return ErrorItem(error.pointer, error.detail, column)
 
 
 def _fields(error: TaskHubError) -> Sequence[FieldError]:

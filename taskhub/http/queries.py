@@ -5,21 +5,24 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Mapping, Sequence
 from datetime import UTC, datetime
+from functools import partial
 from typing import Any
 
 import msgspec
 from aiohttp import web
 from multidict import MultiMapping
 
-from taskhub.errors import FieldError
+from taskhub.errors import FieldError, SearchError
+from taskhub.finding import TaskQuery
 from taskhub.http.problems import BadHeader, BadQuery
 from taskhub.model import NAME_PATTERN, Status, TaskId
-from taskhub.ports import TaskQuery
+from taskhub.search import EVERYTHING, LENGTH_LIMIT, At, Field, Op, Query, Term, one_of, parse
 
 ID = re.compile(r"[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}", re.ASCII)
 WAIT_LIMIT = 60.0
 """The longest `?wait=` in seconds: shorter than what proxies cut off."""
 LIMIT_MOST = 200
+EXAMPLE = "status:failed type:image.* error:~timeout age:>1h payload.customer=42"
 
 _NUMBER = re.compile(r"[0-9]{1,3}", re.ASCII)
 _SECONDS = re.compile(r"[0-9]{1,2}(\.[0-9]{1,32})?([eE][+-]?[0-9]{1,3})?", re.ASCII)
@@ -101,6 +104,13 @@ def limit_of(things: str) -> Parameter:
 
 LIST = (
     Parameter(
+        "q",
+        "q",
+        f"a search such as `{EXAMPLE}`, at most {LENGTH_LIMIT} characters; see docs/search.md",
+        parse,
+        {"type": "string", "maxLength": LENGTH_LIMIT, "examples": [EXAMPLE]},
+    ),
+    Parameter(
         "status",
         "status",
         f"one of {', '.join(Status)}",
@@ -141,6 +151,8 @@ def values(query: MultiMapping[str], known: Sequence[Parameter]) -> dict[str, An
             found[table[name].field] = _one(table[name], query.getall(name))
         except KeyError:
             errors.append(FieldError("", _unknown(table)))
+        except SearchError as error:
+            errors.append(error)
         except (ValueError, OverflowError):
             errors.append(FieldError(f"/{name}", f"expected once: {table[name].rule}"))
     if errors:
@@ -150,7 +162,31 @@ def values(query: MultiMapping[str], known: Sequence[Parameter]) -> dict[str, An
 
 def task_query(query: MultiMapping[str]) -> TaskQuery:
     """The page that `GET /tasks` asks for."""
-    return TaskQuery(**values(query, LIST))
+    said = values(query, LIST)
+    page = {name: said.pop(name) for name in ("cursor", "limit") if name in said}
+    return TaskQuery(where=_where(said), **page)
+
+
+def _where(said: dict[str, Any]) -> Query:
+    """What `q` and the plain filters say together: all of it must hold."""
+    where: Query = said.pop("q", EVERYTHING)
+    for name, value in said.items():
+        where &= FILTERS[name](value)
+    return where
+
+
+def _created(op: Op) -> Callable[[datetime], Query]:
+    return lambda moment: Query((Term(Field.CREATED, op, (At(moment),)),))
+
+
+FILTERS: Mapping[str, Callable[[Any], Query]] = {
+    "status": partial(one_of, Field.STATUS),
+    "type": partial(one_of, Field.TYPE),
+    "queue": partial(one_of, Field.QUEUE),
+    "created_from": _created(Op.GE),
+    "created_to": _created(Op.LT),
+}
+"""The terms that stand behind the plain parameters."""
 
 
 def wait_seconds(query: MultiMapping[str]) -> float:

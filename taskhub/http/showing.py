@@ -7,6 +7,7 @@ import asyncio
 import msgspec
 
 from taskhub.errors import NotFound
+from taskhub.finding import Page
 from taskhub.http.access import access_under
 from taskhub.http.answers import Answer
 from taskhub.http.call import Call
@@ -16,14 +17,13 @@ from taskhub.http.queries import ID, task_query, wait_seconds
 from taskhub.http.reading import in_time
 from taskhub.http.route import READ
 from taskhub.model import TaskId, TaskItem
-from taskhub.ports import Page
 
 PAGE_BYTES = 4 * 1024 * 1024
 """A page ends early when its tasks are this large together: answers stay bounded."""
 
 REVALIDATE = "private, no-cache"
 
-encode_item = msgspec.json.Encoder().encode
+encode_item = _encode = msgspec.json.Encoder().encode
 
 
 async def find(call: Call) -> Answer:
@@ -96,11 +96,11 @@ def _page_text(page: Page) -> bytes:
         text = encode_item(item)
         size += len(text)
         if texts and size > PAGE_BYTES:
-            return _joined(texts, page.items[len(texts) - 1].id)
+            return _joined(texts, Page((), page.items[len(texts) - 1].id))
         texts.append(text)
-    return _joined(texts, page.next)
+    return _joined(texts, page)
 
 
-def _joined(texts: list[bytes], cursor: TaskId | None) -> bytes:
-    end = b"null" if cursor is None else b'"' + cursor.encode() + b'"'
-    return b'{"items":[' + b",".join(texts) + b'],"next":' + end + b"}"
+def _joined(texts: list[bytes], page: Page) -> bytes:
+    end = _encode({"next": page.next, "stopped": page.stopped})
+    return b'{"items":[' + b",".join(texts) + b"]," + end[1:]

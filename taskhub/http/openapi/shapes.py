@@ -13,6 +13,7 @@ from taskhub.http.context import ActorRow, PartHealth
 from taskhub.http.live.frames import EventItem, EventList
 from taskhub.http.new_task import NewTask
 from taskhub.http.problems import ErrorItem, ProblemBody
+from taskhub.http.routes.tasks import TaskPage
 from taskhub.model import Event, TaskItem
 
 REFERENCE = "#/components/schemas/{name}"
@@ -74,7 +75,14 @@ MEMBERS: Mapping[type, Mapping[str, Mapping[str, Any]]] = {
         "requestId": {"description": "by which request; the log has it too"},
     },
     PartHealth: {"detail": {"description": "one sentence, when it is not well"}},
-    ErrorItem: {"pointer": {"description": "JSON pointer (RFC 6901) into the body or the query"}},
+    ErrorItem: {
+        "pointer": {"description": "JSON pointer (RFC 6901) into the body or the query"},
+        "column": {"description": "of a search: the first character that is not understood"},
+    },
+    TaskPage: {
+        "next": {"description": "`cursor` of the next page; null: this was the last"},
+        "stopped": {"description": "enough was looked at; there may be more: go on with `next`"},
+    },
     ProblemBody: {
         "type": {"format": "uri", "description": "names the kind of error"},
         "detail": {"description": "one sentence for the person who reads it"},

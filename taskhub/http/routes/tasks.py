@@ -28,10 +28,15 @@ ONE_ETAG = {"ETag": "changes with every change of the task"}
 
 
 class TaskPage(msgspec.Struct, frozen=True):
-    """A page of tasks, newest first, and the cursor of the next (null: this was the last)."""
+    """A page of tasks, newest first, and the cursor of the next (null: this was the last).
+
+    `stopped`: it ended early, for the search has looked at enough tasks; go on with the cursor,
+    also where there are no items.
+    """
 
     items: list[TaskItem]
     next: str | None
+    stopped: bool = False
 
 
 ROUTES: tuple[Route, ...] = (

@@ -43,33 +43,6 @@ SELECT told.*, reach.* FROM ({reach}) AS reach
 -- get: the tasks with these ids
 SELECT {task} FROM Tasks WHERE Id IN (SELECT value FROM json_each(:ids));
 
--- find: a page of all tasks, newest first; ids tell when they were made, so they bound the range
-SELECT {task} FROM Tasks
- WHERE Id < :before_id AND Id >= :since_id AND CreatedAt >= :since AND CreatedAt < :before
- ORDER BY Id DESC LIMIT :limit;
-
--- find_some: a page of the tasks of a status, a type, a queue, or all three, newest first
--- Takes a page from each kind that matches and the newest of those: a seek for each kind, however
--- many rows do not match. Rows that are Processing are few and have an index of their own.
-WITH RECURSIVE {kinds}, picked (Row) AS (
-    SELECT one.rowid
-      FROM kinds CROSS JOIN Tasks AS one
-        ON one.rowid IN (SELECT rowid FROM Tasks INDEXED BY Tasks_Status
-                          WHERE Status <> 'Processing' AND Status = kinds.Status
-                            AND Type = kinds.Type AND Queue = kinds.Queue
-                            AND Id < :before_id AND Id >= :since_id
-                            AND CreatedAt >= :since AND CreatedAt < :before
-                          ORDER BY Id DESC LIMIT :limit)
-     WHERE kinds.Status = ifnull(:status, kinds.Status)
-       AND kinds.Type = ifnull(:type, kinds.Type) AND kinds.Queue = ifnull(:queue, kinds.Queue)
-     UNION ALL
-    SELECT rowid FROM Tasks INDEXED BY Tasks_Leases
-     WHERE Status = 'Processing' AND ifnull(:status, 'Processing') = 'Processing'
-       AND Type = ifnull(:type, Type) AND Queue = ifnull(:queue, Queue)
-       AND Id < :before_id AND Id >= :since_id AND CreatedAt >= :since AND CreatedAt < :before
-)
-SELECT {task} FROM Tasks WHERE rowid IN (SELECT Row FROM picked) ORDER BY Id DESC LIMIT :limit;
-
 -- counts: how many tasks of each queue live, and when the one due longest was due
 SELECT Queue, Status, count(*), min(RunAt) FROM (
     SELECT Queue, Status, RunAt FROM Tasks INDEXED BY Tasks_Claim

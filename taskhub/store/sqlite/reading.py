@@ -13,13 +13,12 @@ import msgspec
 
 from taskhub.audit import AuditPage, AuditQuery
 from taskhub.errors import StoreDown, StoreLocked
-from taskhub.model import Owner, TaskId, TaskItem, TypeInfo, micros_from_utc
-from taskhub.ports import EventPage, EventQuery, Kept, Page, QueueCount, TaskQuery
+from taskhub.model import Owner, TaskId, TaskItem, TypeInfo
+from taskhub.ports import EventPage, EventQuery, Kept, QueueCount
 from taskhub.store.sqlite import audit
-from taskhub.store.sqlite.clock import FOREVER, Clock
-from taskhub.store.sqlite.ids import FIRST, LAST, first_id_at
+from taskhub.store.sqlite.clock import Clock
 from taskhub.store.sqlite.rows import STATUS, Row, event_of, json, task_of
-from taskhub.store.sqlite.session import BUSY_MS, identity, trouble_of
+from taskhub.store.sqlite.session import connect_reader, identity, trouble_of
 
 CONNECTIONS = 2
 
@@ -62,13 +61,6 @@ class Readers:
         asked = {"keys": json([(principal, key)]), "now": self._clock.time_of_day()}
         rows = await self._ask("known_keys", asked)
         return Kept(rows[0][2], rows[0][3]) if rows else None
-
-    async def find(self, query: TaskQuery) -> Page:
-        """One page: a row more than asked for tells whether there is a next one."""
-        some = query.status or query.type or query.queue
-        rows = await self._ask("find_some" if some else "find", _page_values(query))
-        items = [task_of(row) for row in rows[: query.limit]]
-        return Page(items, items[-1].id if len(rows) > query.limit else None)
 
     async def events(self, query: EventQuery) -> EventPage:
         """The events, and how far the table reaches; of one moment, for it is one statement."""
@@ -157,7 +149,7 @@ class Readers:
         made: list[sqlite3.Connection] = []
 
         def make() -> sqlite3.Connection:
-            made.append(_line(self._path))
+            made.append(connect_reader(self._path))
             return made[0]
 
         connection = aiosqlite.Connection(make, 64)
@@ -180,33 +172,3 @@ class Readers:
         self._open.pop(connection, None)
         with suppress(sqlite3.Error, ValueError):
             await connection.close()
-
-
-def _line(path: Path) -> sqlite3.Connection:
-    """A connection that can only read; another thread than that which uses it may close it."""
-    uri = f"{path.absolute().as_uri()}?mode=rw"
-    line = sqlite3.connect(uri, uri=True, isolation_level=None, check_same_thread=False)
-    try:
-        line.execute(f"PRAGMA busy_timeout = {BUSY_MS}")
-        line.execute("PRAGMA query_only = ON")
-    except BaseException:
-        line.close()
-        raise
-    return line
-
-
-def _page_values(query: TaskQuery) -> dict[str, object]:
-    """What `find` and `find_some` take: the range of time as times and as bounds on the ids."""
-    since = None if query.created_from is None else micros_from_utc(query.created_from)
-    before = None if query.created_to is None else micros_from_utc(query.created_to)
-    last = LAST if before is None else first_id_at(before, later=True)
-    return {
-        "status": query.status and query.status.value,
-        "type": query.type,
-        "queue": query.queue,
-        "since": 0 if since is None else since,
-        "before": FOREVER if before is None else before,
-        "since_id": FIRST if since is None else first_id_at(since, later=False),
-        "before_id": last if query.cursor is None else min(last, query.cursor),
-        "limit": query.limit + 1,
-    }

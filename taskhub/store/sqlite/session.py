@@ -177,3 +177,16 @@ def connect(path: Path) -> sqlite3.Connection:
     connection.execute(f"PRAGMA busy_timeout = {BUSY_MS}")
     connection.execute(f"PRAGMA wal_autocheckpoint = {CHECKPOINT_PAGES}")
     return connection
+
+
+def connect_reader(path: Path) -> sqlite3.Connection:
+    """A connection that can only read; another thread than that which uses it may close it."""
+    uri = f"{path.absolute().as_uri()}?mode=rw"
+    line = sqlite3.connect(uri, uri=True, isolation_level=None, check_same_thread=False)
+    try:
+        line.execute(f"PRAGMA busy_timeout = {BUSY_MS}")
+        line.execute("PRAGMA query_only = ON")
+    except BaseException:
+        line.close()
+        raise
+    return line

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import TypeVar
 
 from taskhub.audit import Audit, AuditPage, AuditQuery
+from taskhub.finding import Count, IdPage, Page, TaskQuery
 from taskhub.model import Owner, TaskId, TaskItem, TypeInfo
 from taskhub.ports import (
     Cancel,
@@ -19,7 +20,6 @@ from taskhub.ports import (
     EventQuery,
     Finish,
     Kept,
-    Page,
     Progress,
     Prune,
     QueueCount,
@@ -31,7 +31,6 @@ from taskhub.ports import (
     SchemaState,
     Sweep,
     Takeover,
-    TaskQuery,
     Write,
 )
 from taskhub.store import migrations
@@ -41,6 +40,7 @@ from taskhub.store.sqlite.clock import Clock
 from taskhub.store.sqlite.hand import Hand
 from taskhub.store.sqlite.migrating import migrate, revision_in
 from taskhub.store.sqlite.reading import Readers
+from taskhub.store.sqlite.searching import Searcher
 from taskhub.store.sqlite.session import Session
 
 T = TypeVar("T")
@@ -77,6 +77,7 @@ class SqliteStore:
         self._hand: Hand | None = None
         self._writing = Session(path, lock_timeout=lock_timeout)
         self._readers = Readers(path, self._statements.text, self._clock)
+        self._searcher = Searcher(path, self._statements.text, self._clock)
         self._renewing = Session(
             path, lock_timeout=min(lock_timeout, RENEWAL_TIMEOUT), synchronous="NORMAL"
         )
@@ -88,12 +89,14 @@ class SqliteStore:
         try:
             migrations.refuse_unless_newest(await self._hand.call(revision_in, self._path))
             await self._readers.open()
+            self._searcher.open()
         except BaseException:
             await self.close()
             raise
 
     async def close(self) -> None:
         """Give every connection and thread back; commits that wait are done first."""
+        await self._searcher.close()
         await self._readers.close()
         hand, self._hand = self._hand, None
         if hand is not None:
@@ -132,7 +135,15 @@ class SqliteStore:
 
     async def find(self, query: TaskQuery) -> Page:
         """One page, newest first."""
-        return await self._readers.find(query)
+        return await self._searcher.find(query)
+
+    async def find_ids(self, query: TaskQuery) -> IdPage:
+        """One page of ids, newest first."""
+        return await self._searcher.find_ids(query)
+
+    async def count(self, query: TaskQuery) -> Count:
+        """How many match, as far as could be looked."""
+        return await self._searcher.count(query)
 
     async def events(self, query: EventQuery) -> EventPage:
         """What has happened after a Seq, oldest first."""

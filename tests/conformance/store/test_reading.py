@@ -6,17 +6,19 @@ from datetime import timedelta
 from typing import Any
 
 import pytest
+from taskhub.finding import TaskQuery
 from taskhub.model import Status, TaskId
-from taskhub.ports import QueueCount, Takeover, TaskQuery
+from taskhub.ports import QueueCount, Takeover
+from taskhub.search import parse
 
 from tests.conformance.store.world import A, B, World
 
 
-async def pages(world: World, **query: Any) -> list[list[TaskId]]:
+async def pages(world: World, q: str = "", **query: Any) -> list[list[TaskId]]:
     """The ids of every page, following the cursors to the end."""
     found, cursor = [], None
     while True:
-        page = await world.store.find(TaskQuery(**query, cursor=cursor))
+        page = await world.store.find(TaskQuery(where=parse(q), **query, cursor=cursor))
         found.append([item.id for item in page.items])
         if page.next is None:
             return found
@@ -68,32 +70,35 @@ async def test_a_page_stays_put_while_others_write(world: World) -> None:
 
 @pytest.mark.parametrize("limit", [1, 2, 50])
 @pytest.mark.parametrize(
-    "query",
+    ("q", "fields"),
     [
-        {"status": Status.PENDING},
-        {"status": Status.PROCESSING},
-        {"status": Status.DONE},
-        {"status": Status.CANCELLED},
-        {"status": Status.FAILED},
-        {"type": "resize"},
-        {"queue": "b"},
-        {"type": "simulate", "queue": "a"},
-        {"status": Status.PENDING, "type": "resize", "queue": "b"},
-        {"type": "exotic"},
+        ("status:pending", {"status": Status.PENDING}),
+        ("status:processing", {"status": Status.PROCESSING}),
+        ("status:done", {"status": Status.DONE}),
+        ("status:cancelled", {"status": Status.CANCELLED}),
+        ("status:failed", {"status": Status.FAILED}),
+        ("type:resize", {"type": "resize"}),
+        ("queue:b", {"queue": "b"}),
+        ("type:simulate queue:a", {"type": "simulate", "queue": "a"}),
+        (
+            "status:pending type:resize queue:b",
+            {"status": Status.PENDING, "type": "resize", "queue": "b"},
+        ),
+        ("type:exotic", {"type": "exotic"}),
     ],
 )
 async def test_filters_find_what_matches_and_nothing_else(
-    world: World, query: dict[str, Any], limit: int
+    world: World, q: str, fields: dict[str, Any], limit: int
 ) -> None:
     """Each alone and together, page by page, whatever state the others are in."""
     tasks = [await _in_some_state(world, number) for number in range(24)]
     wanted = [
         item.id
         for item in await world.store.get(tasks)
-        if all(getattr(item, name) == value for name, value in query.items())
+        if all(getattr(item, name) == value for name, value in fields.items())
     ]
 
-    found = await pages(world, **query, limit=limit)
+    found = await pages(world, q, limit=limit)
 
     assert flat(found) == wanted[::-1]
 
@@ -116,19 +121,17 @@ async def _in_some_state(world: World, number: int) -> TaskId:
 
 async def test_a_range_of_time_includes_its_start_and_not_its_end(world: World) -> None:
     """So that days can be put side by side; with a status too."""
-    start = world.hands.now
     tasks = []
     for _ in range(6):
         tasks += await world.add()
         world.hands.advance(60)
 
-    since, before = start + timedelta(seconds=60), start + timedelta(seconds=240)
-    window = {"created_from": since, "created_to": before}
+    window = "created:>=2026-01-01T00:01:00Z created:<2026-01-01T00:04:00Z"
 
-    assert await pages(world, **window) == [tasks[3:0:-1]]
-    assert await pages(world, **window, status=Status.PENDING) == [tasks[3:0:-1]]
-    assert await pages(world, created_from=before) == [tasks[:3:-1]]
-    assert await pages(world, created_to=since) == [tasks[:1]]
+    assert await pages(world, window) == [tasks[3:0:-1]]
+    assert await pages(world, f"{window} status:pending") == [tasks[3:0:-1]]
+    assert await pages(world, "created:>=2026-01-01T00:04:00Z") == [tasks[:3:-1]]
+    assert await pages(world, "created:<2026-01-01T00:01:00Z") == [tasks[:1]]
 
 
 async def test_depths_are_counted_by_queue(world: World) -> None:

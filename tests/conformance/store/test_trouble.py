@@ -11,12 +11,16 @@ import threading
 from collections.abc import Iterator
 from contextlib import closing, contextmanager
 from pathlib import Path
+from typing import Any
 
 import msgspec
 import pytest
 from taskhub.audit import Audit
 from taskhub.errors import SchemaNewer, SchemaOlder, StoreDown, StoreFull, StoreLocked
-from taskhub.ports import Create, Created, Page, Renew, SchemaState, Store, TaskQuery
+from taskhub.finding import Page, TaskQuery
+from taskhub.model import TaskId
+from taskhub.ports import Create, Created, Renew, SchemaState, Store
+from taskhub.search import parse
 
 from tests.conformance.store.backends import Backend, Hands, SqliteBackend
 from tests.conformance.store.world import LEASE, World
@@ -24,6 +28,7 @@ from tests.waiting import turns
 
 ROOT = Path(__file__).parents[3]
 AUDIT = Audit(message="heartbeat", actor="test")
+SEARCH = TaskQuery(where=parse("images"))
 
 
 # ---- the schema ----------------------------------------------------------------------------
@@ -283,25 +288,35 @@ async def test_a_cancelled_caller_does_not_cancel_the_commit(world: World) -> No
 @pytest.mark.parametrize("patience", range(8))
 async def test_cancelled_readers_leave_their_connections_whole(world: World, patience: int) -> None:
     """Clients hang up at any moment while they wait for a page; the next one is served."""
-    await world.add(20)
-    readers = [asyncio.ensure_future(world.store.find(TaskQuery())) for _ in range(20)]
+    ids = await world.add(20)
+    readers = _readers(world, ids)
     await turns(patience)
     for reader in readers:
         reader.cancel()
     await asyncio.gather(*readers, return_exceptions=True)
 
     assert len((await world.store.find(TaskQuery())).items) == 20
+    assert len(await world.store.get(ids)) == 20
+
+
+def _readers(world: World, ids: list[TaskId]) -> list[asyncio.Future[Any]]:
+    """Many who ask at once, each in one of the ways to read."""
+    asked = [
+        (world.store.find(TaskQuery()), world.store.get(ids), world.store.find(SEARCH))
+        for _ in range(7)
+    ]
+    return [asyncio.ensure_future(each) for several in asked for each in several]
 
 
 async def test_readers_end_with_the_store(world: World) -> None:
     """Whoever still waits for a page is told so, and nothing is left open behind it."""
-    readers = [asyncio.ensure_future(world.store.find(TaskQuery())) for _ in range(20)]
+    readers = _readers(world, [])
     await turns(1)
     await world.store.close()
 
     answers = await asyncio.gather(*readers, return_exceptions=True)
 
-    assert all(isinstance(answer, StoreDown | Page) for answer in answers), answers
+    assert all(isinstance(answer, StoreDown | Page | list) for answer in answers), answers
     with pytest.raises(StoreDown):
         await world.store.find(TaskQuery())
 

@@ -6,6 +6,7 @@ import io
 import json
 import socket
 from pathlib import Path
+from urllib.parse import parse_qs, urlsplit
 from typing import Any
 
 import pytest
@@ -174,6 +175,38 @@ def test_list_with_filters_asks_the_server(run: Run, hub: Hub) -> None:
         "/tasks?status=Done&type=a+b&queue=q&createdFrom=2025-01-01T00%3A00%3A00Z"
         "&createdTo=2026-01-01T00%3A00%3A00Z&limit=7"
     )
+
+
+def test_list_sends_a_search_as_it_is(run: Run, hub: Hub) -> None:
+    """In one piece or in several words; the server judges it and points at its mistake."""
+    hub.says(200, {"items": [], "next": None})
+    run("list", 'status:failed title:"a b"', "--queue", "q")
+    run("list", "status:failed", "größe")
+    run("list", "--", "-status:done")
+    errors = [{"pointer": "/q", "detail": "column 1: expected a field", "column": 1}]
+    hub.answers.clear()
+    hub.says(400, problem(400, "Some parameters of the query are not understood.", errors=errors))
+
+    ended = run("list", "statuss:failed")
+
+    asked = [parse_qs(urlsplit(asked.path).query) for asked in hub.requests]
+    assert [query["q"] for query in asked[:3]] == [
+        ['status:failed title:"a b"'],
+        ["status:failed größe"],
+        ["-status:done"],
+    ]
+    assert asked[0]["queue"] == ["q"]
+    assert (ended.code, ended.err.splitlines()[1]) == (1, "taskhub:   q: column 1: expected a field")
+
+
+def test_list_goes_on_where_a_search_has_stopped(run: Run, hub: Hub) -> None:
+    """A page without tasks that has a cursor is not the end."""
+    hub.says(200, {"items": [], "next": "c1", "stopped": True})
+    hub.says(200, {"items": [task()], "next": None, "stopped": False})
+
+    ended = run("list", "needle", "--json")
+
+    assert json.loads(ended.out)["id"] == ID
 
 
 def test_list_with_all_goes_on_to_the_last_page(run: Run, hub: Hub) -> None:

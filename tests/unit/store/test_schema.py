@@ -120,12 +120,13 @@ def test_files_are_for_us_and_our_group_only(tmp_path: Path) -> None:
 OPENS = """
 import asyncio, sys
 from pathlib import Path
+from taskhub.finding import TaskQuery
 from taskhub.store.sqlite import SqliteStore
 
 async def main():
     store = SqliteStore(Path(sys.argv[1]))
     await store.open()
-    await store.find(__import__("taskhub.ports", fromlist=["TaskQuery"]).TaskQuery())
+    await store.find(TaskQuery())
     await store.close()
 
 asyncio.run(main())

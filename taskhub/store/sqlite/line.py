@@ -1,0 +1,89 @@
+"""A reading connection with a thread of its own, which does one piece of work after the other."""
+
+from __future__ import annotations
+
+import sqlite3
+from collections.abc import Callable
+from contextlib import suppress
+from pathlib import Path
+from typing import TypeVar
+
+from taskhub.errors import Busy, StoreDown, StoreLocked
+from taskhub.store.sqlite.hand import Hand
+from taskhub.store.sqlite.session import connect_reader, identity, trouble_of
+
+T = TypeVar("T")
+Work = Callable[[sqlite3.Connection], T]
+
+WAITING = 64
+"""Pieces of work in the line, at most."""
+
+
+class Line:
+    """Connects on first use, and again when the file was replaced."""
+
+    def __init__(self, path: Path, name: str) -> None:
+        self._path, self._name = path, name
+        self._hand: Hand | None = None
+        self._connection: sqlite3.Connection | None = None
+        self._file = (0, 0)
+        self._waiting = 0
+        self._may_read = False
+
+    def open(self) -> None:
+        """Allow reading."""
+        self._may_read = True
+
+    async def close(self) -> None:
+        """Give connection and thread back, stopping what still runs; may be called twice."""
+        self._may_read = False
+        hand, self._hand = self._hand, None
+        if hand is not None:
+            if (connection := self._connection) is not None:
+                with suppress(sqlite3.ProgrammingError):  # it was closed meanwhile
+                    connection.interrupt()
+            hand.call(self._drop)
+            await hand.close()
+
+    async def do(self, work: Work[T]) -> T:
+        """What the work answers; raises Trouble, at once when too many wait."""
+        if not self._may_read:
+            raise StoreDown("The store is closed.")
+        if self._waiting >= WAITING:
+            raise Busy
+        if self._hand is None:
+            self._hand = Hand(self._name)
+        self._waiting += 1
+        try:
+            return await self._hand.call(self._done, work)
+        finally:
+            self._waiting -= 1
+
+    def _done(self, work: Work[T]) -> T:
+        """In the thread."""
+        if not self._may_read:
+            raise StoreDown("The store is closed.")
+        try:
+            return work(self._current())
+        except sqlite3.Error as error:
+            trouble = trouble_of(error)
+            if not isinstance(trouble, StoreLocked):
+                self._drop()
+            raise trouble or error from error
+        except OSError as error:
+            raise StoreDown from error
+
+    def _current(self) -> sqlite3.Connection:
+        """A connection to the file that has this name now; raises OSError."""
+        file = identity(self._path)
+        if self._connection is not None and file != self._file:
+            self._drop()
+        if self._connection is None:
+            self._connection, self._file = connect_reader(self._path), file
+        return self._connection
+
+    def _drop(self) -> None:
+        connection, self._connection = self._connection, None
+        with suppress(sqlite3.Error):
+            if connection is not None:
+                connection.close()
