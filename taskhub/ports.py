@@ -9,6 +9,7 @@ from typing import Protocol
 import msgspec
 
 from taskhub.audit import Audit, AuditPage, AuditQuery
+from taskhub.bulk import Acted, Bulk
 from taskhub.finding import Count, IdPage, Page, TaskQuery
 from taskhub.model import Event, Lease, Owner, PastEvent, Status, TaskId, TaskItem, TypeInfo
 
@@ -155,6 +156,7 @@ Write = (
     | Sweep
     | Cancel
     | Requeue
+    | Bulk
     | Audit
     | Register
     | Prune
@@ -259,6 +261,7 @@ Result = (
     | Changed
     | Unchanged
     | Missing
+    | Acted
     | Refused
 )
 

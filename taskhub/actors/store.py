@@ -6,6 +6,7 @@ import time
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from taskhub.bulk import Acted
 from taskhub.errors import Trouble
 from taskhub.kernel.mailbox import Mailbox, MailboxClosed, MailboxFull, answering
 from taskhub.messages import Publish, Put
@@ -18,7 +19,7 @@ if TYPE_CHECKING:
 
     from taskhub.kernel.actor import Context
     from taskhub.ports import Committed as Commit
-    from taskhub.ports import Store, Write
+    from taskhub.ports import Result, Store, Write
 
 BATCH = 512
 """Messages taken into one transaction; the batch grows by itself while the last commit runs."""
@@ -141,9 +142,14 @@ class StoreActor:
 
 
 def _asks_for_cancel(writes: Sequence[Write], done: Commit) -> bool:
-    return any(
-        isinstance(write, Cancel)
-        and isinstance(result, Changed)
-        and result.item.status is Status.PROCESSING
-        for write, result in zip(writes, done.results, strict=True)
-    )
+    return any(map(_is_asked_to_stop, writes, done.results))
+
+
+def _is_asked_to_stop(write: Write, result: Result) -> bool:
+    match result:
+        case Changed(item=item):
+            return isinstance(write, Cancel) and item.status is Status.PROCESSING
+        case Acted(stopping=stopping):
+            return stopping > 0
+        case _:
+            return False

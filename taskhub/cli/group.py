@@ -27,8 +27,9 @@ COMMANDS = {
         "show": ("tasks:show", "Show a task."),
         "watch": ("tasks:watch", "Follow a task until it ends."),
         "events": ("events:events", "Follow everything that happens."),
-        "cancel": ("tasks:cancel", "Cancel a task, waiting or running."),
-        "retry": ("tasks:retry", "Run a failed or cancelled task again."),
+        "cancel": ("acting:cancel", "Cancel a task, or all that match a search."),
+        "retry": ("acting:retry", "Run failed or cancelled tasks again."),
+        "delete": ("acting:delete", "Delete tasks that have ended."),
         "audit": ("audit:audit", "Show who did what, newest first."),
     },
 }

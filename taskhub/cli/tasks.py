@@ -1,4 +1,4 @@
-"""The client's commands: create, list, show, watch, cancel, retry; all of it over HTTP."""
+"""The client's commands: create, list, show, watch; all of it over HTTP."""
 
 from __future__ import annotations
 
@@ -151,7 +151,7 @@ def _row(task: Task) -> tuple[object, ...]:
 @options.json_option
 def show(id_: str, *, as_json: bool) -> None:
     """Show a task."""
-    _print(client.from_environment().get(task_path(id_)), as_json=as_json)
+    print_task(client.from_environment().get(task_path(id_)), as_json=as_json)
 
 
 @click.command()
@@ -165,22 +165,6 @@ def watch(id_: str, *, as_json: bool) -> int:
     return _follow(client.from_environment().get(task_path(id_)), as_json=as_json)
 
 
-@click.command()
-@click.argument("id_", metavar="ID")
-@options.json_option
-def cancel(id_: str, *, as_json: bool) -> None:
-    """Cancel a task; one that runs is told to stop and ends within a second or so."""
-    _print(client.from_environment().post(task_path(id_, "/cancel")), as_json=as_json)
-
-
-@click.command()
-@click.argument("id_", metavar="ID")
-@options.json_option
-def retry(id_: str, *, as_json: bool) -> None:
-    """Run a failed or cancelled task again (for operators)."""
-    _print(client.from_environment().post(task_path(id_, "/retry")), as_json=as_json)
-
-
 def _follow(task: Task, *, as_json: bool) -> int:
     told = ""
     for now in _moves(client.from_environment(is_patient=True), task):
@@ -188,7 +172,7 @@ def _follow(task: Task, *, as_json: bool) -> int:
         if line != told:
             say.note(line, colour=COLOURS.get(task["status"]))
             told = line
-    _print(task, as_json=as_json)
+    print_task(task, as_json=as_json)
     return exits.OK if task["status"] == "Done" else exits.FAILED
 
 
@@ -219,7 +203,8 @@ def _move(task: Task) -> str:
     return say.printable("  ".join(map(str, parts)))
 
 
-def _print(task: Task, *, as_json: bool) -> None:
+def print_task(task: Task, *, as_json: bool) -> None:
+    """The task as JSON, or a line for each member that is known."""
     if as_json:
         say.document(task)
         return

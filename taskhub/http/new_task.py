@@ -9,8 +9,9 @@ from typing import Annotated, Any, TypeVar
 import msgspec
 from msgspec import UNSET, Meta, Raw, UnsetType
 
-from taskhub.errors import FieldError, Invalid, Malformed
+from taskhub.errors import FieldError, Invalid
 from taskhub.http.catalog import KnownType
+from taskhub.http.members import broken, rule
 from taskhub.http.strict_json import is_plain, strictly
 from taskhub.model import NAME_PATTERN, TITLE_LIMIT, Status, TaskId, TaskItem
 
@@ -18,7 +19,6 @@ T = TypeVar("T")
 
 YEAR = 366 * 86_400
 EMPTY = Raw(b"{}")
-POINTER_LIMIT = 64
 
 END = r"(?!\n)"
 """After a `$`: in Python that also matches before a last line feed, elsewhere it does not."""
@@ -179,7 +179,7 @@ def _utc(moment: datetime) -> datetime:
     try:
         return moment.astimezone(UTC)
     except OverflowError:
-        raise Invalid([FieldError("/runAt", _rule(Moment))]) from None
+        raise Invalid([FieldError("/runAt", rule(Moment))]) from None
 
 
 def _explained(body: bytes) -> Invalid:
@@ -190,34 +190,9 @@ def _explained(body: bytes) -> Invalid:
 
 def _broken(value: Any) -> list[FieldError]:
     """Every rule that the members break, in the order of the body."""
-    if not isinstance(value, dict):
-        raise Malformed("The body must be a JSON object.")
-    errors = [] if "title" in value else [FieldError("/title", f"needed: {_rule(Title)}")]
-    for name, member in value.items():
-        if name not in RULES:
-            errors.append(FieldError(_pointer(name), "no member of this name is known"))
-        elif not _fits(member, RULES[name]):
-            errors.append(FieldError(f"/{name}", _rule(RULES[name])))
+    errors = broken(value, RULES)
+    if "title" not in value:
+        errors.insert(0, FieldError("/title", f"needed: {rule(Title)}"))
     if "runAt" in value and "delaySeconds" in value:
         errors.append(FieldError("/delaySeconds", BOTH))
     return errors
-
-
-def _fits(member: Any, rule: Any) -> bool:
-    try:
-        msgspec.convert(member, rule)
-    except (msgspec.MsgspecError, ValueError, OverflowError):
-        return False
-    return True
-
-
-def _rule(annotated: Any) -> str:
-    """The sentence beside a type, which the API's description shows too."""
-    return str(annotated.__metadata__[0].description)
-
-
-def _pointer(name: str) -> str:
-    """The JSON pointer (RFC 6901) of a member; of the whole body where its name is too long."""
-    if len(name) > POINTER_LIMIT or not name.isprintable():
-        return ""
-    return "/" + name.replace("~", "~0").replace("/", "~1")

@@ -11,6 +11,7 @@ import msgspec
 from taskhub.audit import AuditEntry
 from taskhub.errors import FieldError, Invalid, TaskHubError
 from taskhub.http.auditing import AuditList
+from taskhub.http.bulk import BulkReport, BulkWish, Sample
 from taskhub.http.context import ActorRow, PartHealth
 from taskhub.http.live.frames import EventItem, EventList
 from taskhub.http.new_task import NewTask
@@ -57,6 +58,7 @@ ENTRY = AuditEntry(
 )
 EVENT = EventItem(type=EventType.CREATED, id=TaskId(ID), title="Resize images", at=AT, seq=4711)
 ACTOR = ActorRow(name="worker-1/pool", state="ready", uptime=3600.5, restarts=0, mailbox_limit=4096)
+SAMPLE = Sample(TaskId(ID), "Resize images", "simulate", "default", Status.FAILED, AT)
 
 SHAPES: Mapping[Any, Mapping[str, Any]] = {
     AuditList: {"page": AuditList([ENTRY], "1764022637000000-4711")},
@@ -76,6 +78,17 @@ SHAPES: Mapping[Any, Mapping[str, Any]] = {
     },
     TaskItem: {"task": ITEM},
     TaskPage: {"last": TaskPage([ITEM], None), "more": TaskPage([ITEM], ID)},
+    BulkWish: {
+        "count": {"q": "status:failed error:~timeout", "dryRun": True},
+        "do": {"q": "status:failed error:~timeout"},
+        "goOn": {"q": "status:failed error:~timeout", "cursor": ID},
+        "everything": {"all": True},
+    },
+    BulkReport: {
+        "counted": BulkReport(matched=1204, changed=0, skipped=0, next=None, sample=[SAMPLE]),
+        "done": BulkReport(matched=1204, changed=1203, skipped=1, next=None),
+        "more": BulkReport(matched=10_000, changed=10_000, skipped=0, next=ID),
+    },
     ActorList: {"actors": ActorList([ACTOR])},
     Readiness: {
         "ok": Readiness("ok", [PartHealth("store", "ok"), PartHealth("events", "ok")]),

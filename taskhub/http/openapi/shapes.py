@@ -9,6 +9,7 @@ from typing import Any
 import msgspec
 
 from taskhub.audit import AuditEntry
+from taskhub.http.bulk import BulkReport, BulkWish
 from taskhub.http.context import ActorRow, PartHealth
 from taskhub.http.live.frames import EventItem, EventList
 from taskhub.http.new_task import NewTask
@@ -59,6 +60,17 @@ MEMBERS: Mapping[type, Mapping[str, Mapping[str, Any]]] = {
         "error": {"description": "why the attempt failed"},
     },
     EventList: {"next": {"description": "`after` of the next page; null: this was the last"}},
+    BulkWish: {
+        "all": {"description": "every task is meant: the search was not forgotten"},
+        "dryRun": {"description": "count, show some, change nothing"},
+    },
+    BulkReport: {
+        "matched": {"description": "tasks that match, and whose state allows the act"},
+        "changed": {"description": "tasks that were changed; running ones are asked to stop"},
+        "skipped": {"description": "tasks that moved on meanwhile, or are asked to stop already"},
+        "next": {"description": "`cursor` of the request that goes on; null: that was all"},
+        "sample": {"description": "with dryRun: some of the tasks, newest first"},
+    },
     ActorRow: {
         "name": {"description": "unit and actor: `worker-1/pool`"},
         "uptime": {"description": "seconds since its last start"},

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from taskhub.http.route import Message, Route
-from taskhub.http.routes import events, tasks, watching
+from taskhub.http.routes import bulk, events, tasks, watching
 from taskhub.model import Event
 
-ROUTES: tuple[Route, ...] = (*tasks.ROUTES, *events.ROUTES, *watching.ROUTES)
+ROUTES: tuple[Route, ...] = (*tasks.ROUTES, *bulk.ROUTES, *events.ROUTES, *watching.ROUTES)
 
 MESSAGES: tuple[Message, ...] = (
     Message(

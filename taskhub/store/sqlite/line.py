@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import asyncio
 import sqlite3
 from collections.abc import Callable
 from contextlib import suppress
 from pathlib import Path
-from typing import TypeVar
+from typing import Any, TypeVar
 
 from taskhub.errors import Busy, StoreDown, StoreLocked
 from taskhub.store.sqlite.hand import Hand
@@ -54,10 +55,14 @@ class Line:
         if self._hand is None:
             self._hand = Hand(self._name)
         self._waiting += 1
-        try:
-            return await self._hand.call(self._done, work)
-        finally:
-            self._waiting -= 1
+        done = self._hand.call(self._done, work)
+        done.add_done_callback(self._leave)
+        return await asyncio.shield(done)
+
+    def _leave(self, done: asyncio.Future[Any]) -> None:
+        """Work counts until it is done, also when whoever asked for it has gone."""
+        self._waiting -= 1
+        done.exception()
 
     def _done(self, work: Work[T]) -> T:
         """In the thread."""

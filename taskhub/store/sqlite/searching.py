@@ -21,7 +21,7 @@ from taskhub.store.sqlite.rows import Row, json, task_of
 SECONDS = 1.0
 """How long one question may go on; a window that has begun is finished."""
 
-FIRST_WINDOW, LEAST_WINDOW, MOST_WINDOW = 1_000, 50, 50_000
+FIRST_WINDOW, LEAST_WINDOW, MOST_WINDOW = 200, 50, 50_000
 QUICK, SLOW = 0.01, 0.04
 """Seconds: windows grow that take less, and shrink that take more."""
 

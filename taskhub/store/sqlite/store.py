@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import TypeVar
 
 from taskhub.audit import Audit, AuditPage, AuditQuery
+from taskhub.bulk import Bulk
 from taskhub.finding import Count, IdPage, Page, TaskQuery
 from taskhub.model import Owner, TaskId, TaskItem, TypeInfo
 from taskhub.ports import (
@@ -34,7 +35,7 @@ from taskhub.ports import (
     Write,
 )
 from taskhub.store import migrations
-from taskhub.store.sqlite import acts, creating, ending, leasing
+from taskhub.store.sqlite import acts, creating, ending, leasing, many
 from taskhub.store.sqlite.batch import Batch, Kinds, Statements, commit
 from taskhub.store.sqlite.clock import Clock
 from taskhub.store.sqlite.hand import Hand
@@ -56,6 +57,7 @@ KINDS: Kinds = {
     Sweep: leasing.sweep,
     Cancel: acts.cancel,
     Requeue: acts.requeue,
+    Bulk: many.bulk,
     Claim: leasing.claim,
     Audit: acts.audit,
     Prune: acts.prune,

@@ -14,6 +14,7 @@ from typing import Any
 import msgspec
 from taskhub import ports as p
 from taskhub.audit import Audit
+from taskhub.bulk import ALLOWED, Act, Acted, Bulk
 from taskhub.model import EventType, Lease, Owner, Status, TaskId, TaskItem
 
 PENDING, PROCESSING = Status.PENDING, Status.PROCESSING
@@ -28,7 +29,7 @@ ENDS = {
 
 ORDER: tuple[type[Any], ...] = (
     *(p.Register, p.Create, p.Finish, p.Progress, p.Renew, p.Release, p.Takeover, p.Sweep),
-    *(p.Cancel, p.Requeue, p.Claim, Audit, p.Prune),
+    *(p.Cancel, p.Requeue, Bulk, p.Claim, Audit, p.Prune),
 )
 """The kinds of write in the order in which one commit does them."""
 
@@ -248,6 +249,31 @@ class Model:
         row.change(cancel_requested=False, started_at=None, progress=None)
         self._end(row, PENDING, attempts=0, run_at=self.now, error=None, result=None)
         return p.Changed(row.item)
+
+    def _bulk(self, write: Bulk) -> p.Result:
+        changed = stopping = 0
+        ids = list(dict.fromkeys(write.ids))
+        for task in ids:
+            row = self.rows.get(task)
+            if row is None or row.item.status not in ALLOWED[write.act] or self._is_told(row):
+                continue
+            changed += 1
+            stopping += row.item.status is PROCESSING
+            self._act(write.act, task)
+        return Acted(changed, len(ids) - changed, stopping)
+
+    def _is_told(self, row: Row) -> bool:
+        """Whether it runs and was asked to stop before."""
+        return row.item.status is PROCESSING and row.item.cancel_requested
+
+    def _act(self, act: Act, task: TaskId) -> None:
+        match act:
+            case Act.CANCEL:
+                self._cancel(p.Cancel(id=task))
+            case Act.RETRY:
+                self._requeue(p.Requeue(id=task))
+            case Act.DELETE:
+                del self.rows[task]
 
 
 def _swept(freed: Sequence[Row], cancel: Sequence[TaskId] = ()) -> p.Swept:

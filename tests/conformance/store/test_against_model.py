@@ -17,6 +17,8 @@ from hypothesis.stateful import (
     run_state_machine_as_test,
 )
 from taskhub import ports as p
+from taskhub.audit import Audit
+from taskhub.bulk import Act, Bulk
 from taskhub.model import Owner, Status, TaskId
 
 from tests.conformance.store.backends import Backend, Hands
@@ -138,6 +140,13 @@ class Lives(RuleBasedStateMachine):
         """People cancel and retry, several at once."""
         pairs = zip(which, kinds, strict=False)
         self.both(*(kind(id=self.held(number)[0]) for number, kind in pairs))
+
+    @rule(which=picks, act=st.sampled_from(list(Act)), again=st.booleans())
+    def act_on_many(self, which: list[int], act: Act, *, again: bool) -> None:
+        """People act on many at once, some of them twice in one commit."""
+        ids = [self.held(number)[0] for number in which]
+        write = Bulk(act=act, ids=ids, audit=Audit(message="status:any", actor="me"))
+        self.both(*([write] * (1 + again)))
 
     @rule(owner=st.sampled_from(OWNERS[:3]), held=picks, living=st.lists(st.sampled_from(OWNERS)))
     def sweep(self, owner: Owner, held: list[int], living: list[Owner]) -> None:

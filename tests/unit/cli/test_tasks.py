@@ -6,8 +6,8 @@ import io
 import json
 import socket
 from pathlib import Path
-from urllib.parse import parse_qs, urlsplit
 from typing import Any
+from urllib.parse import parse_qs, urlsplit
 
 import pytest
 
@@ -196,7 +196,10 @@ def test_list_sends_a_search_as_it_is(run: Run, hub: Hub) -> None:
         ["-status:done"],
     ]
     assert asked[0]["queue"] == ["q"]
-    assert (ended.code, ended.err.splitlines()[1]) == (1, "taskhub:   q: column 1: expected a field")
+    assert (ended.code, ended.err.splitlines()[1]) == (
+        1,
+        "taskhub:   q: column 1: expected a field",
+    )
 
 
 def test_list_goes_on_where_a_search_has_stopped(run: Run, hub: Hub) -> None:

@@ -1,0 +1,22 @@
+-- Acts on many tasks, given by their ids; each touches only rows whose state allows it now.
+
+-- cancel_many: end what is Pending, flag what is Processing and was not flagged before
+UPDATE Tasks
+   SET Status = CASE Status WHEN 'Pending' THEN 'Cancelled' ELSE Status END,
+       FinishedAt = CASE Status WHEN 'Pending' THEN :now END,
+       CancelRequested = 1, UpdatedAt = :now
+ WHERE Id IN (SELECT value FROM json_each(:ids))
+   AND (Status = 'Pending' OR Status = 'Processing' AND CancelRequested = 0)
+RETURNING Id, Title, Status;
+
+-- retry_many: what has failed or was cancelled begins anew, as after requeue
+UPDATE Tasks
+   SET Status = 'Pending', Attempts = 0, RunAt = :now, CancelRequested = 0, UpdatedAt = :now,
+       StartedAt = NULL, FinishedAt = NULL, Progress = NULL, Error = NULL, Result = NULL
+ WHERE Id IN (SELECT value FROM json_each(:ids)) AND Status IN ('Failed', 'Cancelled')
+RETURNING Id, Title, Status;
+
+-- delete_many: what has ended goes; its history stays as long as all history does
+DELETE FROM Tasks
+ WHERE Id IN (SELECT value FROM json_each(:ids)) AND Status IN ('Done', 'Failed', 'Cancelled')
+RETURNING Id, Title, Status;
