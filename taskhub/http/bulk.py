@@ -161,13 +161,11 @@ delete = partial(_answer, Act.DELETE)
 def read(body: bytes) -> BulkWish:
     """What a body asks for; raises Malformed, or Invalid with every broken rule."""
     value = strictly(body)
-    errors = broken(value, RULES)
-    if not errors:
-        wish = msgspec.convert(value, BulkWish)
-        if wish.all == bool(wish.q.strip()):
-            errors.append(NOT_BOTH if wish.all else NEEDS_ALL)
-    if errors:
+    if errors := broken(value, RULES):
         raise Invalid(errors)
+    wish = msgspec.convert(value, BulkWish)
+    if wish.all == bool(wish.q.strip()):
+        raise Invalid([NOT_BOTH if wish.all else NEEDS_ALL])
     return wish
 
 

@@ -143,6 +143,6 @@ def cased(character: str) -> str:
 
 
 LITERAL = re.compile(
-    r"-?(0|[1-9][0-9]{0,30})(\.[0-9]{1,30})?([eE][+-]?[0-9]{1,3})?|true|false|null"
+    r"-?(0|[1-9][0-9]{0,30})(\.[0-9]{1,30})?([eE][+-]?[0-9]{1,2})?|true|false|null"
 )
-"""What JSON has beside texts, lists and objects."""
+"""What JSON has beside texts, lists and objects; a number that is too large is a text."""

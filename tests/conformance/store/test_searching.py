@@ -147,6 +147,8 @@ SEARCHES = (
     "payload.when>=2026-01-02 payload.when<2026-02",
     'payload.a="x*y"',
     "payload.big>1e20",
+    "payload.big>1e999",
+    "payload.customer=1e999",
     "payload[1][0]=2",
     "result.n:3",
     "result.n=null",

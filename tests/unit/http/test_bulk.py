@@ -9,6 +9,7 @@ import pytest
 from taskhub.audit import AuditQuery
 from taskhub.http import bulk
 from taskhub.kernel.mailbox import MailboxFull
+from taskhub.messages import Put
 from taskhub.model import Owner, Status
 from taskhub.obs.telemetry import ActAudited
 from taskhub.ports import Claim, Claimed, Finish
@@ -132,15 +133,15 @@ async def test_trouble_after_the_first_piece_ends_with_what_was_done(
     monkeypatch.setattr(bulk, "PIECE", 2)
     for _ in range(5):
         await house.create()
-    post, left = house.box.post, [1]
+    sent_to, left = Put.sent_to, [1]
 
-    def full(message: Any) -> None:
+    def full(put: Put, box: Any) -> Any:
         left[0] -= 1
         if left[0] < 0:
             raise MailboxFull("store")
-        post(message)
+        return sent_to(put, box)
 
-    monkeypatch.setattr(house.box, "post", full)
+    monkeypatch.setattr(Put, "sent_to", full)
     part = (await act(house, "cancel", all=True)).json
     refused = await act(house, "cancel", all=True, cursor=part["next"])
     monkeypatch.undo()
