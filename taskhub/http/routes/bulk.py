@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from taskhub.errors import Invalid, Malformed
-from taskhub.http import bulk
+from taskhub.http import bulk, limits
 from taskhub.http.problems import TooLarge, TooSlow, WrongMedia
 from taskhub.http.route import NEEDS_TOKEN, OPERATE, WRITES, Handler, Reply, Route
 
@@ -18,6 +18,7 @@ def _route(name: str, verb: str, text: str, handler: Handler) -> Route:
         text=f"{text} {ENDS}",
         handler=handler,
         access=OPERATE,
+        limit=limits.ACTS,
         body=bulk.BulkWish,
         replies=(Reply(200, "What was found and done.", bulk.BulkReport),),
         errors=(Malformed, *NEEDS_TOKEN, TooSlow, TooLarge, WrongMedia, Invalid, *WRITES),

@@ -80,7 +80,7 @@ async def test_a_line_has_all_that_an_operator_asks_for(noisy: House) -> None:
         ("GET", "/tasks/secret-in-the-path", "/tasks/{id}", 404),
         ("GET", "/secret-in-the-path", "", 404),
         ("DELETE", "/tasks?secret-in-the-path", "", 405),
-        ("GET", "/tasks?q=secret-in-the-path", "/tasks", 400),
+        ("GET", "/tasks?q=secret-in-the-path", "/tasks", 200),
         ("OPTIONS", "/tasks", "", 200),
     ],
 )
