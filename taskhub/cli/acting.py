@@ -3,19 +3,23 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from functools import reduce
 from typing import Any, TypeVar
 
 import click
+from msgspec import to_builtins
 
 from taskhub.cli import client, exits, options, say
 from taskhub.cli.client import Client, task_path
 from taskhub.cli.tasks import print_task
+from taskhub.client.structs import BulkReport, Verb, added
 
 F = TypeVar("F", bound=Callable[..., Any])
 
 DONE = {"cancel": "cancelled", "retry": "retried", "delete": "deleted"}
+NOTHING = BulkReport(matched=0, changed=0, skipped=0)
 PROMPT = {"cancel": "Cancel", "retry": "Retry", "delete": "Delete"}
 
 
@@ -23,22 +27,12 @@ PROMPT = {"cancel": "Cancel", "retry": "Retry", "delete": "Delete"}
 class Wish:
     """Which tasks, and how it is to be done."""
 
-    verb: str
+    verb: Verb
     query: str | None
     everything: bool
     dry_run: bool
     yes: bool
     as_json: bool
-
-    @property
-    def body(self) -> dict[str, Any]:
-        """Which tasks, as the API wants it."""
-        return {"all": True} if self.everything else {"q": self.query}
-
-    @property
-    def path(self) -> str:
-        """Where the act is."""
-        return f"/tasks/bulk/{self.verb}"
 
 
 def which_tasks(command: F) -> F:
@@ -99,7 +93,7 @@ def delete(id_: str | None, *, as_json: bool, **which: Any) -> None:
         _delete_one(str(id_), as_json=as_json)
 
 
-def _wish(verb: str, id_: str | None, **which: Any) -> Wish | None:
+def _wish(verb: Verb, id_: str | None, **which: Any) -> Wish | None:
     """What is asked for; None: one task; raises UsageError where that is not clear."""
     given = [id_ is not None, which["query"] is not None, which["everything"]]
     if sum(given) != 1:
@@ -120,7 +114,7 @@ def _delete_one(id_: str, *, as_json: bool) -> None:
     query = printed(one_of(Field.ID, id_))
     wish = Wish("delete", query, everything=False, dry_run=False, yes=True, as_json=as_json)
     total = _done(client.from_environment(), wish)
-    if not total["changed"]:
+    if not total.changed:
         raise exits.Failure(exits.FAILED, "no task of this id has ended")
     _show_report(wish, total)
 
@@ -133,59 +127,53 @@ def _many(wish: Wish) -> None:
         if wish.dry_run:
             _show_count(wish, found)
             return
-        if not click.confirm(f"{PROMPT[wish.verb]} {_tasks(found['matched'])}?", err=True):
+        if not click.confirm(f"{PROMPT[wish.verb]} {_tasks(found.matched)}?", err=True):
             raise exits.Failure(exits.FAILED, "nothing was changed")
     _show_report(wish, _done(hub, wish))
 
 
-def _counted(hub: Client, wish: Wish) -> dict[str, Any]:
+def _counted(hub: Client, wish: Wish) -> BulkReport:
     """How many match, over all answers; the first one shows some."""
-    body = {**wish.body, "dryRun": True}
-    found: dict[str, Any] = hub.post(wish.path, body)
-    cursor = found["next"]
-    while cursor is not None:
-        more = hub.post(wish.path, {**body, "cursor": cursor})
-        found["matched"] += more["matched"]
-        cursor = more["next"]
-    return found
+    return reduce(added, _reports(hub, wish, dry_run=True), NOTHING)
 
 
-def _done(hub: Client, wish: Wish) -> dict[str, int]:
+def _done(hub: Client, wish: Wish) -> BulkReport:
     """Do it, request by request; what was done before one fails is said."""
-    total = {"matched": 0, "changed": 0, "skipped": 0}
-    cursor: str | None = None
-    while True:
-        body = wish.body if cursor is None else {**wish.body, "cursor": cursor}
-        try:
-            report = hub.post(wish.path, body)
-        except exits.Failure:
-            if total["changed"]:
-                say.note(f"taskhub: {_tasks(total['changed'])} {DONE[wish.verb]} before that")
-            raise
-        total = {name: count + report[name] for name, count in total.items()}
-        cursor = report["next"]
-        if cursor is None:
-            return total
-        say.note(f"taskhub: {_tasks(total['changed'])} {DONE[wish.verb]}, going on")
+    total = NOTHING
+    try:
+        for report in _reports(hub, wish, dry_run=False):
+            total = added(total, report)
+            if total.next is not None:
+                say.note(f"taskhub: {_tasks(total.changed)} {DONE[wish.verb]}, going on")
+    except exits.Failure:
+        if total.changed:
+            say.note(f"taskhub: {_tasks(total.changed)} {DONE[wish.verb]} before that")
+        raise
+    return total
 
 
-def _show_count(wish: Wish, found: dict[str, Any]) -> None:
+def _reports(hub: Client, wish: Wish, *, dry_run: bool) -> Iterator[BulkReport]:
+    return hub.bulk(wish.verb, wish.query or "", everything=wish.everything, dry_run=dry_run)
+
+
+def _show_count(wish: Wish, found: BulkReport) -> None:
     if wish.as_json:
-        say.document({"matched": found["matched"], "sample": found["sample"]})
+        say.document({"matched": found.matched, "sample": to_builtins(found.sample)})
         return
-    say.data(f"{_tasks(found['matched'])} would be {DONE[wish.verb]}")
-    if found["sample"]:
-        rows = [(s["id"], s["status"], s["type"], s["title"]) for s in found["sample"]]
+    say.data(f"{_tasks(found.matched)} would be {DONE[wish.verb]}")
+    if found.sample:
+        rows = [(s.id, s.status, s.type, s.title) for s in found.sample]
         for line in say.columns(("ID", "STATUS", "TYPE", "TITLE"), rows):
             say.note(line)
 
 
-def _show_report(wish: Wish, total: dict[str, int]) -> None:
+def _show_report(wish: Wish, total: BulkReport) -> None:
     if wish.as_json:
-        say.document(total)
+        counts = {"matched": total.matched, "changed": total.changed, "skipped": total.skipped}
+        say.document(counts)
         return
-    skipped = f", {total['skipped']} skipped" if total["skipped"] else ""
-    say.data(f"{_tasks(total['changed'])} {DONE[wish.verb]}{skipped}")
+    skipped = f", {total.skipped} skipped" if total.skipped else ""
+    say.data(f"{_tasks(total.changed)} {DONE[wish.verb]}{skipped}")
 
 
 def _tasks(count: int) -> str:

@@ -16,6 +16,7 @@ from taskhub.cli import exits, say
 
 if TYPE_CHECKING:
     from taskhub.client import errors
+    from taskhub.client.structs import BulkReport, Verb
 
 URL = "TASKHUB_URL"
 TOKEN = "TASKHUB_TOKEN"  # noqa: S105 - the name of a variable
@@ -64,6 +65,13 @@ class Client:
             if body is None:
                 return self._hub.request("POST", path)
             return self._hub.request("POST", path, body=body, key=key)
+
+    def bulk(
+        self, verb: Verb, search: str, *, everything: bool, dry_run: bool
+    ) -> Iterator[BulkReport]:
+        """What an act on all that match has done, request by request."""
+        with _explained():
+            yield from self._hub.bulk_steps(verb, search, everything=everything, dry_run=dry_run)
 
     def is_ready(self) -> bool:
         """Whether it is there, and can take work in."""

@@ -12,6 +12,7 @@ if TYPE_CHECKING:
     from taskhub.client.errors import Unreachable as Unreachable
     from taskhub.client.hub import TaskHub as TaskHub
     from taskhub.client.retries import Retries as Retries
+    from taskhub.client.structs import BulkReport as BulkReport
     from taskhub.client.structs import Event as Event
     from taskhub.client.structs import Status as Status
     from taskhub.client.structs import TaskItem as TaskItem
@@ -19,6 +20,7 @@ if TYPE_CHECKING:
     from taskhub.client.sync import SyncTaskHub as SyncTaskHub
 
 _HOMES = {
+    "BulkReport": "structs",
     "Event": "structs",
     "Problem": "errors",
     "Retries": "retries",
@@ -33,6 +35,7 @@ _HOMES = {
 }
 
 __all__ = [
+    "BulkReport",
     "Event",
     "Problem",
     "Retries",

@@ -22,7 +22,18 @@ from taskhub.client.line import Ask, Line
 from taskhub.client.retries import Retries
 from taskhub.client.sse import Message
 from taskhub.client.streams import Opened, Stream, event_of
-from taskhub.client.structs import Event, EventFilter, Filter, NewTask, Status, TaskItem, TaskPage
+from taskhub.client.structs import (
+    BulkReport,
+    Event,
+    EventFilter,
+    Filter,
+    NewTask,
+    Status,
+    TaskItem,
+    TaskPage,
+    Verb,
+    added,
+)
 
 PAGE = 200
 """Tasks in one answer, at most."""
@@ -159,6 +170,43 @@ class TaskHub:
         When the line is cut this is not sent again: the task may have run, and failed, since.
         """
         return await self._line.fetch(_act(id, "retry", is_repeatable=False), TaskItem)
+
+    async def bulk(
+        self, verb: Verb, q: str = "", *, everything: bool = False, dry_run: bool = False
+    ) -> BulkReport:
+        """Cancel, retry or delete all tasks that match a search; what came of it (for operators).
+
+        `dry_run`: only count them. `everything`: every task is meant, and no search forgotten.
+        """
+        total = BulkReport(matched=0, changed=0, skipped=0)
+        steps = self.bulk_steps(verb, q, everything=everything, dry_run=dry_run)
+        async with aclosing(steps) as reports:
+            async for report in reports:
+                total = added(total, report)
+        return total
+
+    async def bulk_steps(
+        self, verb: Verb, q: str = "", *, everything: bool = False, dry_run: bool = False
+    ) -> AsyncGenerator[BulkReport, None]:
+        """The same, request by request: each report is of its own request alone.
+
+        Who stops asking has stopped the act. A retry whose line is cut is not sent again: tasks
+        may have run, and failed, since.
+        """
+        wish: dict[str, object] = {"all": True} if everything else {"q": q}
+        body = {**wish, "dryRun": True} if dry_run else wish
+        while True:
+            ask = Ask(
+                method="POST",
+                path=f"/tasks/bulk/{verb}",
+                body=_encode(body),
+                is_repeatable=dry_run or verb != "retry",
+            )
+            report = await self._line.fetch(ask, BulkReport)
+            yield report
+            if report.next is None:
+                return
+            body = {**body, "cursor": report.next}
 
     async def ready(self) -> bool:
         """Whether it can take work in at this moment; raises Unreachable when nobody is there."""

@@ -29,7 +29,7 @@ class Retries(msgspec.Struct, frozen=True, kw_only=True):
     `Retries(attempts=1)`: never again.
     """
 
-    attempts: int = 5
+    attempts: int = 7
     within: float = 60.0
     first: float = 0.2
     longest: float = 10.0

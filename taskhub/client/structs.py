@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from datetime import datetime
 from enum import StrEnum
-from typing import Any, TypedDict
+from typing import Any, Literal, TypedDict
 
 import msgspec
 
@@ -57,6 +57,48 @@ class TaskPage(msgspec.Struct, frozen=True):
 
     items: list[TaskItem]
     next: str | None = None
+    stopped: bool = False
+    """Whether a search has taken too long for one answer: there may be more in what follows."""
+
+
+class Sample(msgspec.Struct, frozen=True, kw_only=True, rename="camel"):
+    """One of the tasks that a count has found, in short."""
+
+    id: str
+    title: str
+    type: str
+    queue: str
+    status: Status
+    created_at: datetime
+
+
+class BulkReport(msgspec.Struct, frozen=True, kw_only=True):
+    """How many tasks match an act's search and can have it done to them, and what came of it.
+
+    `skipped`: they moved on in between. `sample`: some of those that a dry run has counted.
+    """
+
+    matched: int
+    changed: int
+    skipped: int
+    sample: tuple[Sample, ...] = ()
+    next: str | None = None
+    """Where the next request goes on; None: everything is done."""
+
+
+def added(total: BulkReport, report: BulkReport) -> BulkReport:
+    """The sum of some requests and the next one; the first sample stays."""
+    return BulkReport(
+        matched=total.matched + report.matched,
+        changed=total.changed + report.changed,
+        skipped=total.skipped + report.skipped,
+        sample=total.sample or report.sample,
+        next=report.next,
+    )
+
+
+Verb = Literal["cancel", "retry", "delete"]
+"""What can be done to all tasks that match a search."""
 
 
 class Event(msgspec.Struct, frozen=True, kw_only=True):

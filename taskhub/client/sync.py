@@ -17,7 +17,16 @@ from taskhub.client.address import Token
 from taskhub.client.hub import TaskHub
 from taskhub.client.retries import Retries
 from taskhub.client.sse import Message
-from taskhub.client.structs import Event, EventFilter, Filter, NewTask, TaskItem, TaskPage
+from taskhub.client.structs import (
+    BulkReport,
+    Event,
+    EventFilter,
+    Filter,
+    NewTask,
+    TaskItem,
+    TaskPage,
+    Verb,
+)
 
 T = TypeVar("T")
 
@@ -168,6 +177,18 @@ class SyncTaskHub:
     def retry(self, id: str) -> TaskItem:  # noqa: A002 - the API's word
         """Let a failed or cancelled task begin anew. See TaskHub.retry."""
         return self._run(self._hub.retry(id))
+
+    def bulk(
+        self, verb: Verb, q: str = "", *, everything: bool = False, dry_run: bool = False
+    ) -> BulkReport:
+        """Cancel, retry or delete all tasks that match a search. See TaskHub.bulk."""
+        return self._run(self._hub.bulk(verb, q, everything=everything, dry_run=dry_run))
+
+    def bulk_steps(
+        self, verb: Verb, q: str = "", *, everything: bool = False, dry_run: bool = False
+    ) -> Generator[BulkReport, None, None]:
+        """The same, request by request. See TaskHub.bulk_steps."""
+        return self._each(self._hub.bulk_steps(verb, q, everything=everything, dry_run=dry_run))
 
     def ready(self) -> bool:
         """Whether it can take work in."""

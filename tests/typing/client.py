@@ -6,7 +6,17 @@ from contextlib import aclosing, closing
 from datetime import UTC, datetime
 from typing import Any, assert_type
 
-from taskhub.client import Event, Retries, Status, SyncTaskHub, TaskHub, TaskItem, TaskPage, errors
+from taskhub.client import (
+    BulkReport,
+    Event,
+    Retries,
+    Status,
+    SyncTaskHub,
+    TaskHub,
+    TaskItem,
+    TaskPage,
+    errors,
+)
 
 
 async def asynchronous(hub: TaskHub) -> None:
@@ -20,6 +30,7 @@ async def asynchronous(hub: TaskHub) -> None:
     assert_type(await hub.wait(task.id, timeout=5), TaskItem)
     assert_type(await hub.get(task.id, wait=5), TaskItem)
     assert_type(await hub.page("status:failed", limit=5), TaskPage)
+    assert_type(await hub.bulk("cancel", "type:image.*", dry_run=True), BulkReport)
     assert_type(await hub.ready(), bool)
     async for found in hub.tasks("status:failed", limit=5, queue="images"):
         assert_type(found, TaskItem)
@@ -66,5 +77,6 @@ async def wrong(hub: TaskHub) -> None:
     await hub.create("T", colour="red")  # type: ignore[call-arg]
     await hub.create("T", priority="high")  # type: ignore[arg-type]
     await hub.wait("x", "5 s")  # type: ignore[arg-type]
+    await hub.bulk("destroy", "type:x")  # type: ignore[arg-type]
     hub.tasks(owner="me")  # type: ignore[call-arg]
     TaskHub("https://hub.example", 5)  # type: ignore[arg-type]

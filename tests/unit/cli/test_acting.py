@@ -49,6 +49,7 @@ def test_an_act_goes_on_until_all_is_done(run: Run, hub: Hub, verb: str, said: s
 def test_a_dry_run_counts_and_shows_some(run: Run, hub: Hub) -> None:
     """Over several answers; nothing is changed."""
     some = {"id": ID, "status": "Failed", "type": "resize", "title": "a\x1b[31mb"}
+    some |= {"queue": "default", "createdAt": "2025-09-28T22:17:17Z"}
     hub.says(200, report(2_000, next="c1", sample=[some]))
     hub.says(200, report(5))
 

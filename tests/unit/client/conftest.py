@@ -9,7 +9,7 @@ from taskhub.client import Retries, TaskHub
 
 from tests.unit.client.server import Server, running
 
-QUICK = Retries(first=0.001, longest=0.01)
+QUICK = Retries(attempts=5, first=0.001, longest=0.01)
 
 
 @pytest.fixture(autouse=True)

@@ -66,12 +66,18 @@ def test_every_method_is_there(far: Server, hub: SyncTaskHub) -> None:
     hub.get(ID, wait=1)
     hub.cancel(ID)
     hub.retry(ID)
+    far.acts.clear()
+    far.says(200, {"matched": 2, "changed": 2, "skipped": 0, "next": None, "sample": []})
+    assert hub.bulk("cancel", "type:x").changed == 2
+    assert [step.changed for step in hub.bulk_steps("retry", everything=True)] == [2]
 
     assert hub.ready()
     assert [path for _, path in far.asked] == [
         f"/tasks/{ID}?wait=1",
         f"/tasks/{ID}/cancel",
         f"/tasks/{ID}/retry",
+        "/tasks/bulk/cancel",
+        "/tasks/bulk/retry",
         "/ready",
     ]
 
