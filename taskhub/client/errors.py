@@ -37,10 +37,14 @@ class Unexpected(TaskHubError):
 
 
 class ErrorItem(msgspec.Struct, frozen=True):
-    """One rule that is broken, and where: `pointer` is a JSON pointer into the request."""
+    """One rule that is broken, and where: `pointer` is a JSON pointer into the request.
+
+    `column`: where in a search the mistake is, from 1 on; 0 where it is none of a search.
+    """
 
     pointer: str
     detail: str
+    column: int = 0
 
 
 class ProblemBody(msgspec.Struct, frozen=True, kw_only=True, rename="camel"):

@@ -29,7 +29,11 @@ def test_every_problem_of_the_api_has_its_exception(kind: type[TaskHubError]) ->
 
 async def test_an_exception_says_all_that_the_api_said(server: Server, hub: TaskHub) -> None:
     """For programs in members, for people in one line."""
-    items = [{"pointer": "/title", "detail": "too long"}, {"pointer": "", "detail": "odd"}]
+    items = [
+        {"pointer": "/title", "detail": "too long"},
+        {"pointer": "", "detail": "odd"},
+        {"pointer": "/q", "detail": "column 7: expected a time", "column": 7},
+    ]
     server.says(422, problem(422, "invalid", errors=items))
 
     with pytest.raises(e.Invalid) as caught:
@@ -38,11 +42,12 @@ async def test_an_exception_says_all_that_the_api_said(server: Server, hub: Task
     told = caught.value
     assert (told.status, told.title) == (422, "Unprocessable Content")
     assert (told.type, told.request_id) == ("urn:taskhub:problem:invalid", "r-1")
-    assert [(item.pointer, item.detail) for item in told.errors] == [
-        ("/title", "too long"),
-        ("", "odd"),
+    assert [(item.pointer, item.column) for item in told.errors] == [
+        ("/title", 0),
+        ("", 0),
+        ("/q", 7),
     ]
-    assert str(told) == "So it is. (/title: too long; /: odd)"
+    assert str(told) == "So it is. (/title: too long; /: odd; /q: column 7: expected a time)"
 
 
 async def test_a_missing_right_is_named(server: Server, hub: TaskHub) -> None:
