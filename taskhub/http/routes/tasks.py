@@ -8,7 +8,7 @@ from taskhub.errors import Conflict, Invalid, Malformed, NotFound
 from taskhub.http import creating, limits, operating, showing
 from taskhub.http.idempotency import IDEMPOTENCY_KEY, SCHEMA
 from taskhub.http.new_task import NewTask
-from taskhub.http.problems import KeyReused, TooLarge, TooSlow, WrongMedia
+from taskhub.http.problems import KeyReused, LongHeader, TooLarge, TooSlow, WrongMedia
 from taskhub.http.queries import LIST, WAIT
 from taskhub.http.route import (
     CANCEL,
@@ -92,7 +92,7 @@ ROUTES: tuple[Route, ...] = (
         access=READ,
         query=LIST,
         replies=(Reply(200, "The page.", TaskPage),),
-        errors=(*NEEDS_TOKEN, *READS),
+        errors=(*NEEDS_TOKEN, LongHeader, *READS),
     ),
     Route(
         method="GET",
