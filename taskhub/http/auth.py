@@ -88,17 +88,21 @@ class Verifier:
 
     def principal(self, header: str) -> Principal:
         """The same as far as it can be said at once; raises NoKeyFits where it cannot."""
-        known = self._good.get(header)
-        if known is not None:
-            principal, key = known
-            if self._clock() < principal.until and not key.is_gone:
-                return principal
-            del self._good[header]
+        if (known := self.known(header)) is not None:
+            return known
+        self._good.pop(header, None)
         principal, key = self._check(header)
         if len(self._good) >= CACHE_LIMIT:
             del self._good[next(iter(self._good))]
         self._good[header] = principal, key
         return principal
+
+    def known(self, header: str) -> Principal | None:
+        """Who sent this field, where it was good before and still is."""
+        if (found := self._good.get(header)) is None:
+            return None
+        principal, key = found
+        return None if key.is_gone or self._clock() >= principal.until else principal
 
     def remembers(self, header: str) -> bool:
         """Whether this field was good before: then it is no guess, though it may have ended."""

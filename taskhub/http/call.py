@@ -9,6 +9,7 @@ from math import inf
 
 from aiohttp import hdrs, web
 from aiohttp.http import HttpVersion11
+from multidict import CIMultiDictProxy
 
 from taskhub.http.access import Access
 from taskhub.http.auth import Principal
@@ -19,6 +20,7 @@ from taskhub.messages import Put
 from taskhub.ports import Result, Write
 
 TRACE = re.compile(r"00-[0-9a-f]{32}-[0-9a-f]{16}-[0-9a-f]{2}", re.ASCII)
+CHUNKED = "chunked"
 CONTINUE = b"HTTP/1.1 100 Continue\r\n\r\n"
 
 NOBODY = Principal(subject="", key="nobody", scopes=frozenset(), roles=frozenset(), until=inf)
@@ -59,9 +61,9 @@ class Call:
         kind = headers.get(hdrs.CONTENT_TYPE)
         if kind != "application/json" and not _is_json(kind or ""):
             raise WrongMedia
-        if any(name.lower() != "identity" for name in headers.getall(hdrs.CONTENT_ENCODING, ())):
+        if hdrs.CONTENT_ENCODING in headers and not _is_plain(headers):
             raise WrongMedia
-        if headers.get(hdrs.TRANSFER_ENCODING, "chunked").lower() != "chunked":
+        if hdrs.TRANSFER_ENCODING in headers and headers[hdrs.TRANSFER_ENCODING].lower() != CHUNKED:
             raise BadMessage  # packed for the way: whoever unpacks it would see another body
         return await self._read()
 
@@ -105,6 +107,11 @@ class Call:
         expected = request.headers.get(hdrs.EXPECT, "").lower()
         if expected == "100-continue" and request.version == HttpVersion11 and request.transport:
             request.transport.write(CONTINUE)
+
+
+def _is_plain(headers: CIMultiDictProxy[str]) -> bool:
+    """Whether every Content-Encoding says that the body is as it is."""
+    return all(name.lower() == "identity" for name in headers.getall(hdrs.CONTENT_ENCODING))
 
 
 def _is_json(kind: str) -> bool:
