@@ -24,7 +24,7 @@ TOKEN_FILE = "TASKHUB_TOKEN_FILE"  # noqa: S105 - the name of a variable
 DEFAULT_URL = "http://127.0.0.1:8080"
 PATIENCE = 60.0
 """Seconds for which nobody may be there before a follower gives up."""
-LATER = frozenset({502, 503, 504})
+LATER = frozenset({429, 502, 503, 504})
 """Answers that mean: not now."""
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable
+from contextlib import suppress
 from random import SystemRandom
 from typing import Any, NamedTuple
 
@@ -18,7 +19,9 @@ LOOK, LOOKS = 0.005, 5
 """A request waits for so many looks, so many seconds apart. More than one, for a loop that is late
 itself must first hear what has come meanwhile."""
 DONE = 1 << 53
-"""The limit of a hit that nobody waits for: it has been let through, and must be counted."""
+"""The limit of a hit that was let through: it must be counted."""
+LINGER = 0.005
+"""Seconds in which hits that nobody waits for gather, to go together."""
 WARY = 1.0
 """Seconds without a late answer after which requests wait for answers again."""
 AT_ONCE = 256
@@ -92,7 +95,7 @@ class RedisCounts:
     ) -> None:
         self._address, self._patience, self._emit, self._look = address, patience, emit, look
         self._prefix = f"{channel}:limits".encode()
-        self._wanted, self._filled = asyncio.Event(), asyncio.Event()
+        self._wanted, self._filled, self._urgent = (asyncio.Event() for _ in range(3))
         self._queue: list[Hit] = []
         self._asking: list[Hit] = []
         self._is_connected, self._is_prompt, self._late_at = False, True, 0.0
@@ -107,14 +110,28 @@ class RedisCounts:
 
         An answer that comes later than that goes to `learn`.
         """
-        if not self._is_connected or len(self._queue) >= QUEUE_MOST:
+        if not self._is_prompt:
+            self.tell(name, key, rate, learn)
             return None
-        asked = asyncio.get_running_loop().create_future() if self._is_prompt else None
-        place = b"%b:%b:%d:%b" % (self._prefix, name.encode(), rate.seconds, key)
-        limit = DONE if asked is None else rate.limit
-        self._queue.append(Hit(place, limit, rate.seconds, asked, learn))
+        asked: Asked = asyncio.get_running_loop().create_future()
+        hit = Hit(self._place(name, key, rate), rate.limit, rate.seconds, asked, learn)
+        return asked if self._put(hit) else None
+
+    def tell(self, name: str, key: bytes, rate: Rate, learn: Learn) -> bool:
+        """Count once what the caller has let through; whether it will be counted."""
+        return self._put(Hit(self._place(name, key, rate), DONE, rate.seconds, None, learn))
+
+    def _place(self, name: str, key: bytes, rate: Rate) -> bytes:
+        return b"%b:%b:%d:%b" % (self._prefix, name.encode(), rate.seconds, key)
+
+    def _put(self, hit: Hit) -> bool:
+        if not self._is_connected or len(self._queue) >= QUEUE_MOST:
+            return False
+        self._queue.append(hit)
         self._filled.set()
-        return asked
+        if hit.asked is not None or len(self._queue) >= AT_ONCE:
+            self._urgent.set()
+        return True
 
     async def run(self) -> None:
         """Once it is wanted, keep a line to the server until cancelled."""
@@ -135,17 +152,29 @@ class RedisCounts:
             (script,) = await line.ask(command(b"SCRIPT", b"LOAD", SCRIPT), 1)
             self._is_connected = self._is_prompt = True
             while await self._filled.wait():
+                await self._linger()
                 self._asking = self._queue[:AT_ONCE]
                 del self._queue[:AT_ONCE]
                 if not self._queue:
-                    self._filled.clear()
+                    self._forget()
                 await self._ask(line, script)
         finally:
             self._is_connected = False
             self._leave_alone()
-            self._queue.clear()
-            self._filled.clear()
+            self._forget()
             await line.hang_up()
+
+    async def _linger(self) -> None:
+        if self._urgent.is_set():
+            return
+        with suppress(TimeoutError):
+            async with asyncio.timeout(LINGER):
+                await self._urgent.wait()
+
+    def _forget(self) -> None:
+        self._queue.clear()
+        self._filled.clear()
+        self._urgent.clear()
 
     async def _ask(self, line: Line, script: bytes) -> None:
         loop = asyncio.get_running_loop()

@@ -52,7 +52,8 @@ def _causes(error: BaseException | None) -> Iterator[BaseException]:
 def _refused(error: BaseException) -> str | None:
     if isinstance(error, redis.AuthenticationError | redis.AuthorizationError):
         return AUTHENTICATION
-    if isinstance(error, redis.NoPermissionError):
+    # Of a command within a script a server says so only in the text.
+    if isinstance(error, redis.NoPermissionError) or "ACL failure" in str(error):
         return RIGHTS
     if isinstance(error, ssl.SSLCertVerificationError):
         return CERTIFICATE

@@ -29,6 +29,10 @@ CLIENTS_MOST = 10_000
 SPARED_MOST = 8
 """Clients who have used more than half that are passed over when one must be forgotten."""
 
+NEAR = 32
+"""Who has used some of a limit, but less than half of it by so many, is let through at once: what
+others do meanwhile is learned long before two processes together could pass the limit."""
+
 Asked = asyncio.Future[Reading | None]
 Learn = Callable[[Reading], None]
 
@@ -44,6 +48,9 @@ class SharedCounts(Protocol):
 
         An answer that comes later goes to `learn`.
         """
+
+    def tell(self, name: str, key: bytes, rate: Rate, learn: Learn) -> bool:
+        """Count once what was let through; whether it will be counted. The answer: to `learn`."""
 
     async def run(self) -> None:
         """Keep in touch until cancelled."""
@@ -160,15 +167,14 @@ class Limits:
     async def _take(self, name: str, who: str) -> Headers:
         rate, key, now = self.rates[name], _key(name, who), self._clock()
         window = self._clients[name].window(key, rate, now)
-        if used(window, rate.seconds, now) >= rate.limit:
+        spent = used(window, rate.seconds, now)
+        if spent >= rate.limit:
             # Others can only have added to what was known here: nobody needs to be asked.
             raise _refused(name, rate, window, now)
-        learn = partial(self._learn, name, rate, key)
-        asked = None if self._shared is None else self._shared.hit(name, key, rate, learn)
-        reading = None if asked is None else await asked
+        reading = None if self._shared is None else await self._ask(self._shared, name, key, spent)
         now = self._clock()
         if reading is None:
-            is_taken = self._count_alone(name, rate, window, now)
+            is_taken = _take_alone(rate, window, now)
         else:
             is_taken = reading.is_taken
             take_over(window, reading, now)
@@ -176,13 +182,19 @@ class Limits:
             raise _refused(name, rate, window, now)
         return _fields(name, rate, window, now)
 
-    def _count_alone(self, name: str, rate: Rate, window: Window, now: float) -> bool:
-        if self._shared is not None:
+    async def _ask(self, shared: SharedCounts, name: str, key: bytes, spent: int) -> Reading | None:
+        """What all have counted; None: this process must decide by what it knows."""
+        rate = self.rates[name]
+        learn = partial(self._learn, name, rate, key)
+        if 0 < 2 * spent < rate.limit - NEAR:
+            reading, is_shared = None, shared.tell(name, key, rate, learn)
+        else:
+            asked = shared.hit(name, key, rate, learn)
+            reading = None if asked is None else await asked
+            is_shared = reading is not None
+        if not is_shared:
             self._emit(t.CountedAlone(limit=name))
-        advance(window, rate.seconds, now)
-        is_taken = used(window, rate.seconds, now) < rate.limit
-        window.count += is_taken
-        return is_taken
+        return reading
 
     def _learn(self, name: str, rate: Rate, key: bytes, reading: Reading) -> None:
         """A late answer: what others have done counts here too, from now on."""
@@ -194,6 +206,13 @@ class Limits:
         # What was counted alone meanwhile may not have come to the server yet.
         if used(told, rate.seconds, now) > used(window, rate.seconds, now):
             take_over(window, reading, now)
+
+
+def _take_alone(rate: Rate, window: Window, now: float) -> bool:
+    advance(window, rate.seconds, now)
+    is_taken = used(window, rate.seconds, now) < rate.limit
+    window.count += is_taken
+    return is_taken
 
 
 def _refused(name: str, rate: Rate, window: Window, now: float) -> RateLimited:

@@ -271,6 +271,7 @@ def test_show_leaves_out_what_is_not_there(run: Run, hub: Hub) -> None:
         (401, 4, "taskhub: So it is. Set TASKHUB_TOKEN; `taskhub token` makes one.\n"),
         (403, 4, "taskhub: So it is. It needs the scope tasks.write.\n"),
         (503, 3, "taskhub: So it is. (again in 2 s)\n"),
+        (429, 3, "taskhub: So it is. (again in 2 s)\n"),
     ],
 )
 def test_an_error_of_the_api_is_one_line_and_a_code(

@@ -294,7 +294,7 @@ class Shared:
         self.wanted = 0
         self.asked: list[asyncio.Future[Reading | None]] = []
         self.learn: list[Callable[[Reading], None]] = []
-        self.is_there = True
+        self.told, self.is_there = 0, True
 
     def want(self) -> None:
         self.wanted += 1
@@ -307,6 +307,12 @@ class Shared:
         self.learn.append(learn)
         self.asked.append(asyncio.get_running_loop().create_future())
         return self.asked[-1]
+
+    def tell(self, name: str, key: bytes, rate: Rate, learn: Callable[[Reading], None]) -> bool:
+        if self.is_there:
+            self.told += 1
+            self.learn.append(learn)
+        return self.is_there
 
     async def run(self) -> None:
         raise NotImplementedError
@@ -362,6 +368,22 @@ async def test_an_answer_that_comes_too_late_still_teaches_what_others_have_done
     clock.now += 120.0
     shared.learn[-1](Reading(is_taken=False, before=0, count=10, gone=0.0))
     assert await hits(limits, 1) == [False]
+
+
+async def test_who_is_far_from_the_limit_waits_for_no_answer() -> None:
+    """The first one does, in case that others have used it up; and everybody does near it."""
+    clock, shared, told = Clock(), Shared(), list[t.Telemetry]()
+    limits = Limits(LimitsSection(create="100/minute"), told.append, shared, clock)
+    assert await ask(limits, shared, Reading(is_taken=True, before=0, count=1, gone=0.0))
+
+    assert await hits(limits, 33) == [True] * 33
+    assert (shared.told, told) == (33, [])
+    assert await ask(limits, shared, Reading(is_taken=True, before=0, count=10, gone=0.0))
+    shared.learn[-1](Reading(is_taken=True, before=0, count=60, gone=0.0))
+    assert await ask(limits, shared, Reading(is_taken=True, before=0, count=5, gone=0.0))
+    shared.is_there = False
+    assert await hits(limits, 1) == [True]
+    assert told == [t.CountedAlone(limit="create")]
 
 
 async def test_a_late_answer_to_a_limit_that_has_changed_says_nothing() -> None:
