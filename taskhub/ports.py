@@ -34,6 +34,19 @@ class Create(msgspec.Struct, frozen=True, kw_only=True, tag=True, gc=False):
     key: IdempotencyKey | None = None
 
 
+class Forward(msgspec.Struct, frozen=True, kw_only=True, tag=True):
+    """Make the tasks that tell a webhook of the events up to `through`. Result: Touched | Stale.
+
+    Guarded by its cursor: only where that is at `after` (None: the webhook has none yet). So many
+    may try at the same time, and each event makes its tasks once.
+    """
+
+    webhook: str
+    after: int | None
+    through: int
+    items: Sequence[TaskItem] = ()
+
+
 class Claim(msgspec.Struct, frozen=True, kw_only=True, tag=True):
     """Hand up to `limit` due tasks to `owner` for `lease` seconds. Result: Claimed.
 
@@ -147,6 +160,7 @@ class Prune(msgspec.Struct, frozen=True, kw_only=True, tag=True):
 
 Write = (
     Create
+    | Forward
     | Claim
     | Renew
     | Finish
@@ -208,7 +222,7 @@ class Finished(msgspec.Struct, frozen=True, gc=False):
 
 
 class Stale(msgspec.Struct, frozen=True):
-    """Somebody else holds the task, or it has ended: nothing was changed."""
+    """Somebody else holds the task or was first, or it has ended: nothing was changed."""
 
 
 class Touched(msgspec.Struct, frozen=True):
@@ -347,6 +361,9 @@ class Store(Protocol):
 
     async def events(self, query: EventQuery) -> EventPage:
         """What has happened after a Seq, oldest first; all of the answer is of one moment."""
+
+    async def forwarded(self) -> dict[str, int]:
+        """The cursor of every webhook that ever had one, by its name."""
 
     async def audit(self, query: AuditQuery) -> AuditPage:
         """One page of the audit log, by keyset."""

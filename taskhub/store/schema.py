@@ -92,6 +92,14 @@ events = Table(
 
 Index("Events_TaskId", events.c.TaskId)
 
+webhooks = Table(
+    "Webhooks",
+    metadata,
+    Column("Name", String(100), primary_key=True),
+    Column("Seq", BigInteger, nullable=False),
+)
+"""Up to which event each webhook has its deliveries: moved in the transaction that makes them."""
+
 audit = Table(
     "Audit",
     metadata,

@@ -5,7 +5,17 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from taskhub.model import EventType, micros_from_utc
-from taskhub.ports import Create, Created, IdempotencyKey, KeyReused, Replayed, Result
+from taskhub.ports import (
+    Create,
+    Created,
+    Forward,
+    IdempotencyKey,
+    KeyReused,
+    Replayed,
+    Result,
+    Stale,
+    Touched,
+)
 from taskhub.store.sqlite.batch import Batch
 from taskhub.store.sqlite.rows import json, new_row
 
@@ -21,6 +31,20 @@ def create(batch: Batch, group: Sequence[tuple[int, Create]]) -> None:
     batch.statements.create.run(batch.connection, rows)
     batch.results.update((place, Created(write.item)) for place, write in fresh)
     batch.tell(EventType.CREATED, [(item.id, item.title) for item in items])
+
+
+def forward(batch: Batch, group: Sequence[tuple[int, Forward]]) -> None:
+    """Move cursors from where they are thought to be, and make the tasks only where they moved."""
+    for place, write in group:
+        statement = "follow" if write.after is None else "forward"
+        values = {"name": write.webhook, "after": write.after, "through": write.through}
+        if not batch.change(statement, values):
+            batch.results[place] = Stale()
+            continue
+        rows = [new_row(item, None) for item in write.items]
+        batch.statements.create.run(batch.connection, rows)
+        batch.tell(EventType.CREATED, [(item.id, item.title) for item in write.items])
+        batch.results[place] = Touched(len(rows))
 
 
 def _fresh(

@@ -91,3 +91,6 @@ SELECT min(RunAt) FROM (
 
 -- revision: which schema this is
 SELECT version_num FROM alembic_version;
+
+-- webhooks: how far each has come
+SELECT Name, Seq FROM Webhooks;

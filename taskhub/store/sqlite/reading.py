@@ -70,6 +70,10 @@ class Readers:
         oldest, newest = rows[0][8:]
         return EventPage(items, oldest or 0, newest or 0)
 
+    async def forwarded(self) -> dict[str, int]:
+        """The cursor of every webhook."""
+        return dict(await self._ask("webhooks"))
+
     async def audit(self, query: AuditQuery) -> AuditPage:
         """One page of the audit log, newest first."""
         rows = await self._ask(audit.statement(query), audit.values(query))

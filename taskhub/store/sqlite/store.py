@@ -20,6 +20,7 @@ from taskhub.ports import (
     EventPage,
     EventQuery,
     Finish,
+    Forward,
     Kept,
     Progress,
     Prune,
@@ -49,6 +50,7 @@ T = TypeVar("T")
 KINDS: Kinds = {
     Register: acts.register,
     Create: creating.create,
+    Forward: creating.forward,
     Finish: ending.finish,
     Progress: ending.progress,
     Renew: leasing.renew,
@@ -150,6 +152,10 @@ class SqliteStore:
     async def events(self, query: EventQuery) -> EventPage:
         """What has happened after a Seq, oldest first."""
         return await self._readers.events(query)
+
+    async def forwarded(self) -> dict[str, int]:
+        """The cursor of every webhook."""
+        return await self._readers.forwarded()
 
     async def audit(self, query: AuditQuery) -> AuditPage:
         """One page of the audit log, newest first."""

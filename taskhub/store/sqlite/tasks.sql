@@ -11,6 +11,12 @@ INSERT INTO Events (At, Type, TaskId) SELECT :now, :type, value FROM json_each(:
 -- told: events that have something to say, one row each
 INSERT INTO Events (At, Type, TaskId, Data) VALUES (?, ?, ?, ?);
 
+-- follow: begin to follow the events for a webhook; one that is followed already stays where it is
+INSERT INTO Webhooks (Name, Seq) VALUES (:name, :through) ON CONFLICT (Name) DO NOTHING;
+
+-- forward: move a webhook's cursor, unless somebody else has
+UPDATE Webhooks SET Seq = :through WHERE Name = :name AND Seq = :after;
+
 -- known_keys: the living answers among the keys asked for, each given as [principal, key]
 SELECT known.Principal, known.Key, known.RequestHash, known.Answer
   FROM json_each(:keys) AS asked

@@ -28,8 +28,8 @@ ENDS = {
 }
 
 ORDER: tuple[type[Any], ...] = (
-    *(p.Register, p.Create, p.Finish, p.Progress, p.Renew, p.Release, p.Takeover, p.Sweep),
-    *(p.Cancel, p.Requeue, Bulk, p.Claim, Audit, p.Prune),
+    *(p.Register, p.Create, p.Forward, p.Finish, p.Progress, p.Renew, p.Release, p.Takeover),
+    *(p.Sweep, p.Cancel, p.Requeue, Bulk, p.Claim, Audit, p.Prune),
 )
 """The kinds of write in the order in which one commit does them."""
 
@@ -63,6 +63,7 @@ class Model:
     rows: dict[TaskId, Row] = field(default_factory=dict)
     keys: dict[tuple[str, str], p.IdempotencyKey] = field(default_factory=dict)
     paused: set[str] = field(default_factory=set)
+    cursors: dict[str, int] = field(default_factory=dict)
     events: list[tuple[EventType, TaskId]] = field(default_factory=list)
 
     def commit(self, writes: Sequence[p.Write]) -> list[p.Result]:
@@ -95,6 +96,17 @@ class Model:
         self.rows[write.item.id] = row = Row(write.item, write.trace_parent)
         self._tell(EventType.CREATED, row)
         return p.Created(write.item)
+
+    def _forward(self, write: p.Forward) -> p.Result:
+        if self.cursors.get(write.webhook) != write.after:
+            return p.Stale()
+        if any(item.id in self.rows for item in write.items):
+            return p.Refused("")
+        self.cursors[write.webhook] = write.through
+        for item in write.items:
+            self.rows[item.id] = row = Row(item)
+            self._tell(EventType.CREATED, row)
+        return p.Touched(len(write.items))
 
     def _claim(self, write: p.Claim) -> p.Result:
         due = [row for row in self.rows.values() if self._is_due(row, write)]

@@ -89,6 +89,21 @@ class Lives(RuleBasedStateMachine):
         self.both(*(p.Create(item=item, key=name) for item in items))
 
     @rule(
+        webhook=st.sampled_from(["a", "b"]),
+        lag=st.sampled_from([None, 0, 0, 0, 1]),
+        step=st.integers(0, 2),
+        count=st.integers(0, 2),
+    )
+    def forward(self, webhook: str, lag: int | None, step: int, count: int) -> None:
+        """Somebody tells a webhook, from where its cursor is, was, or never was."""
+        at = self.model.cursors.get(webhook)
+        after = None if at is None or lag is None else at - lag
+        items = [self.world.task(type="exotic") for _ in range(count)]
+        self.ids += [item.id for item in items]
+        through = (after or 0) + step
+        self.both(p.Forward(webhook=webhook, after=after, through=through, items=items))
+
+    @rule(
         owner=st.sampled_from(OWNERS),
         limit=st.integers(1, 4),
         queues=st.sampled_from([(), (), ("images",)]),
@@ -186,6 +201,7 @@ class Lives(RuleBasedStateMachine):
         assert told == sorted((kind.value, task) for kind, task in self.model.events)
         rows = self.loop.run(self.world.store.get(list(self.model.rows)))
         assert plain(rows) == plain([row.item for row in self.model.rows.values()])
+        assert self.loop.run(self.world.store.forwarded()) == self.model.cursors
 
 
 def _key(number: int, request: int, answer: bytes, expires: Any) -> p.IdempotencyKey:
