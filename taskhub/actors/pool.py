@@ -19,6 +19,7 @@ from taskhub.kernel.mailbox import MailboxClosed, MailboxFull
 from taskhub.kernel.supervisor import first_of
 from taskhub.messages import PASSING, Put, Stop, Wake
 from taskhub.ports import Claim, Claimed, Register
+from taskhub.telling import DELIVERY
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -98,7 +99,8 @@ class Pool:
             await self._renewal.stop()
 
     async def _register(self, ctx: Context) -> None:
-        write = Register(types=self._parts.types)
+        known = [info for info in self._parts.types if info.name != DELIVERY]  # ours to make
+        write = Register(types=known)
         while not ctx.stopping.is_set():
             with suppress(*PASSING):
                 await Put(write).sent_to(self._parts.store_box)

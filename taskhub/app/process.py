@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import secrets
 from contextlib import ExitStack
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, fields
 from typing import TYPE_CHECKING, Any
 
 from taskhub.actors.bus_health import BusHealth
@@ -57,6 +57,7 @@ class Boxes:
     pool: Mailbox[Wake | Stop]
     reaper: Mailbox[Wake]
     scheduler: Mailbox[Wake]
+    webhooks: Mailbox[Wake]
 
     @classmethod
     def sized(cls, limit: int) -> Boxes:
@@ -67,11 +68,12 @@ class Boxes:
             Mailbox("pool", limit),
             Mailbox("reaper", limit),
             Mailbox("scheduler", limit),
+            Mailbox("webhooks", limit),
         )
 
     def all(self) -> list[Mailbox[Any]]:
         """Every one of them."""
-        return [self.store, self.publisher, self.pool, self.reaper, self.scheduler]
+        return [getattr(self, box.name) for box in fields(self)]
 
 
 @dataclass(slots=True)

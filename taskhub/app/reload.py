@@ -160,7 +160,7 @@ def merged(old: Config, new: Config, found: Sequence[Change]) -> Config:
     taken: dict[str, dict[str, Any]] = {}
     whole: dict[str, Any] = {}
     for change in found:
-        section, key, *_ = change.key.split(".")  # of an issuer changes the whole table
+        section, key, *_ = change.key.split(".")  # of a table of tables changes the whole
         if change.how is not How.IN_PLACE:
             continue
         if section in FREE:

@@ -14,12 +14,12 @@ if TYPE_CHECKING:
     from taskhub.kernel.mailbox import Mailbox
 
 
-def ring(box: Mailbox[Any], kind: str) -> Callable[[frozenset[str]], None]:
-    """A listener that wakes the reader of `box` whenever this kind rings."""
+def ring(box: Mailbox[Any], *kinds: str) -> Callable[[frozenset[str]], None]:
+    """A listener that wakes the reader of `box` whenever one of these kinds rings."""
     wake = Wake()
 
-    def heard(kinds: frozenset[str]) -> None:
-        if kind in kinds and not len(box):
+    def heard(rung: frozenset[str]) -> None:
+        if not rung.isdisjoint(kinds) and not len(box):
             with suppress(MailboxFull, MailboxClosed):
                 box.post(wake)
 

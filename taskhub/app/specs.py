@@ -10,7 +10,9 @@ from taskhub.actors.publisher import Publisher
 from taskhub.actors.scheduler import Scheduler
 from taskhub.actors.store import StoreActor
 from taskhub.actors.subscriber import Subscriber
+from taskhub.actors.webhooks import Webhooks
 from taskhub.app.rings import ring
+from taskhub.bus import KINDS
 from taskhub.kernel.actor import ChildSpec
 
 if TYPE_CHECKING:
@@ -80,6 +82,16 @@ def _pruner(process: Process) -> ChildSpec:
     return ChildSpec("pruner", build, stop_timeout=5.0)
 
 
+def _webhooks(process: Process) -> ChildSpec:
+    boxes = process.boxes
+    process.rings.append(ring(boxes.webhooks, *KINDS))
+
+    def build() -> Webhooks:
+        return Webhooks(boxes.webhooks, boxes.store, process.store, process.live, process.emit)
+
+    return ChildSpec("webhooks", build, boxes.webhooks, stop_timeout=3.0)
+
+
 def _reaper(process: Process) -> ChildSpec:
     from taskhub.app.working import reaper_spec
 
@@ -118,6 +130,7 @@ SPECS: dict[str, Callable[[Process], ChildSpec]] = {
     "heartbeat": _heartbeat,
     "metrics": _metrics,
     "scheduler": _scheduler,
+    "webhooks": _webhooks,
     "reaper": _reaper,
     "pruner": _pruner,
     "pool": _pool,

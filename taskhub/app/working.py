@@ -21,7 +21,7 @@ from taskhub.work.lane import ProcessorLane
 from taskhub.work.ledger import Ledger
 from taskhub.work.neighbours import forget, probe, started
 from taskhub.work.outbound.calls import Calls
-from taskhub.work.outbound.http_task import http_handler
+from taskhub.work.outbound.handlers import outbound_handlers
 from taskhub.work.processor import ProcessorSpec
 from taskhub.work.registry import discover
 from taskhub.work.threads import Threads
@@ -40,7 +40,7 @@ def pool_spec(process: Process) -> ChildSpec:
     """The child spec of the pool; its lock and its ledger are the whole process's."""
     calls = Calls(process.live, process.emit)
     registry = discover(
-        process.live.config.work.handlers, folder=process.folder, also=[http_handler(calls)]
+        process.live.config.work.handlers, folder=process.folder, also=outbound_handlers(calls)
     )
     holdings = process.holdings = Holdings()
     parts = PoolParts(

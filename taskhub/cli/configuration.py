@@ -11,6 +11,7 @@ import click
 
 from taskhub.cli import options, say
 from taskhub.cli.services import stop_time_warnings
+from taskhub.config import webhooks
 from taskhub.config.keys import UNITS_SECTION, Key
 from taskhub.config.load import Loaded, all_keys, value_of
 from taskhub.config.sections import Config
@@ -24,7 +25,8 @@ def check(path: Path | None, overrides: tuple[str, ...], unit: str) -> None:
     """Find every mistake in the configuration; `ok` when there is none."""
     found = options.loaded(path, overrides, unit)
     _import_handlers(found)
-    for warning in stop_time_warnings(found.config.supervisor.grace):
+    doubts = webhooks.doubts(found.config, unit)
+    for warning in (*stop_time_warnings(found.config.supervisor.grace), *doubts):
         say.note(f"taskhub: warning: {warning}", colour="yellow")
     say.data("ok", colour="green")
 
@@ -32,10 +34,10 @@ def check(path: Path | None, overrides: tuple[str, ...], unit: str) -> None:
 def _import_handlers(found: Loaded) -> None:
     """As a worker will; raises ConfigError with every module that cannot be used."""
     if found.config.work.handlers:
-        from taskhub.work.outbound.http_task import http_handler
+        from taskhub.work.outbound.handlers import outbound_handlers
         from taskhub.work.registry import discover
 
-        discover(found.config.work.handlers, folder=found.folder, also=[http_handler(None)])
+        discover(found.config.work.handlers, folder=found.folder, also=outbound_handlers())
 
 
 @click.command("config")

@@ -8,7 +8,7 @@ import re
 from collections.abc import Iterable, Iterator
 from urllib.parse import SplitResult, urlsplit
 
-from taskhub.config import issuers, policies
+from taskhub.config import issuers, policies, webhooks
 from taskhub.config.issuers import Wrong
 from taskhub.config.sections import Config, CorsSection, HttpSection, LimitsSection, Secret
 from taskhub.config.signing import wrong_secrets
@@ -41,6 +41,7 @@ def rules(config: Config) -> Iterator[Wrong]:
     yield from _channel(config.events.channel)
     yield from issuers.rules(config.jwt)
     yield from _networks("outbound.allow", config.outbound.allow)
+    yield from webhooks.rules(config.outbound.webhooks)
     yield from _signing("outbound.secret", config.outbound.secret)
     yield from _networks("http.metrics_allow", config.http.metrics_allow)
     yield from _proxies(config.http.trusted_proxies)

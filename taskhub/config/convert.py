@@ -8,16 +8,16 @@ from typing import Any
 import msgspec
 
 from taskhub.config.keys import (
-    JWT_SECTION,
+    NAMED,
     POLICIES_SECTION,
     UNITS_SECTION,
     Key,
     expected,
-    issuer_in,
     keys,
+    name_in,
     sections,
 )
-from taskhub.config.sections import UNITS, Config, IssuerSection, Secret
+from taskhub.config.sections import UNITS, Config, Secret
 from taskhub.config.settings import Setting, repeated
 
 Report = Callable[[Setting, str], None]
@@ -27,9 +27,9 @@ Report = Callable[[Setting, str], None]
 def convert(settings: Mapping[str, Setting], report: Report) -> Config:
     """The configuration; a value that does not fit is reported and its default stands."""
     made = {name: _section(name, kind, settings, report) for name, kind in sections().items()}
-    made[JWT_SECTION] = msgspec.structs.replace(
-        made[JWT_SECTION], issuers=_issuers(settings, report)
-    )
+    for section, (tables, kind) in NAMED.items():
+        found = _tables(section, kind, settings, report)
+        made[section] = msgspec.structs.replace(made[section], **{tables: found})
     units = {**UNITS, **_free(UNITS_SECTION, settings, report)}
     return Config(units=units, policies=_free(POLICIES_SECTION, settings, report), **made)
 
@@ -41,13 +41,16 @@ def _section(
     return kind(**{key.name: _value(settings[key.path], report) for key in mine})
 
 
-def _issuers(settings: Mapping[str, Setting], report: Report) -> dict[str, IssuerSection]:
+def _tables(
+    section: str, kind: type[msgspec.Struct], settings: Mapping[str, Setting], report: Report
+) -> dict[str, Any]:
+    """Every table of a user's own name in a section."""
     found: dict[str, dict[str, Any]] = {}
     for item in settings.values():
-        if issuer := issuer_in(item.key.section, item.key.name):
+        if item.key.section == section and (name := name_in(section, item.key.name)):
             last = item.key.name.rpartition(".")[2]
-            found.setdefault(issuer, {})[last] = _value(item, report)
-    return {name: IssuerSection(**values) for name, values in found.items()}
+            found.setdefault(name, {})[last] = _value(item, report)
+    return {name: kind(**values) for name, values in found.items()}
 
 
 def _free(

@@ -11,8 +11,7 @@ from typing import Any
 
 from taskhub.config.keys import (
     FREE,
-    ISSUERS,
-    JWT_SECTION,
+    NAMED,
     hint_for_key,
     hint_for_section,
     key_of,
@@ -128,11 +127,9 @@ def _walk(tables: Mapping[str, Any]) -> Iterator[tuple[str, Any]]:
 
 
 def _keys(section: str, table: Mapping[str, Any]) -> Iterator[tuple[str, Any]]:
+    tables, _ = NAMED.get(section, ("", None))
     for key, value in table.items():
-        if (section, key) == (JWT_SECTION, ISSUERS):
-            yield from _flat(f"{section}.{key}", value, 2)
-        else:
-            yield f"{section}.{key}", value
+        yield from _flat(f"{section}.{key}", value, 2 if key == tables else 0)
 
 
 def _flat(path: str, value: Any, depth: int) -> Iterator[tuple[str, Any]]:

@@ -11,13 +11,21 @@ from typing import Any, Literal
 import msgspec
 
 from taskhub.config import policies
-from taskhub.config.sections import Config, IssuerSection, Secret
+from taskhub.config.sections import Config, IssuerSection, Secret, WebhookSection
 
 UNITS_SECTION = "units"
 POLICIES_SECTION = "policies"
 FREE = (UNITS_SECTION, POLICIES_SECTION)
 """Sections of lists by name, where only what is set has a key."""
-JWT_SECTION, ISSUERS, DEPTH = "jwt", "issuers", 3
+JWT_SECTION, ISSUERS = "jwt", "issuers"
+OUTBOUND_SECTION, WEBHOOKS = "outbound", "webhooks"
+NAMED: Mapping[str, tuple[str, type[msgspec.Struct]]] = {
+    JWT_SECTION: (ISSUERS, IssuerSection),
+    OUTBOUND_SECTION: (WEBHOOKS, WebhookSection),
+}
+"""Sections that hold tables of a user's own names: `[outbound.webhooks.NAME]`."""
+DEPTH = 3
+"""Parts of the name of such a key, its section aside."""
 
 
 class Key(msgspec.Struct, frozen=True):
@@ -37,6 +45,11 @@ class Key(msgspec.Struct, frozen=True):
     def is_secret(self) -> bool:
         """Whether its value is never shown."""
         return self.type is Secret
+
+    @property
+    def is_address(self) -> bool:
+        """Whether it is a URL whose path may be as good as a password."""
+        return (self.section, self.name.rpartition(".")[2]) == (OUTBOUND_SECTION, "url")
 
     @property
     def is_list(self) -> bool:
@@ -63,8 +76,9 @@ def keys() -> Mapping[str, Key]:
 
 
 def _of(section: str, kind: type[msgspec.Struct]) -> Iterable[Key]:
+    tables, _ = NAMED.get(section, ("", None))
     for field in msgspec.structs.fields(kind):
-        if (section, field.name) != (JWT_SECTION, ISSUERS):
+        if field.name != tables:
             yield Key(section, field.name, field.type, field.default)
 
 
@@ -79,10 +93,24 @@ def policy_key(text: str) -> Key | None:
     return free_key(POLICIES_SECTION, name) if name else None
 
 
-def issuer_keys(issuer: str) -> Iterable[Key]:
-    """The keys of one issuer's table."""
-    for field in msgspec.structs.fields(IssuerSection):
-        yield Key(JWT_SECTION, f"{ISSUERS}.{issuer}.{field.name}", field.type, field.default)
+def named_keys(section: str, name: str) -> Iterable[Key]:
+    """The keys of one table of a user's own name."""
+    tables, kind = NAMED[section]
+    for field in msgspec.structs.fields(kind):
+        yield Key(section, f"{tables}.{name}.{field.name}", field.type, field.default)
+
+
+def tables_of(config: Config, section: str) -> Mapping[str, msgspec.Struct]:
+    """The tables of a user's own names that a section holds."""
+    found: Mapping[str, msgspec.Struct] = getattr(getattr(config, section), NAMED[section][0])
+    return found
+
+
+def name_in(section: str, key: str) -> str:
+    """NAME of `webhooks.NAME.url`; empty for every key that is in no such table."""
+    parts = key.split(".")
+    tables, _ = NAMED.get(section, ("", None))
+    return parts[1] if parts[0].lower() == tables and len(parts) == DEPTH else ""
 
 
 def key_of(path: str) -> Key | None:
@@ -92,8 +120,8 @@ def key_of(path: str) -> Key | None:
         return free_key(section, name)
     if section == POLICIES_SECTION and name in policies.ROUTES:
         return free_key(section, name)
-    if issuer := issuer_in(section, name):
-        return next((key for key in issuer_keys(issuer) if key.path == path), None)
+    if own := name_in(section, name):
+        return next((key for key in named_keys(section, own) if key.path == path), None)
     return keys().get(path)
 
 
@@ -121,9 +149,9 @@ def key_named(section: str, text: str) -> Key | None:
         return free_key(section, text.lower().replace("_", "-")) if text else None
     if section == POLICIES_SECTION:
         return policy_key(text)
-    if issuer := issuer_in(section, dotted := text.replace("__", ".")):
-        own = issuer_keys(issuer.lower().replace("_", "-"))
-        return _among(own, dotted.rpartition(".")[2])
+    if own := name_in(section, dotted := text.replace("__", ".")):
+        mine = named_keys(section, own.lower().replace("_", "-"))
+        return _among(mine, dotted.rpartition(".")[2])
     return _among((key for key in keys().values() if key.section == section), text)
 
 
@@ -134,8 +162,9 @@ def _among(found: Iterable[Key], text: str) -> Key | None:
 def hint_for_key(section: str, name: str) -> str:
     """`; did you mean ...?`, or nothing when no key is like it."""
     dotted = name.replace("__", ".").lower()
-    if (section, dotted.partition(".")[0]) == (JWT_SECTION, ISSUERS):
-        return _hint_for_issuer(dotted)
+    tables, _ = NAMED.get(section, ("", None))
+    if tables and dotted.partition(".")[0] == tables:
+        return _hint_in_table(section, dotted)
     names = names_of(section)
     lower = {each.lower(): each for each in names}
     near = difflib.get_close_matches(name.lower(), lower, n=1)
@@ -152,12 +181,13 @@ def names_of(section: str) -> list[str]:
     return [key.name for key in keys().values() if key.section == section]
 
 
-def _hint_for_issuer(name: str) -> str:
-    issuer = issuer_in(JWT_SECTION, name)
-    names = [key.name for key in issuer_keys(issuer or "NAME")]
-    near = difflib.get_close_matches(name, names, n=1) if issuer else []
-    known = ", ".join(text.rpartition(".")[2] for text in names)
-    return f"; did you mean jwt.{near[0]}?" if near else f"; known in [jwt.issuers.NAME]: {known}"
+def _hint_in_table(section: str, key: str) -> str:
+    own = name_in(section, key)
+    names = [each.name for each in named_keys(section, own or "NAME")]
+    near = difflib.get_close_matches(key, names, n=1) if own else []
+    known = ", ".join(name.rpartition(".")[2] for name in names)
+    tables = f"[{section}.{NAMED[section][0]}.NAME]"
+    return f"; did you mean {section}.{near[0]}?" if near else f"; known in {tables}: {known}"
 
 
 def hint_for_section(name: str) -> str:

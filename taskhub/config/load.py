@@ -12,18 +12,19 @@ from taskhub.config import check, environment, file
 from taskhub.config.convert import convert
 from taskhub.config.keys import (
     FREE,
-    JWT_SECTION,
+    NAMED,
     Key,
     free_key,
     hint_for_key,
     hint_for_section,
-    issuer_in,
-    issuer_keys,
     key_of,
     keys,
+    name_in,
+    named_keys,
     sections,
+    tables_of,
 )
-from taskhub.config.sections import Config, IssuerSection, Secret
+from taskhub.config.sections import Config, Secret
 from taskhub.config.settings import Layer, Setting, setting
 from taskhub.errors import ConfigError, ConfigProblem
 
@@ -145,10 +146,12 @@ def _origins(config: Config, settings: Mapping[str, Setting]) -> dict[str, str]:
 def all_keys(config: Config) -> Iterable[Key]:
     """Every key of this configuration, those of the free sections first."""
     yield from (free_key(section, name) for section in FREE for name in getattr(config, section))
-    for section, static in itertools.groupby(keys().values(), lambda key: key.section):
-        yield from static
-        if section == JWT_SECTION:
-            yield from (own for name in config.jwt.issuers for own in issuer_keys(name))
+    for section, fixed in itertools.groupby(keys().values(), lambda key: key.section):
+        yield from fixed
+        if section in NAMED:
+            yield from (
+                key for name in tables_of(config, section) for key in named_keys(section, name)
+            )
 
 
 def value_of(config: Config, key: Key) -> object:
@@ -156,6 +159,7 @@ def value_of(config: Config, key: Key) -> object:
     section = getattr(config, key.section)
     if key.section in FREE:
         return section[key.name]
-    if issuer := issuer_in(key.section, key.name):
-        section = section.issuers.get(issuer, IssuerSection())
-    return getattr(section, key.name.rpartition(".")[2])
+    if name := name_in(key.section, key.name):
+        table = tables_of(config, key.section).get(name)
+        return key.default if table is None else getattr(table, key.name.rpartition(".")[2])
+    return getattr(section, key.name)

@@ -132,6 +132,18 @@ class WorkSection(Section, frozen=True, kw_only=True):
     """Queues served here; empty: all."""
 
 
+class WebhookSection(Section, frozen=True, kw_only=True):
+    """`[outbound.webhooks.NAME]`: who is told of which events; what is empty filters nothing."""
+
+    url: str = ""
+    events: tuple[str, ...] = ("TaskDone", "TaskFailed", "TaskCancelled")
+    types: tuple[str, ...] = ()
+    """Types of tasks; `image.*` is every one that begins so."""
+    queues: tuple[str, ...] = ()
+    secret: Secret = Secret("")
+    """As `outbound.secret`, for the deliveries of this webhook."""
+
+
 class OutboundSection(Section, frozen=True, kw_only=True):
     """`[outbound]`: what tasks that call other hosts may reach, and how they sign."""
 
@@ -139,6 +151,7 @@ class OutboundSection(Section, frozen=True, kw_only=True):
     """Networks that may be called though they are private, local or reserved."""
     secret: Secret = Secret("")
     """`whsec_...`, or several with blanks between: requests of the type `http` are signed."""
+    webhooks: dict[str, WebhookSection] = msgspec.field(default_factory=dict)
 
 
 class HeartbeatSection(Section, frozen=True, kw_only=True):
@@ -193,7 +206,7 @@ class RetentionSection(Section, frozen=True, kw_only=True):
     """Of a key that is used from now on: each is kept as long as was said when it came."""
 
 
-_WORK = ("scheduler", "reaper", "pruner")
+_WORK = ("scheduler", "reaper", "pruner", "webhooks")
 
 UNITS: dict[str, tuple[str, ...]] = {
     "tree": (

@@ -47,6 +47,8 @@ def shown(key: Key, value: Any) -> str:
     """The value for the eyes of a person: secrets masked, long texts cut, one line."""
     if key.is_secret:
         return "***" if value else "(empty)"
+    if key.is_address:
+        return _host_of(value)
     if isinstance(value, str):
         return masked_url(value)
     if isinstance(value, (list, tuple)):
@@ -59,6 +61,13 @@ def shown(key: Key, value: Any) -> str:
 def masked_url(text: str) -> str:
     """The text with a password in a URL hidden."""
     return _USERINFO.sub("***", text)
+
+
+def _host_of(url: str) -> str:
+    """Where a URL leads, without its path: that may be as good as a password."""
+    host, slash, _ = masked_url(url).removeprefix("https://").partition("/")
+    scheme = "https://" if url.startswith("https://") else ""
+    return f"{scheme}{host}{slash and '/...'}"
 
 
 def repeated(key: Key, value: Any) -> str:

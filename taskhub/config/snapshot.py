@@ -7,7 +7,7 @@ from typing import Any
 
 import msgspec
 
-from taskhub.config.keys import JWT_SECTION, keys
+from taskhub.config.keys import NAMED, keys, tables_of
 from taskhub.config.sections import Config, Secret
 
 
@@ -32,10 +32,17 @@ def without_secrets(config: Config, of: Collection[str]) -> Config:
         if key.is_secret and key.section in of:
             section = emptied.get(key.section, getattr(config, key.section))
             emptied[key.section] = msgspec.structs.replace(section, **{key.name: Secret("")})
-    if JWT_SECTION in of:
-        section = emptied.get(JWT_SECTION, config.jwt)
-        emptied[JWT_SECTION] = msgspec.structs.replace(section, issuers={})
+    for section in NAMED.keys() & set(of):
+        whole = emptied.get(section, getattr(config, section))
+        tables = {name: _emptied(table) for name, table in tables_of(config, section).items()}
+        emptied[section] = msgspec.structs.replace(whole, **{NAMED[section][0]: tables})
     return msgspec.structs.replace(config, **emptied)
+
+
+def _emptied(table: msgspec.Struct) -> msgspec.Struct:
+    """The same without its secrets."""
+    found = [field.name for field in msgspec.structs.fields(table) if field.type is Secret]
+    return msgspec.structs.replace(table, **dict.fromkeys(found, Secret("")))
 
 
 def _revealed(value: Any) -> str:

@@ -17,6 +17,7 @@ ACTORS = (
     "scheduler",
     "reaper",
     "pruner",
+    "webhooks",
     "pool",
     "api",
 )

@@ -1,4 +1,4 @@
-"""What each telemetry event counts, in three groups: tasks, actors, the world around."""
+"""What each telemetry event counts, in four groups: tasks, actors, the world around, others."""
 
 from __future__ import annotations
 
@@ -201,24 +201,16 @@ class World(Counted):
             "taskhub_http_rate_counted_alone",
             "Requests whose limit this process counted alone, the event server being away or late.",
         ).by("limit")
-        self._ask_others()
         self._beat: float | None = None
         self._start_at_zero()
         self.hears = self._hears()
-
-    def _ask_others(self) -> None:
-        self.calls = counter("taskhub_outbound_requests", "Calls of tasks to other hosts.")
-        self.calls.by("type", "outcome")
-        self.breakers = gauge("taskhub_outbound_breakers_open", "Hosts that are left alone.")
-        self.key_fetches = counter("taskhub_key_fetches", "Times issuers were asked for keys.")
-        self.key_fetches.by("part", "result")
 
     def _start_at_zero(self) -> None:
         self.depth.by("queue", "status")
         self.oldest.by("queue", "status")
         for family in (
             *(self.crashes, self.published, self.delivered, self.slow),
-            *(self.heartbeats, self.acts, self.breakers),
+            *(self.heartbeats, self.acts),
         ):
             only(family)
         for reason in ("full", "away"):
@@ -249,20 +241,10 @@ class World(Counted):
             t.Reloaded: lambda _: self.reloads["applied"].inc(),
             t.ReloadRefused: lambda _: self.reloads["refused"].inc(),
             t.ActAudited: counts(self.acts),
-            t.RequestSent: self._called,
-            t.BreakerOpened: self._breaker_changed,
-            t.BreakerClosed: self._breaker_changed,
-            t.KeysAsked: lambda event: self.key_fetches[event.part, event.result].inc(),
         }
 
     def _served(self, event: t.RequestServed) -> None:
         self.requests[event.method, event.route, str(event.status)].observe(event.seconds)
-
-    def _called(self, event: t.RequestSent) -> None:
-        self.calls[event.type, event.outcome].inc()
-
-    def _breaker_changed(self, event: t.BreakerOpened | t.BreakerClosed) -> None:
-        only(self.breakers).value = event.open
 
     def _certificate(self, event: t.CertificateLoaded) -> None:
         only(self.certificate).value = event.until
@@ -308,6 +290,33 @@ class World(Counted):
         """Bring what depends on the time up to date."""
         if self._beat is not None:
             only(self.beat_age).value = time.monotonic() - self._beat
+
+
+class Others(Counted):
+    """What is asked of other hosts: calls of tasks, webhooks, the keys of issuers."""
+
+    def __init__(self) -> None:
+        self.calls = counter("taskhub_outbound_requests", "Calls of tasks to other hosts.")
+        self.calls.by("type", "outcome")
+        self.breakers = gauge("taskhub_outbound_breakers_open", "Hosts that are left alone.")
+        self.deliveries = counter("taskhub_webhook_deliveries_created", "Deliveries on disk.")
+        self.deliveries.by("webhook")
+        self.missed = counter("taskhub_webhook_events_missed", "Events deleted unforwarded.")
+        self.missed.by("webhook")
+        self.key_fetches = counter("taskhub_key_fetches", "Times issuers were asked for keys.")
+        self.key_fetches.by("part", "result")
+        only(self.breakers)
+        self.hears = {
+            t.RequestSent: lambda event: self.calls[event.type, event.outcome].inc(),
+            t.EventsForwarded: lambda event: self.deliveries[event.webhook].inc(event.count),
+            t.WebhookFellBehind: lambda event: self.missed[event.webhook].inc(event.events),
+            t.BreakerOpened: self._breaker_changed,
+            t.BreakerClosed: self._breaker_changed,
+            t.KeysAsked: lambda event: self.key_fetches[event.part, event.result].inc(),
+        }
+
+    def _breaker_changed(self, event: t.BreakerOpened | t.BreakerClosed) -> None:
+        only(self.breakers).value = event.open
 
 
 def counts(family: Family[Number]) -> Callable[[Telemetry], None]:

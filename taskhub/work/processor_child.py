@@ -20,7 +20,7 @@ from taskhub.ports import Progress
 from taskhub.work.attempt import Attempt
 from taskhub.work.executor import Runner
 from taskhub.work.outbound.calls import Calls
-from taskhub.work.outbound.http_task import http_handler
+from taskhub.work.outbound.handlers import outbound_handlers
 from taskhub.work.registry import Registry, discover
 from taskhub.work.threads import Threads
 from taskhub.work.wire import Begun, Halt, Line, Order, Over, Ready, Reported, Setup, Told, lease_of
@@ -88,7 +88,7 @@ def main(argv: Sequence[str]) -> int:
         config = decode(setup.settings)
         calls = Calls(lambda: config, _say_nothing)
         folder = Path(setup.folder) if setup.folder else None
-        registry = discover(setup.handlers, folder=folder, also=[http_handler(calls)])
+        registry = discover(setup.handlers, folder=folder, also=outbound_handlers(calls))
     except ConfigError as error:
         print(error.detail, file=sys.stderr)  # noqa: T201 - its parent's log
         return EXIT_HANDLERS

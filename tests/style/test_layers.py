@@ -9,7 +9,7 @@ import sys
 from tests.style.tree import ROOT, files
 
 ROLES = {"api", "store", "publisher", "subscriber", "pool", "scheduler", "reaper", "pruner"}
-ROLES |= {"heartbeat", "metrics"}
+ROLES |= {"heartbeat", "metrics", "webhooks"}
 VAGUE = re.compile(r"(?:^|_)(utils?|helpers?|common|base|manager|misc)$")
 
 

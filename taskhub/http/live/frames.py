@@ -2,30 +2,13 @@
 
 from __future__ import annotations
 
-from datetime import datetime
-
 import msgspec
 
-from taskhub.model import EventType, PastEvent, TaskId
+from taskhub.model import EventType, PastEvent
+from taskhub.telling import EventItem, item
 
 ENDS = frozenset({EventType.DONE, EventType.FAILED, EventType.CANCELLED})
 """After one of these nothing more happens to a task, unless an operator lets it begin anew."""
-
-
-class EventItem(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
-    """What has happened to a task. `id` and `title` are the task's, `seq` the event's own number.
-
-    `title` is null when the task was deleted since. `progress` is there when a handler has said
-    something, `error` when an attempt has failed.
-    """
-
-    type: EventType
-    id: TaskId
-    title: str | None
-    at: datetime
-    seq: int
-    progress: msgspec.Raw | None = None
-    error: str | None = None
 
 
 class EventList(msgspec.Struct, frozen=True):
@@ -42,12 +25,6 @@ class Reset(msgspec.Struct, frozen=True):
     newest: int
 
 
-class Words(msgspec.Struct, frozen=True):
-    """What the data of an event may say, other than progress."""
-
-    error: str | None = None
-
-
 class Frame(msgspec.Struct, frozen=True, gc=False):
     """An event and its text, made once for all listeners."""
 
@@ -56,26 +33,6 @@ class Frame(msgspec.Struct, frozen=True, gc=False):
 
 
 _encode = msgspec.json.Encoder().encode
-_words = msgspec.json.Decoder(Words)
-
-
-def item(event: PastEvent) -> EventItem:
-    """The event as listeners know it."""
-    progress = error = None
-    if event.data is not None:
-        if event.type is EventType.PROGRESS:
-            progress = msgspec.Raw(event.data)
-        else:
-            error = _words.decode(event.data).error
-    return EventItem(
-        type=event.type,
-        id=event.id,
-        title=event.title,
-        at=event.at,
-        seq=event.seq,
-        progress=progress,
-        error=error,
-    )
 
 
 def frame(event: PastEvent) -> Frame:

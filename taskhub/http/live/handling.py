@@ -7,6 +7,7 @@ import re
 import msgspec
 from aiohttp import hdrs
 
+from taskhub import telling
 from taskhub.http.answers import Answer
 from taskhub.http.call import Call
 from taskhub.http.live import frames
@@ -58,7 +59,7 @@ async def _page(call: Call) -> Answer:
     limit = asked.get("limit", 50)
     query = EventQuery(after=asked.get("after", 0), limit=limit + 1, task=item.id)
     found = (await in_time(call.context.store.events(query))).items
-    items = [frames.item(event) for event in found[:limit]]
+    items = [telling.item(event) for event in found[:limit]]
     more = items[-1].seq if len(found) > limit else None
     vary = ((hdrs.VARY, hdrs.ACCEPT),)
     return Answer(200, _encode(EventList(items, more)), headers=vary)

@@ -13,7 +13,7 @@ from taskhub.errors import FieldError, Invalid, TaskHubError
 from taskhub.http.auditing import AuditList
 from taskhub.http.bulk import BulkReport, BulkWish, Sample
 from taskhub.http.context import ActorRow, PartHealth
-from taskhub.http.live.frames import EventItem, EventList
+from taskhub.http.live.frames import EventList
 from taskhub.http.new_task import NewTask
 from taskhub.http.problems import BadQuery
 from taskhub.http.restarting import RestartAsked
@@ -21,6 +21,7 @@ from taskhub.http.routes.tasks import TaskPage
 from taskhub.http.routes.watching import ActorList
 from taskhub.http.watching import Readiness
 from taskhub.model import Event, EventType, Status, TaskId, TaskItem
+from taskhub.telling import EventItem, TaskEvent
 
 ID = "019aa1d2-8c6e-7b53-9a43-1d3c5a0f9e21"
 AT = datetime(2026, 11, 24, 22, 17, 17, tzinfo=UTC)
@@ -94,6 +95,17 @@ SHAPES: Mapping[Any, Mapping[str, Any]] = {
         "ok": Readiness("ok", [PartHealth("store", "ok"), PartHealth("events", "ok")]),
     },
     EventList: {"history": EventList([EVENT], None)},
+    TaskEvent: {
+        "done": TaskEvent(
+            type=EventType.DONE,
+            id=TaskId(ID),
+            title="Resize images",
+            at=AT,
+            seq=4711,
+            task_type="resize",
+            queue="images",
+        )
+    },
     Event: {"created": Event(EventType.CREATED, TaskId(ID), "Resize images", AT)},
 }
 ERRORS: Mapping[type[TaskHubError], TaskHubError] = {

@@ -11,11 +11,12 @@ import msgspec
 from taskhub.audit import AuditEntry
 from taskhub.http.bulk import BulkReport, BulkWish
 from taskhub.http.context import ActorRow, PartHealth
-from taskhub.http.live.frames import EventItem, EventList
+from taskhub.http.live.frames import EventList
 from taskhub.http.new_task import NewTask
 from taskhub.http.problems import ErrorItem, ProblemBody
 from taskhub.http.routes.tasks import TaskPage
 from taskhub.model import Event, TaskItem
+from taskhub.telling import EventItem, TaskEvent
 
 REFERENCE = "#/components/schemas/{name}"
 
@@ -58,6 +59,16 @@ MEMBERS: Mapping[type, Mapping[str, Mapping[str, Any]]] = {
         "seq": {"description": "the event's number; each is one greater than the one before"},
         "progress": {"description": "what the handler said"},
         "error": {"description": "why the attempt failed"},
+    },
+    TaskEvent: {
+        "id": UUID | {"description": "the task's id"},
+        "title": {"description": "the task's title"},
+        "at": {"description": "when it happened (UTC)"},
+        "seq": {"description": "the event's number"},
+        "progress": {"description": "what the handler said"},
+        "error": {"description": "why the attempt failed"},
+        "taskType": {"description": "the task's type"},
+        "queue": {"description": "the task's queue"},
     },
     EventList: {"next": {"description": "`after` of the next page; null: this was the last"}},
     BulkWish: {

@@ -2,21 +2,10 @@
 
 from __future__ import annotations
 
-from taskhub.http.route import Message, Route
+from taskhub.http.route import Route
 from taskhub.http.routes import bulk, events, tasks, watching
-from taskhub.model import Event
+from taskhub.http.routes.messages import MESSAGES
+
+__all__ = ["MESSAGES", "ROUTES"]
 
 ROUTES: tuple[Route, ...] = (*tasks.ROUTES, *bulk.ROUTES, *events.ROUTES, *watching.ROUTES)
-
-MESSAGES: tuple[Message, ...] = (
-    Message(
-        name="taskEvent",
-        text=(
-            "Something happened to a task. The event server's channel (`taskhub:events`) carries "
-            "one such object for each event. It is a hint and may be lost: the truth is what "
-            "`GET /tasks/{id}` says."
-        ),
-        body=Event,
-    ),
-)
-"""What we tell others by ourselves."""

@@ -23,7 +23,16 @@ def _closed(event: t.BreakerClosed) -> Told:
     }
 
 
+def _behind(event: t.WebhookFellBehind) -> Told:
+    text = f"{event.events} events were deleted before they were forwarded"
+    return f"WebhookFellBehind {event.webhook}: {text}", {
+        "Webhook": event.webhook,
+        "Events": event.events,
+    }
+
+
 LINES: dict[type[Telemetry], Line] = {
     t.BreakerOpened: Line(_opened, "pool"),
     t.BreakerClosed: Line(_closed, "pool"),
+    t.WebhookFellBehind: Line(_behind, "webhooks"),
 }

@@ -24,7 +24,13 @@ from taskhub.obs.telemetry.event import (
     Level,
     Telemetry,
 )
-from taskhub.obs.telemetry.outbound import BreakerClosed, BreakerOpened, RequestSent
+from taskhub.obs.telemetry.outbound import (
+    BreakerClosed,
+    BreakerOpened,
+    EventsForwarded,
+    RequestSent,
+    WebhookFellBehind,
+)
 from taskhub.obs.telemetry.tasks import (
     HandlerStubborn,
     LeaseLost,
@@ -77,6 +83,7 @@ __all__ = [
     "Emit",
     "EventsDelivered",
     "EventsDropped",
+    "EventsForwarded",
     "EventsPublished",
     "HandlerRaised",
     "HandlerSaid",
@@ -114,4 +121,5 @@ __all__ = [
     "TaskStarted",
     "TaskTaken",
     "Telemetry",
+    "WebhookFellBehind",
 ]

@@ -18,6 +18,28 @@ class RequestSent(Telemetry, frozen=True, kw_only=True):
     outcome: str
 
 
+class EventsForwarded(Telemetry, frozen=True, kw_only=True):
+    """So many deliveries to a webhook are on disk: for metrics alone.
+
+    Counter `taskhub_webhook_deliveries_created_total{webhook}`.
+    """
+
+    webhook: str
+    count: int
+
+
+class WebhookFellBehind(Telemetry, frozen=True, kw_only=True):
+    """Events were pruned before they were forwarded: nothing ran that forwards, for days.
+
+    Counter `taskhub_webhook_events_missed_total{webhook}`.
+    """
+
+    message: ClassVar[str] = "WebhookFellBehind"
+    level: ClassVar[Level] = Level.ERROR
+    webhook: str
+    events: int
+
+
 class BreakerOpened(Telemetry, frozen=True, kw_only=True):
     """A host has failed again and again: nobody calls it for `rest` seconds.
 

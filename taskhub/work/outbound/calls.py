@@ -38,12 +38,15 @@ class Calls:
         self._breakers = Breakers(emit, clock)
         self._rng = Random()  # noqa: S311 - jitter is no key
 
-    async def call(self, job: Job, request: Request) -> Answer:
-        """The answer, whatever it says; raises Retry, Snooze or Fail where there is none."""
+    async def call(self, job: Job, request: Request, refused: type[Fail | Retry] = Fail) -> Answer:
+        """The answer, whatever it says; raises Retry, Snooze or Fail where there is none.
+
+        `refused` is what a call that is not allowed ends in.
+        """
         try:
             host = str(self._sender.guard().url(request.url).origin())
         except NotAllowed as error:
-            raise self._refused(job, error) from None
+            raise refused(self._told_why(job, error)) from None
         if rest := self._breakers.may_call(host):
             self._tell(job, "put_off")
             raise self._put_off(job, rest)
@@ -51,7 +54,7 @@ class Calls:
             answer = await self._sender.send(request)
         except NotAllowed as error:
             self._breakers.unknown(host)
-            raise self._refused(job, error) from None
+            raise refused(self._told_why(job, error)) from None
         except Unreachable as error:
             self._breakers.failed(host)
             self._tell(job, "unreachable")
@@ -73,9 +76,9 @@ class Calls:
             self._breakers.failed(host)
         self._tell(job, f"{answer.status // 100}xx")
 
-    def _refused(self, job: Job, error: NotAllowed) -> Fail:
+    def _told_why(self, job: Job, error: NotAllowed) -> str:
         self._tell(job, "refused")
-        return Fail(f"this call is not allowed: {error.text}")
+        return f"this call is not allowed: {error.text}"
 
     def _put_off(self, job: Job, rest: float) -> Snooze | Retry:
         """Not all at the same moment, and not for ever."""

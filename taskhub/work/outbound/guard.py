@@ -11,14 +11,10 @@ from collections.abc import Sequence
 from ipaddress import IPv4Address, IPv6Address, ip_address, ip_network
 from typing import TYPE_CHECKING
 
+from taskhub.config.webhooks import URL_LIMIT, URL_PATTERN
+
 if TYPE_CHECKING:
     from yarl import URL
-
-URL_LIMIT = 2_048
-URL_PATTERN = (
-    r"^[Hh][Tt][Tt][Pp][Ss]?://[^\x00-\x20\x7f\\@/?#]+(?:[/?#][^\x00-\x20\x7f\\]*)?$(?!\n)"
-)
-"""http or https, a host and no user before it, no blanks, no backslashes."""
 
 WEB_PORTS = frozenset({80, 443})
 FIRST_FREE_PORT = 1_024

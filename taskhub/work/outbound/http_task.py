@@ -8,11 +8,11 @@ from typing import Annotated, Literal
 import msgspec
 from msgspec import UNSET, Meta, UnsetType
 
+from taskhub.config.webhooks import URL_LIMIT, URL_PATTERN
 from taskhub.policy import Backoff
 from taskhub.work.job import Job
 from taskhub.work.outbound import answers
 from taskhub.work.outbound.calls import Calls
-from taskhub.work.outbound.guard import URL_LIMIT, URL_PATTERN
 from taskhub.work.outbound.headers import Headers, has
 from taskhub.work.outbound.sending import Request
 from taskhub.work.outbound.signing import signed

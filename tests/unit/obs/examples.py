@@ -97,6 +97,8 @@ EXAMPLES: tuple[t.Telemetry, ...] = (
     t.CountedAlone(limit="create"),
     t.RequestCrashed(method="GET", route="/tasks", request_id="r-2", trace="Traceback\n  ...\n"),
     t.RequestSent(type="http", outcome="2xx"),
+    t.EventsForwarded(webhook="shop", count=3),
+    t.WebhookFellBehind(webhook="shop", events=12),
     t.BreakerOpened(host="https://example.com", failures=5, rest=15.0, open=1),
     t.BreakerClosed(host="https://example.com", seconds=61.5, open=0),
     t.KeysChanged(part="keys", issuer="https://id.example.com", kids=("2025-09", "2025-10")),
