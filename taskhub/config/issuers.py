@@ -89,9 +89,11 @@ def _split(address: str) -> SplitResult | None:
 def is_loopback(host: str) -> bool:
     """Whether a host of an address is this machine."""
     try:
-        return ipaddress.ip_address(host).is_loopback
+        address = ipaddress.ip_address(host)
     except ValueError:
         return host == "localhost"
+    is_mapped = getattr(address, "ipv4_mapped", None) is not None  # Python's versions differ there
+    return address.is_loopback and not is_mapped
 
 
 # ---- rules
