@@ -7,7 +7,6 @@ import asyncio
 import msgspec
 
 from taskhub.errors import NotFound
-from taskhub.finding import Page
 from taskhub.http.access import access_under
 from taskhub.http.answers import Answer
 from taskhub.http.call import Call
@@ -18,19 +17,16 @@ from taskhub.http.reading import in_time
 from taskhub.http.route import READ
 from taskhub.model import TaskId, TaskItem
 
-PAGE_BYTES = 4 * 1024 * 1024
-"""A page ends early when its tasks are this large together: answers stay bounded."""
-
 REVALIDATE = "private, no-cache"
 
-encode_item = _encode = msgspec.json.Encoder().encode
+encode_item = msgspec.json.Encoder().encode
 
 
 async def find(call: Call) -> Answer:
     """A page of tasks, newest first."""
     query = task_query(call.request.query)
     page = await in_time(call.context.store.find(query))
-    return Answer(200, _page_text(page))
+    return Answer(200, encode_item(page))
 
 
 async def show(call: Call) -> Answer:
@@ -86,21 +82,3 @@ async def wait_for(call: Call, id_: TaskId, seconds: float) -> TaskItem:
         await asyncio.wait([end], timeout=seconds)
         ended = end.result() if end.done() else None
     return ended if ended is not None else await fetch(call, id_)
-
-
-def _page_text(page: Page) -> bytes:
-    """The page as JSON, cut where it grows too large: the cursor then stands there."""
-    texts: list[bytes] = []
-    size = 0
-    for item in page.items:
-        text = encode_item(item)
-        size += len(text)
-        if texts and size > PAGE_BYTES:
-            return _joined(texts, Page((), page.items[len(texts) - 1].id))
-        texts.append(text)
-    return _joined(texts, page)
-
-
-def _joined(texts: list[bytes], page: Page) -> bytes:
-    end = _encode({"next": page.next, "stopped": page.stopped})
-    return b'{"items":[' + b",".join(texts) + b"]," + end[1:]

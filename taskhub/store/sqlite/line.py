@@ -6,7 +6,9 @@ import asyncio
 import sqlite3
 from collections.abc import Callable
 from contextlib import suppress
+from math import inf
 from pathlib import Path
+from time import monotonic
 from typing import Any, TypeVar
 
 from taskhub.errors import Busy, StoreDown, StoreLocked
@@ -19,6 +21,9 @@ Work = Callable[[sqlite3.Connection], T]
 WAITING = 64
 """Pieces of work in the line, at most."""
 
+BEAT = 0.05
+"""Seconds between two looks at how long a piece of work takes."""
+
 
 class Line:
     """Connects on first use, and again when the file was replaced."""
@@ -30,6 +35,8 @@ class Line:
         self._file = (0, 0)
         self._waiting = 0
         self._may_read = False
+        self._until = inf
+        """When the work that is being done has taken too long; set in the thread."""
 
     def open(self) -> None:
         """Allow reading."""
@@ -40,14 +47,15 @@ class Line:
         self._may_read = False
         hand, self._hand = self._hand, None
         if hand is not None:
-            if (connection := self._connection) is not None:
-                with suppress(sqlite3.ProgrammingError):  # it was closed meanwhile
-                    connection.interrupt()
+            self._interrupt()
             hand.call(self._drop)
             await hand.close()
 
-    async def do(self, work: Work[T]) -> T:
-        """What the work answers; raises Trouble, at once when too many wait."""
+    async def do(self, work: Work[T], seconds: float = inf) -> T:
+        """What the work answers; raises Trouble, at once when too many wait.
+
+        SQLite is interrupted when the work takes longer; that time begins when the work does.
+        """
         if not self._may_read:
             raise StoreDown("The store is closed.")
         if self._waiting >= WAITING:
@@ -55,17 +63,33 @@ class Line:
         if self._hand is None:
             self._hand = Hand(self._name)
         self._waiting += 1
-        done = self._hand.call(self._done, work)
+        done: asyncio.Future[T] = self._hand.call(self._timed, work, seconds)
         done.add_done_callback(self._leave)
-        return await asyncio.shield(done)
+        while not done.done():
+            await asyncio.wait([done], timeout=BEAT)
+            if monotonic() > self._until:  # that work may be another's: it is late all the same
+                self._interrupt()
+        return await done
 
     def _leave(self, done: asyncio.Future[Any]) -> None:
         """Work counts until it is done, also when whoever asked for it has gone."""
         self._waiting -= 1
         done.exception()
 
-    def _done(self, work: Work[T]) -> T:
+    def _interrupt(self) -> None:
+        if (connection := self._connection) is not None:
+            with suppress(sqlite3.ProgrammingError):  # it was closed meanwhile
+                connection.interrupt()
+
+    def _timed(self, work: Work[T], seconds: float) -> T:
         """In the thread."""
+        self._until = monotonic() + seconds
+        try:
+            return self._done(work)
+        finally:
+            self._until = inf
+
+    def _done(self, work: Work[T]) -> T:
         if not self._may_read:
             raise StoreDown("The store is closed.")
         try:

@@ -39,9 +39,6 @@ found (Row) AS (
      ORDER BY Id DESC LIMIT :limit
 )
 
--- whole = what was found, whole
-SELECT {task} FROM Tasks WHERE rowid IN (SELECT Row FROM found) ORDER BY Id DESC LIMIT :limit
-
 -- names = the ids of what was found
 SELECT Id FROM Tasks WHERE rowid IN (SELECT Row FROM found) ORDER BY Id DESC LIMIT :limit
 
@@ -61,14 +58,8 @@ SELECT max((SELECT Id FROM Tasks INDEXED BY Tasks_Status
 SELECT (SELECT Id FROM Tasks INDEXED BY sqlite_autoindex_Tasks_1
          WHERE Id < :before_id AND Id >= :since_id ORDER BY Id DESC LIMIT 1 OFFSET :window);
 
--- page_by_kind: tasks of some kinds
-WITH {by_kind} {whole};
-
--- page_by_id: tasks of any kind
-WITH {by_id} {whole};
-
--- page_by_name: tasks with these ids
-WITH {by_name} {whole};
+-- one: the task of this id
+SELECT {task} FROM Tasks WHERE Id = ?;
 
 -- names_by_kind: the ids of tasks of some kinds
 WITH {by_kind} {names};

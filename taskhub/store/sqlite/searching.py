@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import sqlite3
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import partial
+from math import inf
 from pathlib import Path
 from string import Template
 from time import monotonic
@@ -19,14 +20,20 @@ from taskhub.store.sqlite.plan import Plan, plan
 from taskhub.store.sqlite.rows import Row, json, task_of
 
 SECONDS = 1.0
-"""How long one question may go on; a window that has begun is finished."""
+"""How long one question may go on."""
 
-FIRST_WINDOW, LEAST_WINDOW, MOST_WINDOW = 200, 50, 50_000
+WINDOW_SECONDS = 0.25
+"""How long one window may take; one that takes longer is left, and a smaller one tried."""
+
+FIRST_WINDOW, MOST_WINDOW = 200, 50_000
 QUICK, SLOW = 0.01, 0.04
 """Seconds: windows grow that take less, and shrink that take more."""
 
 KINDS_LOOKED, KINDS_MOST = 5_000, 500
 """With more combinations of status, type and queue than this the ids are gone through instead."""
+
+PAGE_SIZE = 4 * 1024 * 1024
+"""Characters: a page ends early when its tasks are this large together, so memory is bounded."""
 
 
 @dataclass(slots=True)
@@ -36,32 +43,54 @@ class Walk:
     plan: Plan
     shape: str
     """`page`, `names` or `count`."""
-    limit: int
-    """Rows wanted; -1: no limit."""
+    left: int
+    """Tasks still wanted."""
     reads: int
     before_id: str
+    """Where it goes on; empty: there is nothing behind it."""
+    room: int
+    """Characters that its tasks may still have."""
     window: int = FIRST_WINDOW
     until: float = field(default_factory=lambda: monotonic() + SECONDS)
     rows: list[Row] = field(default_factory=list)
+    is_full: bool = False
+    """Whether the page has all that it can hold."""
 
     @property
-    def is_full(self) -> bool:
-        """Whether there are as many rows as are wanted."""
-        return 0 <= self.limit <= len(self.rows)
+    def goes_on(self) -> bool:
+        """Whether more is wanted, and there may be more, and it has not cost enough.
+
+        It gets on by at least one window, or whoever asks again would never see an end.
+        """
+        is_over = self.reads <= 0 or monotonic() >= self.until
+        may_end = is_over and self.before_id != self.plan.before_id
+        return bool(self.before_id) and not self.is_full and not may_end
 
     @property
-    def is_over(self) -> bool:
-        """Whether it has cost enough."""
-        return self.reads <= 0 or monotonic() >= self.until
+    def end(self) -> tuple[TaskId | None, bool]:
+        """Where the next page begins, and whether this one has ended early."""
+        return TaskId(self.before_id) or None, bool(self.before_id) and not self.is_full
+
+    def add(self, look: Look) -> None:
+        """One window more."""
+        self.rows += look.rows
+        self.before_id = look.end
+        self.is_full = look.is_full
+        self.left -= len(look.rows)
+        self.room -= look.size
+        self.reads -= look.reads
+        self.window = _next_window(self.window, look.seconds)
 
 
 class Look(NamedTuple):
-    """One window: what matches, its last id (None: there is nothing behind it), what it cost."""
+    """One window: what matches, where it ended (empty: nothing is behind it), what it cost."""
 
-    rows: list[Row]
-    end: str | None
-    reads: int
-    seconds: float
+    rows: Sequence[Row]
+    end: str
+    is_full: bool = False
+    size: int = 0
+    reads: int = 0
+    seconds: float = 0.0
 
 
 class Searcher:
@@ -85,58 +114,53 @@ class Searcher:
     async def find(self, query: TaskQuery) -> Page:
         """One page."""
         walk = await self._walk(query, "page")
-        items = [task_of(row) for row in walk.rows[: query.limit]]
-        return Page(items, *_end(walk, query))
+        return Page(list(map(task_of, walk.rows)), *walk.end)
 
     async def find_ids(self, query: TaskQuery) -> IdPage:
         """One page of ids."""
         walk = await self._walk(query, "names")
-        return IdPage([row[0] for row in walk.rows[: query.limit]], *_end(walk, query))
+        return IdPage([row[0] for row in walk.rows], *walk.end)
 
     async def count(self, query: TaskQuery) -> Count:
         """How many match from the cursor on."""
         walk = await self._walk(query, "count")
-        return Count(sum(row[0] for row in walk.rows), TaskId(walk.before_id) or None)
+        return Count(sum(row[0] for row in walk.rows), walk.end[0])
 
     async def _walk(self, query: TaskQuery, shape: str) -> Walk:
-        """Look from window to window until there is enough; `before_id` empty: that was all."""
+        """Look from window to window until there is enough."""
         way = plan(query.where, query.cursor, self._clock.time_of_day())
         line = self._deep if way.is_deep else self._quick
-        limit = -1 if shape == "count" else query.limit
-        walk = Walk(way, shape, limit, max(1, query.reads), way.before_id)
-        while walk.before_id:
-            look = await line.do(partial(_look, self._statements, walk))
-            walk.rows += look.rows
-            walk.before_id = look.end or ""
-            walk.reads -= look.reads
-            walk.window = _next_window(walk.window, look.seconds)
-            if walk.is_full or walk.is_over:
-                break
+        walk = Walk(way, shape, query.limit, max(1, query.reads), way.before_id, PAGE_SIZE)
+        while walk.goes_on:
+            patience = WINDOW_SECONDS if walk.window > 1 else inf  # so that it gets on
+            walk.add(await line.do(partial(_look, self._statements, walk), patience))
         return walk
-
-
-def _end(walk: Walk, query: TaskQuery) -> tuple[TaskId | None, bool]:
-    """Where the next page begins, and whether this one has ended early."""
-    if len(walk.rows) > query.limit:
-        return TaskId(walk.rows[query.limit - 1][0]), False
-    return TaskId(walk.before_id) or None, bool(walk.before_id) and not walk.is_full
 
 
 def _next_window(window: int, seconds: float) -> int:
     if seconds < QUICK:
         return min(MOST_WINDOW, window * 2)
-    return max(LEAST_WINDOW, window // 2) if seconds > SLOW else window
+    return max(1, int(window * SLOW / seconds)) if seconds > SLOW else window
 
 
 def _look(statements: Mapping[str, str], walk: Walk, connection: sqlite3.Connection) -> Look:
     """One window, all of one moment: a task that changes meanwhile is seen once."""
     began = monotonic()
+    try:
+        look = _at_once(statements, walk, connection)
+    except sqlite3.OperationalError as error:
+        if error.sqlite_errorcode != sqlite3.SQLITE_INTERRUPT or connection.in_transaction:
+            raise
+        return Look((), walk.before_id, seconds=WINDOW_SECONDS)  # or longer: try a smaller one
+    return look._replace(seconds=monotonic() - began)
+
+
+def _at_once(statements: Mapping[str, str], walk: Walk, connection: sqlite3.Connection) -> Look:
     connection.execute("BEGIN")
     try:
-        rows, end, reads = _Window(statements, walk, connection).look()
+        return _Window(statements, walk, connection).look()
     finally:
         connection.execute("ROLLBACK")
-    return Look(rows, end, reads, monotonic() - began)
 
 
 class _Window:
@@ -152,22 +176,55 @@ class _Window:
             "before_id": walk.before_id,
             "since_id": way.since_id,
             "floor_id": way.since_id,
-            "limit": -1 if walk.limit < 0 else walk.limit - len(walk.rows) + 1,
+            "limit": -1 if walk.shape == "count" else walk.left + 1,
         }
 
-    def look(self) -> tuple[list[Row], str | None, int]:
-        """The rows, where the window ends, how many rows it may have looked at."""
+    def look(self) -> Look:
+        """What is in it."""
         way = self._walk.plan
         if way.ids is not None:
             self._values["ids"] = json(way.ids)
-            return self._ask(f"{self._walk.shape}_by_name"), None, len(way.ids)
+            return self._found("by_name", "", len(way.ids))
         kinds = self._kinds() if way.kind else None
-        if kinds is not None:
+        is_deep = self._is_deep or (kinds is None and bool(way.kind))
+        if kinds is None or (is_deep and len(kinds) > self._walk.window):
+            source, width = "by_id", 1
+        else:
+            source, width = "by_kind", len(kinds) or 1
             self._values["kinds"] = json(kinds)
-        is_deep = way.is_deep or (kinds is None and bool(way.kind)) or self._walk.limit < 0
-        source, width = ("by_id", 1) if kinds is None else ("by_kind", len(kinds) or 1)
-        end, reads = self._end(source, width) if is_deep else (None, 0)
-        return self._ask(f"{self._walk.shape}_{source}"), end, reads
+        end, reads = self._end(source, width) if is_deep else ("", 0)
+        return self._found(source, end, reads)
+
+    @property
+    def _is_deep(self) -> bool:
+        """Whether it is looked for in windows: also what an index has answered too slowly."""
+        walk = self._walk
+        return walk.plan.is_deep or walk.shape == "count" or walk.window < FIRST_WINDOW
+
+    def _found(self, source: str, end: str, reads: int) -> Look:
+        """One task more than is wanted tells that there are others."""
+        walk = self._walk
+        if walk.shape == "count":
+            return Look(self._ask(f"count_{source}"), end, reads=reads)
+        names = self._ask(f"names_{source}")
+        rows, size = (names[: walk.left], 0) if walk.shape == "names" else self._tasks(names)
+        if len(rows) < len(names):
+            end = rows[-1][0] if rows else walk.before_id
+        is_full = len(rows) < len(names) or len(rows) == walk.left
+        return Look(rows, end, is_full, size, reads)
+
+    def _tasks(self, names: Sequence[Row]) -> tuple[list[Row], int]:
+        """The tasks while there is room, and their size; the first of a page always comes."""
+        rows: list[Row] = []
+        size = 0
+        for name in names[: self._walk.left]:
+            (row,) = self._connection.execute(self._statements["one"], name)
+            more = _size(row)
+            if size + more > self._walk.room and (rows or self._walk.rows):
+                break
+            rows.append(row)
+            size += more
+        return rows, size
 
     def _kinds(self) -> list[list[str]] | None:
         """The kinds that are wanted; None: there are too many."""
@@ -176,15 +233,19 @@ class _Window:
         kinds = [[*row[:3]] for row in rows if row[3]]
         return kinds if len(rows) < KINDS_LOOKED and len(kinds) <= KINDS_MOST else None
 
-    def _end(self, source: str, width: int) -> tuple[str | None, int]:
+    def _end(self, source: str, width: int) -> tuple[str, int]:
         """Bound the window; each row that may be looked at counts."""
         size = min(self._walk.window, self._walk.reads)
         self._values["window"] = each = max(1, size // width)
         ((end,),) = self._ask(f"end_{source}")
         if end is not None:
             self._values["floor_id"] = end
-        return end, each * width
+        return end or "", each * width
 
     def _ask(self, name: str) -> list[Row]:
         text = Template(self._statements[name]).substitute(self._texts)
         return self._connection.execute(text, self._values).fetchall()
+
+
+def _size(row: Row) -> int:
+    return sum(len(value) for value in row if isinstance(value, str))

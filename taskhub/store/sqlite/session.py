@@ -19,6 +19,7 @@ T = TypeVar("T")
 
 BUSY_MS = 50  # how long SQLite itself waits for a program that does not know our lock
 STATEMENTS = 256  # prepared statements that a connection keeps
+SEARCHES = 32  # the same for one that reads: each search is another text, and may be a long one
 CHECKPOINT_PAGES = 4000  # 16 MB of log before it is moved into the database
 NO_ROOM = (errno.ENOSPC, errno.EDQUOT)
 TROUBLES: dict[int, type[Trouble]] = {
@@ -181,8 +182,13 @@ def connect(path: Path) -> sqlite3.Connection:
 
 def connect_reader(path: Path) -> sqlite3.Connection:
     """A connection that can only read; another thread than that which uses it may close it."""
-    uri = f"{path.absolute().as_uri()}?mode=rw"
-    line = sqlite3.connect(uri, uri=True, isolation_level=None, check_same_thread=False)
+    line = sqlite3.connect(
+        f"{path.absolute().as_uri()}?mode=rw",
+        uri=True,
+        isolation_level=None,
+        check_same_thread=False,
+        cached_statements=SEARCHES,
+    )
     try:
         line.execute(f"PRAGMA busy_timeout = {BUSY_MS}")
         line.execute("PRAGMA query_only = ON")

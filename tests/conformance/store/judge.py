@@ -40,6 +40,7 @@ WORDS = {Field.TITLE, Field.ERROR}
 DOCUMENTS = {Field.PAYLOAD, Field.RESULT}
 NOTHING: Any = object()
 LARGEST = 2**63 - 1
+TEXT_LOOKED = 10_000
 
 
 def matches(query: Query, item: TaskItem, now: datetime) -> bool:
@@ -130,10 +131,17 @@ def _is_member(op: Op, value: Value, found: Any) -> bool:
         return _is_literal(op, value, found)
     assert isinstance(value, Text)
     if op in (Op.EQ, Op.HAS) and not (op is Op.EQ and value.is_anything):
-        return isinstance(found, str) and _fits(value, found, loose=op is Op.HAS, part=op is Op.HAS)
+        return isinstance(found, str) and _fits_member(op, value, found)
     if op is Op.EQ:
         return found is not NOTHING and found is not None
     return isinstance(found, str) and _compare(op, found, value.pieces[0])
+
+
+def _fits_member(op: Op, value: Text, found: str) -> bool:
+    """Patterns see the beginning of a text."""
+    is_pattern = op is Op.HAS or not value.is_plain
+    seen = found[:TEXT_LOOKED] if is_pattern else found
+    return _fits(value, seen, loose=op is Op.HAS, part=op is Op.HAS)
 
 
 def _is_literal(op: Op, value: Literal, found: Any) -> bool:

@@ -14,7 +14,7 @@ import pytest
 from taskhub.errors import Busy, StoreDown
 from taskhub.finding import TaskQuery
 from taskhub.search import parse
-from taskhub.store.sqlite import SqliteStore
+from taskhub.store.sqlite import SqliteStore, searching
 from taskhub.store.sqlite.line import WAITING, Line
 from taskhub.store.sqlite.plan import plan
 from taskhub.store.sqlite.rows import json
@@ -91,13 +91,13 @@ def asked(q: str, name: str, **more: object) -> tuple[str, dict[str, Any]]:
 @pytest.mark.parametrize(
     ("q", "name", "more"),
     [
-        ("", "page_by_id", {}),
+        ("", "names_by_id", {}),
         ("status:failed", "kinds_of", {}),
-        ("status:failed", "page_by_kind", {"kinds": json(KINDS[:1])}),
+        ("status:failed", "names_by_kind", {"kinds": json(KINDS[:1])}),
         ("type:simulate", "names_by_kind", {"kinds": json(KINDS)}),
-        ("status:processing", "page_by_kind", {"kinds": "[]"}),
+        ("status:processing", "names_by_kind", {"kinds": "[]"}),
         ("status:processing", "count_by_kind", {"kinds": "[]"}),
-        ("id:a-00000001", "page_by_name", {"ids": '["a-00000001"]'}),
+        ("id:a-00000001", "names_by_name", {"ids": '["a-00000001"]'}),
         ("error:timeout status:failed", "end_by_kind", {"kinds": json(KINDS[:1])}),
         ("resize", "end_by_id", {}),
     ],
@@ -119,7 +119,7 @@ def test_an_indexed_search_costs_the_same_in_a_big_table(
     assert steps(connection, text, values) < small * 2 + 300
 
 
-@pytest.mark.parametrize("shape", ["page", "names", "count"])
+@pytest.mark.parametrize("shape", ["names", "count"])
 @pytest.mark.parametrize("source", ["by_id", "by_kind", "by_name"])
 @pytest.mark.parametrize("q", [*INDEXED, *DEEP, "queue:a,b title:x runAt:<1h payload.a>1"])
 def test_no_search_goes_through_the_whole_table(
@@ -142,7 +142,7 @@ def test_no_word_of_a_search_becomes_sql(connection: sqlite3.Connection) -> None
     quoted = f'"{evil}"'
     q = f"title:{quoted} type:{quoted} payload.{quoted}={quoted} error={quoted}* id:1*"
 
-    text, values = asked(q, "page_by_id")
+    text, values = asked(q, "names_by_id")
 
     assert "DROP" not in text
     assert connection.execute(text, values).fetchall() == []
@@ -191,6 +191,89 @@ async def test_too_many_searches_are_refused_at_once(store: SqliteStore) -> None
         gate.set()
         await asyncio.gather(*waiting)
     assert (await store.find(TaskQuery(where=parse("resize")))).items == []
+
+
+async def test_work_that_takes_too_long_is_interrupted(store: SqliteStore) -> None:
+    """Whoever waits for it, or behind it; the line goes on with the next."""
+    line = store._searcher._deep
+    forever = (
+        "WITH RECURSIVE n (i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n) SELECT max(i) FROM n"
+    )
+
+    late = asyncio.ensure_future(line.do(lambda db: db.execute(forever).fetchall(), 0.01))
+    next_one = line.do(lambda db: db.execute("SELECT 1").fetchall())
+
+    assert await next_one == [(1,)]
+    with pytest.raises(StoreDown):
+        await late
+
+
+async def test_a_search_that_is_slow_everywhere_gets_on(
+    tmp_path: Path, store: SqliteStore, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Windows that take too long are left and made smaller, down to one task; none is missed."""
+    monkeypatch.setattr(searching, "WINDOW_SECONDS", 0.05)
+    monkeypatch.setattr(searching, "SECONDS", 0.1)
+    payload = '{"text":"%s"}' % ("a" * 10_000)
+    with closing(sqlite3.connect(tmp_path / "tasks.db", isolation_level=None)) as db:
+        fill(db, 12, "019aa1d2")
+        db.execute("UPDATE Tasks SET Payload = ?", (payload,))
+        db.execute("UPDATE Tasks SET Payload = '{\"text\":\"ab\"}' WHERE Id LIKE '%-00000000'")
+    where = parse("payload.text~" + "a" * 400 + "b,ab")
+    pages, items, cursor = 0, 0, None
+
+    while pages == 0 or cursor is not None:
+        page = await store.find(TaskQuery(where=where, cursor=cursor))
+        assert page.next is None or cursor is None or page.next < cursor
+        pages, items, cursor = pages + 1, items + len(page.items), page.next
+
+    assert items == 1
+    assert pages > 1
+
+
+async def test_what_an_index_answers_slowly_is_looked_for_in_windows(
+    store: SqliteStore, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A disk that crawls must not make a page of nothing, over and over."""
+    with closing(sqlite3.connect(tmp_path / "tasks.db", isolation_level=None)) as db:
+        fill(db, 60, "019aa1d2")
+    at_once, sizes = searching._at_once, []
+
+    def crawling(statements: Any, walk: searching.Walk, connection: sqlite3.Connection) -> Any:
+        sizes.append(walk.window)
+        if len(sizes) == 1:
+            error = sqlite3.OperationalError("interrupted")
+            error.sqlite_errorcode = sqlite3.SQLITE_INTERRUPT
+            raise error
+        return at_once(statements, walk, connection)
+
+    monkeypatch.setattr(searching, "_at_once", crawling)
+    page = await store.find(TaskQuery(where=parse("type:simulate"), limit=50))
+    rest = await store.find(TaskQuery(where=parse("type:simulate"), limit=50, cursor=page.next))
+
+    assert (len(page.items), len(rest.items), rest.next) == (50, 10, None)
+    assert sizes[1] < sizes[0]
+
+
+async def test_a_page_of_large_tasks_is_cut_before_it_fills_memory(
+    store: SqliteStore, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It is read task by task; the first always comes, and none is passed over."""
+    monkeypatch.setattr(searching, "PAGE_SIZE", 1_000)
+    with closing(sqlite3.connect(tmp_path / "tasks.db", isolation_level=None)) as db:
+        fill(db, 4, "019aa1d2")
+        db.execute("UPDATE Tasks SET Payload = ?", (json("x" * 600),))
+    seen: list[str] = []
+    cursor = None
+
+    for _ in range(4):
+        page = await store.find(TaskQuery(cursor=cursor, limit=3))
+        seen += [item.id for item in page.items]
+        assert (len(page.items), page.stopped) == (1, False)
+        cursor = page.next
+
+    assert cursor is None
+    assert seen == sorted(set(seen), reverse=True)
 
 
 async def test_a_closed_store_says_so(store: SqliteStore) -> None:
