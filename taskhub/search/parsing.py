@@ -129,5 +129,5 @@ def _no_field(name: str) -> str:
     from difflib import get_close_matches
 
     near = get_close_matches(name[:30].lower(), BY_NAME, n=1)
-    guess = f"did you mean {BY_NAME[near[0]]}?" if near else f"one of {', '.join(Field)}"
+    guess = f"did you mean {BY_NAME[near[0]]}?" if near else f"one of {', '.join(Field)};"
     return f"the name of a field: {guess} {QUOTE_IT}"
