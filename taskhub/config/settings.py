@@ -65,9 +65,9 @@ def masked_url(text: str) -> str:
 
 def _host_of(url: str) -> str:
     """Where a URL leads, without its path: that may be as good as a password."""
-    host, slash, _ = masked_url(url).removeprefix("https://").partition("/")
-    scheme = "https://" if url.startswith("https://") else ""
-    return f"{scheme}{host}{slash and '/...'}"
+    scheme, mark, rest = masked_url(url).partition("://")
+    host, *path = re.split(r"[/?#]", rest, maxsplit=1)
+    return f"{scheme}{mark}{host}{'/...' if path else ''}"
 
 
 def repeated(key: Key, value: Any) -> str:

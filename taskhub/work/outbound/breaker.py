@@ -9,7 +9,7 @@ from taskhub.obs.telemetry import BreakerClosed, BreakerOpened, Emit
 
 FAILURES = 5
 """In a row, then the breaker opens."""
-REST_FIRST, REST_LAST = 15.0, 300.0
+REST_FIRST, REST_LAST = 5.0, 300.0
 """Seconds of the first rest; each time that the host still fails it doubles, up to the last."""
 HOSTS = 1_024
 """Hosts that are watched; of more, the one longest known is forgotten."""

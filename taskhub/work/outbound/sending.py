@@ -32,8 +32,8 @@ WITHOUT_BODY = frozenset({"GET", "HEAD"})
 
 
 class Request(msgspec.Struct, frozen=True, kw_only=True):
-    """What is sent. `own` are the headers that we add; `headers` are those of the task, which no
-    other host than the first one sees.
+    """What is sent. `own` are the headers that we add; `headers` are those of the task, of which
+    another host than the first one sees the `Content-Type` alone.
     """
 
     method: str
@@ -119,9 +119,14 @@ class Sender:
             if url.scheme == "https" and target.scheme == "http":
                 raise NotAllowed("it redirects from https to http")
             if target.origin() != url.origin():
-                headers = dict(request.own)
+                headers = {**_kind_of_body(request.headers), **request.own}
             url = target
         raise AssertionError  # with no hop left the answer is given, whatever it is
+
+
+def _kind_of_body(headers: Mapping[str, str]) -> dict[str, str]:
+    """What another host than the task's may know of its headers."""
+    return {name: text for name, text in headers.items() if name.lower() == "content-type"}
 
 
 def _import(name: str) -> None:

@@ -97,6 +97,22 @@ def test_neither_the_secret_nor_the_path_of_the_url_is_shown(folder: Path) -> No
         assert PATH not in text
 
 
+@pytest.mark.parametrize(
+    ("url", "eyes"),
+    [
+        ("http://a.example:8080/x/y", "http://a.example:8080/..."),
+        ("https://a.example?token=x", "https://a.example/..."),
+        ("https://a.example", "https://a.example"),
+        ("", ""),
+    ],
+)
+def test_of_an_address_the_host_is_shown(url: str, eyes: str) -> None:
+    """Enough to see a slip, too little to call it."""
+    key = next(iter(named_keys("outbound", "shop")))
+
+    assert shown(key, url) == eyes
+
+
 def test_a_webhook_comes_and_goes_with_a_reload(folder: Path) -> None:
     """Each change is named; what is there no more is empty."""
     with_it, without = read(folder).config, read(folder, "").config

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import os
 import signal
+import ssl
 import subprocess
 import sys
 import textwrap
@@ -28,6 +29,7 @@ from taskhub.work.processor import ProcessorSpec
 from taskhub.work.processor_child import EXIT_HANDLERS
 from taskhub.work.registry import discover
 
+from tests.certificates import make_pair
 from tests.unit.work.making import TASK, attempt
 from tests.unit.work.outbound.receiving import Receiver
 from tests.waiting import Signal, blocking_until, turns, until
@@ -108,6 +110,20 @@ async def test_a_request_can_be_made_from_there_by_the_same_rules() -> None:
 
     assert (_finish(ended).status, _finish(refused).status) == (Status.DONE, Status.FAILED)
     assert len(receiver.requests) == 1
+
+
+async def test_authorities_of_one_s_own_are_named_in_the_environment(tmp_path: Path) -> None:
+    """A company signs its own certificates."""
+    path = make_pair(tmp_path)
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    context.load_cert_chain(path, path.with_suffix(".key"))
+    outbound = OutboundSection(allow=("127.0.0.1/32",))
+    data = encode(msgspec.structs.replace(Config(), outbound=outbound))
+    env = {**os.environ, "SSL_CERT_FILE": str(path)}
+    async with Receiver().up(context) as receiver, _world(env=env, settings=lambda: data) as world:
+        ended = await world.lane.run(attempt("http", {"url": receiver.url}, suspect=True))
+
+    assert (_finish(ended).status, _finish(ended).error) == (Status.DONE, None)
 
 
 async def test_a_processor_is_used_again() -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import socket
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from contextlib import asynccontextmanager, contextmanager
+from ssl import SSLContext
 from typing import Any
 
 import msgspec
@@ -36,7 +37,7 @@ class Receiver:
 
     @property
     def url(self) -> str:
-        return f"http://127.0.0.1:{self._server.port}"
+        return f"{self._server.scheme}://127.0.0.1:{self._server.port}"
 
     async def _receive(self, request: web.Request) -> web.StreamResponse:
         self.requests.append(request)
@@ -44,9 +45,9 @@ class Receiver:
         return await self._answering(request) if self._answering else web.Response(text="thanks")
 
     @asynccontextmanager
-    async def up(self) -> AsyncIterator[Receiver]:
-        """Listen as long as the block lasts."""
-        await self._server.start_server()
+    async def up(self, context: SSLContext | None = None) -> AsyncIterator[Receiver]:
+        """Listen as long as the block lasts, over TLS if there is a context."""
+        await self._server.start_server(ssl=context)
         try:
             yield self
         finally:

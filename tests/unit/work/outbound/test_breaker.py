@@ -70,7 +70,7 @@ def test_each_failed_try_makes_the_rest_longer_up_to_a_limit(world: World) -> No
         world.fail(times=1)
         rests.append(world.breakers.may_call(HOST))
 
-    assert rests[:3] == [30.0, 60.0, 120.0]
+    assert rests[:3] == [2 * REST_FIRST, 4 * REST_FIRST, 8 * REST_FIRST]
     assert rests[-1] == REST_LAST
 
 

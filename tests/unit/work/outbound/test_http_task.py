@@ -17,7 +17,7 @@ from aiohttp import web
 from taskhub.model import Status
 from taskhub.obs.telemetry import BreakerOpened, RequestSent
 from taskhub.ports import Finish
-from taskhub.work.outbound.breaker import FAILURES
+from taskhub.work.outbound.breaker import FAILURES, REST_FIRST
 from taskhub.work.outbound.calls import FREE_FOR
 from taskhub.work.outbound.http_task import http_handler
 from taskhub.work.registry import Registry
@@ -204,7 +204,7 @@ async def test_a_task_that_meets_an_open_breaker_is_put_off_and_pays_nothing() -
 
     assert len(receiver.requests) == FAILURES
     assert (first.status, first.refund) == (second.status, second.refund) == (Status.PENDING, True)
-    assert 14 <= pause(first) <= 30
+    assert REST_FIRST - 1 <= pause(first) <= 2 * REST_FIRST
     assert first.run_at != second.run_at
     assert here.said[-1] == RequestSent(type="http", outcome="put_off")
 
@@ -222,7 +222,7 @@ async def test_a_day_after_its_birth_a_task_pays_so_that_it_ends() -> None:
 
     assert isinstance(ended, Finish)
     assert (ended.status, ended.refund) == (Status.PENDING, False)
-    assert pause(ended) >= 14
+    assert pause(ended) >= REST_FIRST - 1
 
 
 async def test_a_refusal_of_the_host_or_of_the_guard_opens_no_breaker() -> None:

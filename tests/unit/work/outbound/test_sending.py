@@ -132,6 +132,7 @@ async def test_what_is_no_text_is_made_printable() -> None:
         (b"", "it closed the connection without an answer"),
         (b"SSH-2.0-OpenSSH_9.2\r\n", "it did not answer in HTTP"),
         (b"HTTP/1.1 200 OK\r\nContent-Length: 1\r\nContent-Length: 2\r\n\r\n", "it did not answer"),
+        (b"HTTP/1.1 200 OK\r\n" + b"X-A: b\r\n" * 100_000 + b"\r\n", "it did not answer in HTTP"),
         (b"HTTP/1.1 200 OK\r\nX: " + b"x" * 100_000 + b"\r\n\r\n", "it did not answer in HTTP"),
     ],
 )
@@ -363,7 +364,8 @@ async def test_a_redirect_to_a_name_that_is_private_is_refused(
 
 async def test_the_task_s_headers_stay_with_its_host() -> None:
     """A token for one is none for another."""
-    headers, own = {"Authorization": "Bearer x"}, {"webhook-id": "1"}
+    headers = {"Authorization": "Bearer x", "content-type": "text/xml"}
+    own = {"webhook-id": "1"}
     async with Receiver().up() as other, sender(*HERE) as sends:
         sending = redirecting(307, f"{other.url}/x")
         async with sending.up():
@@ -373,3 +375,4 @@ async def test_the_task_s_headers_stay_with_its_host() -> None:
     assert sending.requests[0].headers["Authorization"] == "Bearer x"
     assert "Authorization" not in other.requests[0].headers
     assert other.requests[0].headers["webhook-id"] == "1"
+    assert other.requests[0].headers["Content-Type"] == "text/xml"
