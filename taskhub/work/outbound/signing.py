@@ -13,17 +13,14 @@ ID, TIMESTAMP, SIGNATURE = "webhook-id", "webhook-timestamp", "webhook-signature
 
 
 def signed(secrets: str, message: str, timestamp: int, body: bytes) -> dict[str, str]:
-    """The headers that prove who sent `body`, one signature for each secret; none without one."""
-    keys = _keys(secrets)
-    if not keys:
-        return {}
+    """The headers that say which message this is, of when, and prove who sent it.
+
+    There is one signature for each secret; without one there is no such header.
+    """
     content = b"%b.%d.%b" % (message.encode(), timestamp, body)
-    signatures = [b64encode(hmac.digest(key, content, sha256)).decode() for key in keys]
-    return {
-        ID: message,
-        TIMESTAMP: str(timestamp),
-        SIGNATURE: " ".join(f"v1,{signature}" for signature in signatures),
-    }
+    macs = [b64encode(hmac.digest(key, content, sha256)).decode() for key in _keys(secrets)]
+    told = {ID: message, TIMESTAMP: str(timestamp)}
+    return told | {SIGNATURE: " ".join(f"v1,{mac}" for mac in macs)} if macs else told
 
 
 def _keys(secrets: str) -> Sequence[bytes]:

@@ -61,7 +61,8 @@ async def test_a_task_is_a_request_and_its_answer_the_result() -> None:
     assert json.loads(receiver.bodies[0])["b"][1] == 12345678901234567890123
     assert got.headers["TaskHub-Attempt"] == "3"
     assert got.headers["Idempotency-Key"] == got.headers["TaskHub-Task-Id"] == TASK
-    assert "webhook-id" not in got.headers
+    assert got.headers["webhook-id"] == TASK
+    assert "webhook-signature" not in got.headers
     assert here.said == [RequestSent(type="http", outcome="2xx")]
 
 
