@@ -52,12 +52,12 @@ def no_leaked_threads_or_processes(monkeypatch: pytest.MonkeyPatch) -> Iterator[
     """What a test starts must have ended with it: the next one would be blamed."""
     token = uuid.uuid4().hex
     monkeypatch.setenv(leaks.TOKEN, token)
-    threads, children = set(threading.enumerate()), leaks.processes(token)
+    threads, before = set(threading.enumerate()), leaks.pids()
     yield
     left = {
-        "processes": leaks.still_running(children, token, ENDS_WITHIN),
+        "processes": leaks.still_running(before, token, ENDS_WITHIN),
         "threads": leaks.threads_left(threads, ENDS_WITHIN),
-        "zombies": leaks.never_reaped(children, token),
+        "zombies": leaks.never_reaped(before, token),
     }
     if any(left.values()):
         pytest.fail(f"left behind: {left}", pytrace=False)

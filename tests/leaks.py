@@ -12,6 +12,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 TOKEN = "PYTEST_LEAK_TOKEN"  # in the environment of every process that the test starts
+STARTS_WITHIN = 0.05  # seconds; while a process starts, its environment is empty
 
 
 @dataclass(frozen=True)
@@ -33,31 +34,34 @@ def threads_left(before: set[threading.Thread], within: float) -> list[str]:
     return [thread.name for thread in new if thread.is_alive()]
 
 
-def processes(token: str) -> set[Process]:
-    """Our children, and every process that bears the token, orphans too."""
+def pids() -> frozenset[str]:
+    """Ids of all processes that there are; whose id is not among them has come later."""
+    return frozenset(name for name in os.listdir("/proc") if name.isdigit())
+
+
+def processes(before: frozenset[str], token: str) -> set[Process]:
+    """Of those that have come later: our children, and each that bears the token, orphans too."""
     found = set()
-    for folder in Path("/proc").iterdir():
-        if folder.name.isdigit() and int(folder.name) != os.getpid():
-            with suppress(OSError):
-                if process := _read(folder, token):
-                    found.add(process)
+    for pid in pids() - before:
+        with suppress(OSError):
+            if process := _read(Path("/proc", pid), token):
+                found.add(process)
     return found
 
 
-def still_running(before: set[Process], token: str, within: float) -> list[str]:
+def still_running(before: frozenset[str], token: str, within: float) -> list[str]:
     """Commands of processes that are new and do not end within so many seconds; then kill them."""
     end = time.monotonic() + within
-    new = processes(token) - before
-    left = [process for process in new if not _ended(process, end - time.monotonic())]
+    left = [new for new in processes(before, token) if not _ended(new, end - time.monotonic())]
     for process in left:
         with suppress(ProcessLookupError):
             os.kill(process.pid, signal.SIGKILL)
     return [f"{process.command} (pid {process.pid})" for process in left]
 
 
-def never_reaped(before: set[Process], token: str) -> list[str]:
+def never_reaped(before: frozenset[str], token: str) -> list[str]:
     """Commands of new children that have ended and that nobody waited for; then reap them."""
-    dead = [process for process in processes(token) - before if process.is_zombie]
+    dead = [process for process in processes(before, token) if process.is_zombie]
     for process in dead:
         with suppress(ChildProcessError):
             os.waitpid(process.pid, os.WNOHANG)
@@ -74,7 +78,10 @@ def _read(folder: Path, token: str) -> Process | None:
 
 
 def _bears(folder: Path, token: str) -> bool:
-    return f"{TOKEN}={token}".encode() in (folder / "environ").read_bytes().split(b"\0")
+    end = time.monotonic() + STARTS_WITHIN
+    while not (environment := (folder / "environ").read_bytes()) and time.monotonic() < end:
+        os.sched_yield()
+    return f"{TOKEN}={token}".encode() in environment.split(b"\0")
 
 
 def _stat(folder: Path) -> tuple[str, list[str]]:

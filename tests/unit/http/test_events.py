@@ -540,7 +540,10 @@ async def deaf(house: House) -> AsyncIterator[Listener]:
         loop = asyncio.get_running_loop()
         await loop.sock_connect(client, ("127.0.0.1", house.port))
         await loop.sock_sendall(client, _request("1.1", **{"Last-Event-ID": "0"}))
-        await until(lambda: any(c.writing_paused for c in _connections()))
+        await until(lambda: bool(house.context.live._listeners))
+        await until(lambda: len(_connections()) == 1)
+        (connection,) = _connections()
+        await until(lambda: connection.writing_paused)
         (listener,) = house.context.live._listeners
         yield listener
 
