@@ -36,7 +36,7 @@ def threads_left(before: set[threading.Thread], within: float) -> list[str]:
 
 def pids() -> frozenset[str]:
     """Ids of all processes that there are; whose id is not among them has come later."""
-    return frozenset(name for name in os.listdir("/proc") if name.isdigit())
+    return frozenset(folder.name for folder in Path("/proc").glob("[0-9]*"))
 
 
 def processes(before: frozenset[str], token: str) -> set[Process]:
