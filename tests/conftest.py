@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import os
 import re
+import signal
 import threading
 import uuid
 from collections.abc import AsyncIterator, Callable, Iterator, Mapping
@@ -23,10 +24,12 @@ OURS = re.compile(
 
 
 def pytest_configure(config: pytest.Config) -> None:
-    """The marks we know, and an environment that says nothing to TaskHub."""
+    """The marks we know, an environment that says nothing to TaskHub, and a Ctrl-C that works."""
     config.addinivalue_line("markers", "virtual_clock: time in this test is made of jumps")
     for name in [name for name in os.environ if OURS.match(name)]:
         del os.environ[name]
+    if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:  # so a shell starts what runs behind it
+        signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 def pytest_asyncio_loop_factories(
