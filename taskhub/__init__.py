@@ -6,18 +6,18 @@ from importlib import import_module
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
+    from taskhub.backoff import Backoff as Backoff
     from taskhub.model import Cancel as Cancel
     from taskhub.model import Done as Done
     from taskhub.model import Fail as Fail
     from taskhub.model import Retry as Retry
     from taskhub.model import Snooze as Snooze
     from taskhub.model import TaskItem as TaskItem
-    from taskhub.policy import Backoff as Backoff
     from taskhub.work.job import Job as Job
     from taskhub.work.registry import handler as handler
 
 _HOMES = {
-    "Backoff": "taskhub.policy",
+    "Backoff": "taskhub.backoff",
     "Cancel": "taskhub.model",
     "Done": "taskhub.model",
     "Fail": "taskhub.model",

@@ -8,6 +8,8 @@ from typing import Any, NewType
 
 import msgspec
 
+from taskhub.backoff import Backoff
+
 TaskId = NewType("TaskId", str)
 """A UUIDv7 in its 36 character text form: sorts by the time of creation."""
 
@@ -58,9 +60,13 @@ class TaskItem(msgspec.Struct, frozen=True, kw_only=True, rename="camel", gc=Fal
     payload: msgspec.Raw
     result: msgspec.Raw | None
     error: str | None
+    fingerprint: str | None = None
+    """The same for all failures of a type by the same exception in the same place."""
     progress: msgspec.Raw | None
     attempts: int
     max_attempts: int
+    backoff: Backoff | None = None
+    """How long to wait between attempts, where the task's creator has said so."""
     timeout_seconds: float
     cancel_requested: bool
     created_at: datetime
@@ -134,7 +140,7 @@ class PastEvent(msgspec.Struct, frozen=True, gc=False):
     kind: str | None = None
     queue: str | None = None
     data: str | None = None
-    """JSON: a TaskProgress holds what the handler said, the others `{"error": ...}`."""
+    """JSON: a TaskProgress holds what the handler said, others an `error` and a `fingerprint`."""
 
 
 class TypeDefaults(msgspec.Struct, frozen=True, kw_only=True, rename="camel"):

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import math
 from datetime import datetime, timedelta
 from random import Random
 from typing import assert_never
 
 import msgspec
 
+from taskhub.backoff import Backoff
 from taskhub.model import Cancel, Done, Fail, Outcome, Retry, Snooze, Status
 
 LONGEST_PAUSE = 366 * 86_400.0
@@ -16,36 +16,6 @@ LONGEST_PAUSE = 366 * 86_400.0
 
 SHORTEST_SNOOZE = 0.1
 """Seconds; a snooze costs no attempt, so a task that always snoozes must not become a busy loop."""
-
-
-class Backoff(msgspec.Struct, frozen=True):
-    """How long to wait before the next attempt: `base` seconds, each time `factor` times more.
-
-    No pause is longer than `cap`; each is cut by up to `jitter` (0..1) of itself at random, so
-    that tasks that failed together do not all come back together.
-    """
-
-    base: float = 1.0
-    factor: float = 2.0
-    cap: float = 300.0
-    jitter: float = 0.2
-
-    def __post_init__(self) -> None:
-        """Refuse what makes no sense; raises ValueError."""
-        if not all(map(math.isfinite, msgspec.structs.astuple(self))):
-            raise ValueError("backoff: every number must be finite")
-        if self.base < 0 or self.factor < 1 or self.cap < 0 or not 0 <= self.jitter <= 1:
-            raise ValueError("backoff: base >= 0, factor >= 1, cap >= 0 and jitter from 0 to 1")
-
-    def pause(self, attempt: int, rng: Random) -> float:
-        """Seconds to wait after `attempt` (the first is 1) has failed."""
-        return self._whole(attempt) * (1.0 - self.jitter * rng.random())
-
-    def _whole(self, attempt: int) -> float:
-        try:
-            return min(self.cap, self.base * self.factor ** max(0, attempt - 1))
-        except OverflowError:
-            return self.cap
 
 
 class Tries(msgspec.Struct, frozen=True):

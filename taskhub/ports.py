@@ -10,6 +10,7 @@ import msgspec
 
 from taskhub.audit import Audit, AuditPage, AuditQuery
 from taskhub.bulk import Acted, Bulk
+from taskhub.failures import Cause, FailurePage, FailureQuery, PastAttempt
 from taskhub.finding import Count, IdPage, Page, TaskQuery
 from taskhub.model import Event, Lease, Owner, PastEvent, Status, TaskId, TaskItem, TypeInfo
 
@@ -74,7 +75,8 @@ class Finish(msgspec.Struct, frozen=True, kw_only=True, tag=True, gc=False):
 
     `status` is Done, Failed, Cancelled, or Pending (retry or snooze at `run_at`). A task whose
     cancel was requested ends as Cancelled where Pending or Failed is asked for. `refund` gives the
-    attempt back. `suspect` is what the row's mark becomes.
+    attempt back. `suspect` is what the row's mark becomes. An attempt that failed (Failed, or
+    Pending without a refund) is kept among the task's attempts, with its `cause`.
     """
 
     id: TaskId
@@ -85,6 +87,7 @@ class Finish(msgspec.Struct, frozen=True, kw_only=True, tag=True, gc=False):
     run_at: datetime | None = None
     refund: bool = False
     suspect: bool = False
+    cause: Cause | None = None
 
 
 class Progress(msgspec.Struct, frozen=True, kw_only=True, tag=True):
@@ -346,6 +349,12 @@ class Store(Protocol):
 
     async def get(self, ids: Sequence[TaskId]) -> list[TaskItem]:
         """The tasks that exist, in the order asked."""
+
+    async def attempts(self, id_: TaskId) -> list[PastAttempt]:
+        """What attempts of the task have failed of, oldest first; of its last 50 starts."""
+
+    async def failures(self, query: FailureQuery) -> FailurePage:
+        """Failed tasks in groups of those that are alike."""
 
     async def kept(self, principal: str, key: str) -> Kept | None:
         """What is kept under this key of this principal; None where nothing is, or no longer."""

@@ -19,7 +19,7 @@ class EventItem(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     """What has happened to a task. `id` and `title` are the task's, `seq` the event's own number.
 
     `title` is null when the task was deleted since. `progress` is there when a handler has said
-    something, `error` when an attempt has failed.
+    something, `error` and `fingerprint` when an attempt has failed.
     """
 
     type: EventType
@@ -29,6 +29,7 @@ class EventItem(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     seq: int
     progress: msgspec.Raw | None = None
     error: str | None = None
+    fingerprint: str | None = None
 
 
 class TaskEvent(EventItem, frozen=True, kw_only=True, omit_defaults=True, rename="camel"):
@@ -49,14 +50,16 @@ class Words(msgspec.Struct, frozen=True):
     """What the data of an event may say, other than progress."""
 
     error: str | None = None
+    fingerprint: str | None = None
 
 
+_SILENT = Words()
 _words = msgspec.json.Decoder(Words)
 
 
 def item(event: PastEvent) -> EventItem:
     """The event as listeners know it."""
-    progress, error = _said(event)
+    progress, words = _said(event)
     return EventItem(
         type=event.type,
         id=event.id,
@@ -64,13 +67,14 @@ def item(event: PastEvent) -> EventItem:
         at=event.at,
         seq=event.seq,
         progress=progress,
-        error=error,
+        error=words.error,
+        fingerprint=words.fingerprint,
     )
 
 
 def told(event: PastEvent) -> TaskEvent:
     """The event as a webhook is told it; its task is still there."""
-    progress, error = _said(event)
+    progress, words = _said(event)
     return TaskEvent(
         type=event.type,
         id=event.id,
@@ -78,15 +82,16 @@ def told(event: PastEvent) -> TaskEvent:
         at=event.at,
         seq=event.seq,
         progress=progress,
-        error=error,
+        error=words.error,
+        fingerprint=words.fingerprint,
         task_type=event.kind or "",
         queue=event.queue or "",
     )
 
 
-def _said(event: PastEvent) -> tuple[msgspec.Raw | None, str | None]:
+def _said(event: PastEvent) -> tuple[msgspec.Raw | None, Words]:
     if event.data is None:
-        return None, None
+        return None, _SILENT
     if event.type is EventType.PROGRESS:
-        return msgspec.Raw(event.data), None
-    return None, _words.decode(event.data).error
+        return msgspec.Raw(event.data), _SILENT
+    return None, _words.decode(event.data)

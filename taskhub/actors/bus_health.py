@@ -7,9 +7,9 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from random import SystemRandom
 
+from taskhub.backoff import Backoff
 from taskhub.errors import BusAway, BusRefused
 from taskhub.obs.telemetry import Emit, StateChanged
-from taskhub.policy import Backoff
 
 STEADY = 10.0
 """Seconds that a line must hold before its next cut counts as the first one."""

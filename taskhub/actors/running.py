@@ -14,6 +14,8 @@ from typing import TYPE_CHECKING, Any
 import aiojobs
 
 from taskhub.attempts import Lost, StopReason, Stubborn
+from taskhub.backoff import Backoff
+from taskhub.failures import cause_of
 from taskhub.model import Retry, Status
 from taskhub.obs.telemetry import HandlerRaised, HandlerStubborn, LeaseLost, TaskStarted
 from taskhub.policy import Tries, settle
@@ -161,7 +163,8 @@ class Running:
                 trace="".join(traceback.format_exception(error))[-2 * TEXT :],
             )
         )
-        tries, now = Tries(item.attempts, item.max_attempts), datetime.now(UTC)
+        tries = Tries(item.attempts, item.max_attempts, item.backoff or Backoff())
+        now = datetime.now(UTC)
         follows = settle(Retry(text), tries, now, random.Random())  # noqa: S311 - jitter is no key
         return Finish(
             id=item.id,
@@ -169,6 +172,7 @@ class Running:
             status=follows.status,
             error=follows.error,
             run_at=follows.run_at,
+            cause=cause_of(item.type, type(error).__name__),
         )
 
     def _note_end(self, attempt: Attempt, ended: Ended) -> None:

@@ -30,6 +30,8 @@ COMMANDS = {
         "cancel": ("acting:cancel", "Cancel a task, or all that match a search."),
         "retry": ("acting:retry", "Run failed or cancelled tasks again."),
         "delete": ("acting:delete", "Delete tasks that have ended."),
+        "failures": ("failures:failures", "Show failed tasks, in groups of those alike."),
+        "attempts": ("failures:attempts", "Show the attempts of a task with their errors."),
         "audit": ("audit:audit", "Show who did what, newest first."),
     },
 }

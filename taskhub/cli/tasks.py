@@ -36,6 +36,12 @@ Task = dict[str, Any]
 @click.option("--delay", type=float, help="Not before so many seconds from now.")
 @click.option("--run-at", help="Not before this time, such as 2030-01-31T08:00:00Z.")
 @click.option("--max-attempts", type=int, help="How often it may be started.")
+@click.option(
+    "--backoff",
+    metavar="NAME=NUMBER,...",
+    callback=lambda _, __, text: _numbers(text),
+    help="How long to wait between attempts, such as base=1,factor=2,cap=300,jitter=0.2.",
+)
 @click.option("--timeout", type=float, help="Seconds that one attempt may take.")
 @click.option(
     "--key",
@@ -66,6 +72,7 @@ def _body(title: str, rest: dict[str, Any]) -> Task:
         "delay": "delaySeconds",
         "run_at": "runAt",
         "max_attempts": "maxAttempts",
+        "backoff": "backoff",
         "timeout": "timeoutSeconds",
     }
     body = {name: rest[option] for option, name in names.items() if rest[option] is not None}
@@ -86,6 +93,17 @@ def _payload(text: str) -> Any:
         return json.loads(text, parse_constant=_no_number)
     except (ValueError, RecursionError) as error:
         raise exits.Failure(exits.USAGE, f"--payload is not JSON: {error}") from error
+
+
+def _numbers(text: str | None) -> dict[str, float] | None:
+    """What `base=1,cap=60` says."""
+    if text is None:
+        return None
+    try:
+        pairs = [part.partition("=") for part in text.split(",")]
+        return {name.strip(): float(number) for name, _, number in pairs}
+    except ValueError:
+        raise click.BadParameter("expected names and numbers, such as base=1,cap=60") from None
 
 
 def _sendable(key: str | None) -> str | None:

@@ -12,16 +12,20 @@ if TYPE_CHECKING:
     from taskhub.client.errors import Unreachable as Unreachable
     from taskhub.client.hub import TaskHub as TaskHub
     from taskhub.client.retries import Retries as Retries
+    from taskhub.client.structs import Attempt as Attempt
     from taskhub.client.structs import BulkReport as BulkReport
     from taskhub.client.structs import Event as Event
+    from taskhub.client.structs import FailureGroup as FailureGroup
     from taskhub.client.structs import Status as Status
     from taskhub.client.structs import TaskItem as TaskItem
     from taskhub.client.structs import TaskPage as TaskPage
     from taskhub.client.sync import SyncTaskHub as SyncTaskHub
 
 _HOMES = {
+    "Attempt": "structs",
     "BulkReport": "structs",
     "Event": "structs",
+    "FailureGroup": "structs",
     "Problem": "errors",
     "Retries": "retries",
     "Status": "structs",
@@ -35,8 +39,10 @@ _HOMES = {
 }
 
 __all__ = [
+    "Attempt",
     "BulkReport",
     "Event",
+    "FailureGroup",
     "Problem",
     "Retries",
     "Status",

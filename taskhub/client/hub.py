@@ -23,9 +23,13 @@ from taskhub.client.retries import Retries
 from taskhub.client.sse import Message
 from taskhub.client.streams import Opened, Stream, event_of
 from taskhub.client.structs import (
+    Attempt,
+    AttemptList,
     BulkReport,
     Event,
     EventFilter,
+    FailureGroup,
+    FailurePage,
     Filter,
     NewTask,
     Status,
@@ -149,6 +153,29 @@ class TaskHub:
             page = await self.page(q, limit=size, cursor=cursor, **where)
             for task in page.items:
                 yield task
+            limit = None if limit is None else limit - len(page.items)
+            if (cursor := page.next) is None:
+                return
+
+    async def attempts(self, id: str) -> list[Attempt]:  # noqa: A002 - the API's word
+        """What a task has been through, oldest first."""
+        return (await self._line.fetch(Ask(path=_path(id, "/attempts")), AttemptList)).items
+
+    async def failures(
+        self,
+        *,
+        type: str | None = None,  # noqa: A002 - the API's word
+        since: datetime | str | None = None,
+        limit: int | None = None,
+    ) -> AsyncGenerator[FailureGroup, None]:
+        """Failed tasks in groups of those that are alike, the latest first, page after page."""
+        cursor: str | None = None
+        while limit is None or limit > 0:
+            size = PAGE if limit is None else min(limit, PAGE)
+            query = _query({"type": type, "since": since, "cursor": cursor, "limit": size})
+            page = await self._line.fetch(Ask(path="/tasks/failures", query=query), FailurePage)
+            for group in page.items:
+                yield group
             limit = None if limit is None else limit - len(page.items)
             if (cursor := page.next) is None:
                 return

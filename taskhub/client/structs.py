@@ -39,9 +39,13 @@ class TaskItem(msgspec.Struct, frozen=True, kw_only=True, rename="camel"):
     payload: Any
     result: Any
     error: str | None
+    fingerprint: str | None = None
+    """The same for all failures of a type by the same exception in the same place."""
     progress: Any
     attempts: int
     max_attempts: int
+    backoff: dict[str, float] | None = None
+    """How long to wait between attempts, where its creator has said so."""
     timeout_seconds: float
     cancel_requested: bool
     created_at: datetime
@@ -59,6 +63,49 @@ class TaskPage(msgspec.Struct, frozen=True):
     next: str | None = None
     stopped: bool = False
     """Whether a search has taken too long for one answer: there may be more in what follows."""
+
+
+class Attempt(msgspec.Struct, frozen=True, kw_only=True, rename="camel"):
+    """One start of a task; `end` is Running, Done, Failed or Cancelled."""
+
+    attempt: int
+    end: str
+    started_at: datetime | None
+    ended_at: datetime | None
+    worker: str | None = None
+    error: str | None = None
+    fingerprint: str | None = None
+    exception: str | None = None
+    place: str | None = None
+    trace: str | None = None
+
+
+class AttemptList(msgspec.Struct, frozen=True):
+    """What a task has been through, oldest first."""
+
+    items: list[Attempt]
+
+
+class FailureGroup(msgspec.Struct, frozen=True, kw_only=True, rename="camel"):
+    """Failed tasks of one type, by one exception, in one place; `more`: than were counted."""
+
+    fingerprint: str | None
+    type: str
+    exception: str | None
+    place: str | None
+    error: str | None
+    count: int
+    more: bool
+    first_seen: datetime
+    last_seen: datetime
+    samples: list[str]
+
+
+class FailurePage(msgspec.Struct, frozen=True):
+    """Some groups, the latest first, and the cursor of the next page (None: this was the last)."""
+
+    items: list[FailureGroup]
+    next: str | None = None
 
 
 class Sample(msgspec.Struct, frozen=True, kw_only=True, rename="camel"):
@@ -116,6 +163,7 @@ class Event(msgspec.Struct, frozen=True, kw_only=True):
     at: datetime | None = None
     progress: Any = None
     error: str | None = None
+    fingerprint: str | None = None
 
 
 class NewTask(TypedDict, total=False):
@@ -128,6 +176,7 @@ class NewTask(TypedDict, total=False):
     run_at: datetime | str
     delay_seconds: float
     max_attempts: int
+    backoff: dict[str, float]
     timeout_seconds: float
 
 

@@ -8,6 +8,7 @@ import weakref
 from collections.abc import AsyncGenerator, Coroutine, Generator, Mapping
 from concurrent.futures import CancelledError, Future
 from contextlib import suppress
+from datetime import datetime
 from types import TracebackType
 from typing import Any, Self, TypeVar, Unpack
 
@@ -18,9 +19,11 @@ from taskhub.client.hub import TaskHub
 from taskhub.client.retries import Retries
 from taskhub.client.sse import Message
 from taskhub.client.structs import (
+    Attempt,
     BulkReport,
     Event,
     EventFilter,
+    FailureGroup,
     Filter,
     NewTask,
     TaskItem,
@@ -169,6 +172,20 @@ class SyncTaskHub:
     ) -> Generator[TaskItem, None, None]:
         """Tasks one by one, newest first, page after page."""
         return self._each(self._hub.tasks(q, limit=limit, **where))
+
+    def attempts(self, id: str) -> list[Attempt]:  # noqa: A002 - the API's word
+        """What a task has been through. See TaskHub.attempts."""
+        return self._run(self._hub.attempts(id))
+
+    def failures(
+        self,
+        *,
+        type: str | None = None,  # noqa: A002 - the API's word
+        since: datetime | str | None = None,
+        limit: int | None = None,
+    ) -> Generator[FailureGroup, None, None]:
+        """Failed tasks in groups of those that are alike. See TaskHub.failures."""
+        return self._each(self._hub.failures(type=type, since=since, limit=limit))
 
     def cancel(self, id: str) -> TaskItem:  # noqa: A002 - the API's word
         """Cancel a task. See TaskHub.cancel."""

@@ -16,6 +16,8 @@ ROUTES = (
     "cancelTasks",
     "retryTasks",
     "deleteTasks",
+    "listFailures",
+    "taskAttempts",
     "followEvents",
     "taskEvents",
     "listActors",
@@ -24,7 +26,7 @@ ROUTES = (
 )
 """Every route that asks who calls, as the route table names it."""
 
-OWNABLE = frozenset({"getTask", "cancelTask", "retryTask", "taskEvents"})
+OWNABLE = frozenset({"getTask", "cancelTask", "retryTask", "taskEvents", "taskAttempts"})
 """Routes of one task, where a grant may be for one's own tasks alone."""
 
 OWN = "own"

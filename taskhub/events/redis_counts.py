@@ -8,10 +8,10 @@ from contextlib import suppress
 from random import SystemRandom
 from typing import Any, NamedTuple
 
+from taskhub.backoff import Backoff
 from taskhub.errors import BusAway, BusRefused
 from taskhub.events.redis_line import Address, Line, Patience, command
 from taskhub.obs.telemetry import Emit, StateChanged
-from taskhub.policy import Backoff
 from taskhub.rates import Rate, Reading
 
 PART = "limits"

@@ -9,6 +9,7 @@ from typing import Annotated, Any, TypeVar
 import msgspec
 from msgspec import UNSET, Meta, Raw, UnsetType
 
+from taskhub.backoff import Backoff
 from taskhub.errors import FieldError, Invalid
 from taskhub.http.catalog import KnownType
 from taskhub.http.members import broken, rule
@@ -16,6 +17,7 @@ from taskhub.http.strict_json import is_plain, strictly
 from taskhub.model import NAME_PATTERN, TITLE_LIMIT, Status, TaskId, TaskItem
 
 T = TypeVar("T")
+D = TypeVar("D")
 
 YEAR = 366 * 86_400
 EMPTY = Raw(b"{}")
@@ -49,6 +51,13 @@ Delay = Annotated[
 Attempts = Annotated[int, Meta(ge=1, le=100, description="1 to 100 starts")]
 Timeout = Annotated[float, Meta(ge=0.1, le=86_400, description="0.1 to 86400 seconds")]
 
+Pauses = Annotated[
+    Backoff,
+    Meta(
+        description="base and cap of 0 to 31622400 seconds, factor of 1 to 1000, jitter of 0 to 1"
+    ),
+]
+
 
 class NewTask(
     msgspec.Struct,
@@ -73,6 +82,8 @@ class NewTask(
     """Not before so many seconds from now; not together with runAt."""
     max_attempts: Attempts | UnsetType = UNSET
     """Default: what the handler of the type says."""
+    backoff: Pauses | UnsetType = UNSET
+    """How long to wait between attempts. Default: what the handler of the type says."""
     timeout_seconds: Timeout | UnsetType = UNSET
     """Of one attempt. Default: what the handler of the type says."""
 
@@ -86,6 +97,7 @@ RULES: Mapping[str, Any] = {
     "runAt": Moment,
     "delaySeconds": Delay,
     "maxAttempts": Attempts,
+    "backoff": Pauses,
     "timeoutSeconds": Timeout,
 }
 BOTH = "runAt or delaySeconds, not both"
@@ -146,6 +158,7 @@ def item(draft: Draft, known: KnownType, birth: Birth) -> TaskItem:
         progress=None,
         attempts=0,
         max_attempts=_given(new.max_attempts, known.defaults.max_attempts),
+        backoff=_given(new.backoff, None),
         timeout_seconds=_given(new.timeout_seconds, known.defaults.timeout_seconds),
         cancel_requested=False,
         created_at=birth.at,
@@ -162,7 +175,7 @@ def unknown_type() -> Invalid:
     return Invalid([FieldError("/type", "no worker has registered a type of this name")])
 
 
-def _given(value: T | UnsetType, default: T) -> T:
+def _given(value: T | UnsetType, default: D) -> T | D:
     return default if isinstance(value, UnsetType) else value
 
 

@@ -102,6 +102,9 @@ def limit_of(things: str) -> Parameter:
     )
 
 
+OF_TYPE = Parameter(
+    "type", "type", "the name of a type", _name, {"type": "string", "pattern": NAME_PATTERN}
+)
 LIST = (
     Parameter(
         "q",
@@ -117,9 +120,7 @@ LIST = (
         _status,
         {"type": "string", "enum": [str(status) for status in Status]},
     ),
-    Parameter(
-        "type", "type", "the name of a type", _name, {"type": "string", "pattern": NAME_PATTERN}
-    ),
+    OF_TYPE,
     Parameter(
         "queue", "queue", "the name of a queue", _name, {"type": "string", "pattern": NAME_PATTERN}
     ),

@@ -12,7 +12,7 @@ class Kind(Enum):
 
     STATUS = auto()
     NAME = auto()
-    """A word that is exactly so: types, queues, who made it."""
+    """A word that is exactly so: types, queues, fingerprints, who made it."""
     ID = auto()
     TEXT = auto()
     """Words for people: compared without regard to case."""
@@ -43,6 +43,7 @@ KINDS: dict[Field, Kind] = {
     Field.CREATED_BY: Kind.NAME,
     Field.TITLE: Kind.TEXT,
     Field.ERROR: Kind.TEXT,
+    Field.FINGERPRINT: Kind.NAME,
     Field.PRIORITY: Kind.NUMBER,
     Field.ATTEMPTS: Kind.NUMBER,
     Field.MAX_ATTEMPTS: Kind.NUMBER,

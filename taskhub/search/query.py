@@ -19,6 +19,7 @@ class Field(StrEnum):
     CREATED_BY = "createdBy"
     TITLE = "title"
     ERROR = "error"
+    FINGERPRINT = "fingerprint"
     PRIORITY = "priority"
     ATTEMPTS = "attempts"
     MAX_ATTEMPTS = "maxAttempts"

@@ -23,6 +23,8 @@ from sqlalchemy import (
 
 PENDING = text('"Status" = \'Pending\' AND "Suspect" = 0')
 SUSPECT = text('"Status" = \'Pending\' AND "Suspect" = 1')
+FAILED = text("\"Status\" = 'Failed'")
+HAS_FINGERPRINT = text("\"Fingerprint\" <> ''")
 PROCESSING = text("\"Status\" = 'Processing'")
 NOT_PROCESSING = text("\"Status\" <> 'Processing'")
 ACT = text("\"Message\" <> 'heartbeat'")
@@ -59,6 +61,8 @@ tasks = Table(
     Column("Error", Text),
     Column("Payload", Text, nullable=False),
     Column("Result", Text),
+    Column("Backoff", String(200)),
+    Column("Fingerprint", String(32), nullable=False, server_default=text("''")),
 )
 """One row per task. Ids are UUIDv7, sorted by creation: `CreatedAt` needs no index of its own."""
 
@@ -78,6 +82,33 @@ Index(
     *(tasks.c.Status, tasks.c.Type, tasks.c.Queue, tasks.c.Id),
     sqlite_where=NOT_PROCESSING,
 )
+
+Index("Tasks_Fingerprint", tasks.c.Fingerprint, tasks.c.Id, sqlite_where=HAS_FINGERPRINT)
+Index(
+    "Tasks_Failures",
+    *(tasks.c.Type, tasks.c.Fingerprint, tasks.c.FinishedAt),
+    sqlite_where=FAILED,
+)
+
+attempts = Table(
+    "Attempts",
+    metadata,
+    Column("TaskId", String(36), primary_key=True),
+    Column("Slot", Integer, primary_key=True),
+    Column("Fence", BigInteger, nullable=False),
+    Column("Attempt", Integer, nullable=False),
+    Column("StartedAt", BigInteger),
+    Column("EndedAt", BigInteger, nullable=False),
+    Column("Worker", String(200)),
+    Column("Fingerprint", String(32), nullable=False, server_default=text("''")),
+    Column("Exception", String(100)),
+    Column("Place", String(200)),
+    Column("Error", Text),
+    Column("Trace", Text),
+)
+"""What attempts have failed of. A slot is the fence modulo 50, so that no task fills the table; a
+trigger takes the rows away with their task.
+"""
 
 events = Table(
     "Events",

@@ -9,6 +9,8 @@ from typing import Any
 import msgspec
 
 from taskhub.attempts import StopReason
+from taskhub.backoff import Backoff
+from taskhub.failures import Cause
 from taskhub.model import Lease, TaskId
 
 
@@ -32,6 +34,10 @@ class Attempt(msgspec.Struct, eq=False):
     """Whether it was told to stop and did not within the grace."""
     stopper: Callable[[Attempt], None] | None = None
     """Set by what runs the attempt: makes it heed `reason`."""
+    cause: Cause | None = None
+    """What it has failed of, once it has raised."""
+    backoff: Backoff | None = None
+    """The backoff of the rule for what it has raised, if there is one."""
     task: asyncio.Task[Any] | None = None
     cancels: int = 0
     """How often we cancelled `task`."""

@@ -6,23 +6,23 @@ import asyncio
 import threading
 from asyncio import CancelledError
 from contextlib import suppress
-from datetime import UTC, datetime
 from functools import partial
 from random import Random
 from typing import Any
 
-from taskhub.attempts import Ended, Lost, Released, StopReason, Stubborn
-from taskhub.model import Cancel, Done, Outcome, Retry, Status
+from taskhub.attempts import Ended, StopReason
+from taskhub.failures import TIMED_OUT, TRACE_LIMIT, cause_of
+from taskhub.model import Outcome, Retry
 from taskhub.obs.telemetry import Emit, HandlerRaised, Telemetry
-from taskhub.policy import Backoff, Tries, settle
-from taskhub.ports import Finish
 from taskhub.work.attempt import Attempt
+from taskhub.work.concluding import conclude
 from taskhub.work.deadlines import Deadlines
 from taskhub.work.job import Job
 from taskhub.work.leash import leashed
 from taskhub.work.outcome import error_text, outcome_of_error, outcome_of_value, trace_text
 from taskhub.work.registry import HandlerSpec, Registry
 from taskhub.work.reports import Deliver, Reports
+from taskhub.work.rules import alone, place_of, ruled
 from taskhub.work.signature import Function
 from taskhub.work.threads import Threads
 
@@ -150,19 +150,44 @@ class Runner:
     def _raised(self, attempt: Attempt, error: BaseException) -> Outcome:
         outcome = outcome_of_error(error)
         if outcome is error:
+            self._note(attempt, error)
             return outcome
-        text = error_text(error)
+        text, trace = error_text(error), trace_text(error)
         self._emit(
             HandlerRaised(
                 task_id=attempt.id,
                 type=attempt.lease.item.type,
                 attempt=attempt.number,
                 error=text,
-                trace=trace_text(error),
+                trace=trace,
             )
         )
-        is_late = attempt.reason is StopReason.TIMEOUT
-        return Retry(f"{_timed_out(attempt)}; then {text}" if is_late else text)
+        if attempt.reason is StopReason.TIMEOUT:
+            return self._late(attempt, f"{_timed_out(attempt)}; then {text}", trace)
+        self._note(attempt, error, trace)
+        return Retry(text) if attempt.reason else self._ruled(attempt, error, text)
+
+    def _stopped(self, attempt: Attempt, trace: str = "") -> Outcome:
+        """It was told to stop and did, or does not: only its time blames it."""
+        if attempt.reason is not StopReason.TIMEOUT:
+            return Retry("stopped while it ran")
+        return self._late(attempt, _timed_out(attempt), trace)
+
+    def _late(self, attempt: Attempt, text: str, trace: str) -> Outcome:
+        """As if it had raised TimeoutError itself."""
+        attempt.cause = cause_of(attempt.lease.item.type, TIMED_OUT, trace=trace[-TRACE_LIMIT:])
+        return self._ruled(attempt, TimeoutError(text), text)
+
+    def _ruled(self, attempt: Attempt, error: BaseException, text: str) -> Outcome:
+        rules = self.registry[attempt.lease.item.type].mark.on_error
+        outcome, attempt.backoff = ruled(rules, error, text)
+        return outcome
+
+    def _note(self, attempt: Attempt, error: BaseException, trace: str = "") -> None:
+        """What it has failed of, for those who look for failures like it."""
+        kind = attempt.lease.item.type
+        place = place_of(error, self.registry[kind].function.__module__)
+        attempt.cause = cause_of(kind, type(alone(error)).__name__, place, trace[-TRACE_LIMIT:])
 
     def _cancelled(self, attempt: Attempt, error: CancelledError) -> Outcome:
         """Whose cancellation was it? Ours, our caller's (then it goes on), or the handler's own."""
@@ -171,49 +196,24 @@ class Runner:
             raise error
         if attempt.reason is None:
             return self._raised(attempt, error)
-        return Retry(_timed_out(attempt))
+        return self._stopped(attempt, trace_text(error))
 
     def _interrupt(self, attempt: Attempt) -> None:
         _cancel(attempt)
         if attempt.is_ordered:
             self._loop.call_later(self._grace / 2, _cancel, attempt)
-            self._loop.call_later(self._grace, _give_up, attempt)
+            self._loop.call_later(self._grace, self._give_up, attempt)
 
-
-def conclude(attempt: Attempt, outcome: Outcome, backoff: Backoff, rng: Random) -> Ended:
-    """What is to be written about an attempt that ended in `outcome`, stopped or not.
-
-    What was done in spite of a stop counts, unless the lease is lost.
-    """
-    reason = attempt.reason
-    if reason is None:
-        return finish_of(attempt, outcome, backoff, rng)
-    if reason is StopReason.LOST:
-        return Stubborn(reason) if attempt.is_stubborn else Lost()
-    if reason is StopReason.DRAIN and isinstance(outcome, Retry):
-        return Stubborn(reason) if attempt.is_stubborn else Released()
-    if reason is StopReason.CANCEL and not isinstance(outcome, Done):
-        outcome = Cancel("cancelled while it ran")
-    finish = finish_of(attempt, outcome, backoff, rng)
-    return Stubborn(reason, finish) if attempt.is_stubborn else finish
-
-
-def finish_of(attempt: Attempt, outcome: Outcome, backoff: Backoff, rng: Random) -> Finish:
-    """The write for an outcome, by policy; a Done's result must be JSON by now."""
-    lease = attempt.lease
-    item = lease.item
-    if isinstance(outcome, Done):
-        return Finish(id=item.id, fence=lease.fence, status=Status.DONE, result=outcome.result)
-    tries = Tries(item.attempts, item.max_attempts, backoff)
-    settled = settle(outcome, tries, datetime.now(UTC), rng)
-    return Finish(
-        id=item.id,
-        fence=lease.fence,
-        status=settled.status,
-        error=settled.error,
-        run_at=settled.run_at,
-        refund=settled.refund,
-    )
+    def _give_up(self, attempt: Attempt) -> None:
+        """The grace is over: end the wait for the handler, whatever it does."""
+        waiter = attempt.waiter
+        if not attempt.is_running or (waiter is not None and waiter.done()):
+            return
+        attempt.is_stubborn = True
+        if waiter is None:
+            _cancel(attempt)
+        else:
+            waiter.set_result(self._stopped(attempt))
 
 
 def _perform_here(function: Function, arguments: dict[str, Any]) -> Outcome | BaseException:
@@ -238,18 +238,6 @@ def _take_back_cancels(attempt: Attempt) -> None:
     while attempt.cancels and attempt.task is not None:
         attempt.cancels -= 1
         attempt.task.uncancel()
-
-
-def _give_up(attempt: Attempt) -> None:
-    """The grace is over: end the wait for the handler, whatever it does."""
-    waiter = attempt.waiter
-    if not attempt.is_running or (waiter is not None and waiter.done()):
-        return
-    attempt.is_stubborn = True
-    if waiter is None:
-        _cancel(attempt)
-    else:
-        waiter.set_result(Retry(_timed_out(attempt)))
 
 
 def _timed_out(attempt: Attempt) -> str:

@@ -8,14 +8,16 @@ from random import Random
 import msgspec
 
 from taskhub.attempts import Ended, Lost, StopReason, Stubborn
-from taskhub.model import Retry
+from taskhub.failures import PROCESS_DIED, TIMED_OUT, cause_of
+from taskhub.model import Outcome, Retry
 from taskhub.obs.telemetry import Emit
 from taskhub.ports import Finish
 from taskhub.work.attempt import Attempt
-from taskhub.work.executor import conclude
+from taskhub.work.concluding import conclude
 from taskhub.work.processor import Listeners, Processor, ProcessorSpec
 from taskhub.work.registry import Registry
 from taskhub.work.reports import Deliver
+from taskhub.work.rules import Rules, ruled
 from taskhub.work.wire import Answer, Begun, Halt, Over, Ready, Reported, Told, run_order
 
 CANCEL_GRACE = 1.0
@@ -57,7 +59,7 @@ class ProcessorLane:
 
         Raises only a cancellation of the caller; then the processor is killed.
         """
-        backoff = self._registry[attempt.lease.item.type].mark.backoff
+        mark = self._registry[attempt.lease.item.type].mark
         attempt.waiter = asyncio.get_running_loop().create_future()
         attempt.stopper, attempt.is_running = self._interrupt, True
         self._count_from_now(attempt)
@@ -66,7 +68,8 @@ class ProcessorLane:
         finally:
             self._leave(attempt)
         if isinstance(end, Retry):
-            return _as_suspect(conclude(attempt, end, backoff, self._rng))
+            outcome = _ruled(attempt, end, mark.on_error)
+            return _as_suspect(conclude(attempt, outcome, mark.backoff, self._rng))
         return Lost() if attempt.reason is StopReason.LOST else end
 
     def stop(self, attempt: Attempt, reason: StopReason) -> None:
@@ -205,6 +208,17 @@ class ProcessorLane:
 def _answer(attempt: Attempt, end: Ended | Retry) -> None:
     if attempt.waiter is not None and not attempt.waiter.done():
         attempt.waiter.set_result(end)
+
+
+def _ruled(attempt: Attempt, end: Retry, rules: Rules) -> Outcome:
+    """What follows from its death; one that was killed for its time counts as a TimeoutError."""
+    is_late = attempt.reason is StopReason.TIMEOUT
+    name = TIMED_OUT if is_late else PROCESS_DIED
+    attempt.cause = cause_of(attempt.lease.item.type, name)
+    if not is_late:
+        return end
+    outcome, attempt.backoff = ruled(rules, TimeoutError(end.reason), end.reason)
+    return outcome
 
 
 def _as_suspect(ended: Ended) -> Ended:

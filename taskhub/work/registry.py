@@ -12,14 +12,15 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
-from types import ModuleType
+from types import MappingProxyType, ModuleType
 from typing import Any, TypeVar
 
 import msgspec
 
+from taskhub.backoff import Backoff
 from taskhub.errors import ConfigError, ConfigProblem
 from taskhub.model import DEFAULTS_KEY, NAME_PATTERN, TypeDefaults, TypeInfo
-from taskhub.policy import Backoff
+from taskhub.work.rules import Rules, check
 from taskhub.work.signature import Function, Signature, read_signature
 
 MARK = "__taskhub__"
@@ -29,6 +30,7 @@ KEY = "work.handlers"
 BUILT_IN = "taskhub.work.builtins"
 
 _DEFAULT_BACKOFF = Backoff()
+_NO_RULES: Rules = MappingProxyType({})
 F = TypeVar("F", bound=Callable[..., Any])
 
 
@@ -41,6 +43,7 @@ class Mark:
     timeout: float
     attempts: int
     backoff: Backoff
+    on_error: Rules
 
 
 @dataclass(frozen=True, slots=True)
@@ -104,14 +107,16 @@ def handler(
     timeout: float = 60.0,
     attempts: int = 5,
     backoff: Backoff = _DEFAULT_BACKOFF,
+    on_error: Rules = _NO_RULES,
 ) -> Callable[[F], F]:
     """Mark a function as the handler of the type `name`; `timeout` is in seconds.
 
     `queue`, `timeout` and `attempts` are what a task gets whose creator says nothing else;
-    `backoff` is how long to wait between attempts. An `async def` runs in the event loop, a `def`
-    in a thread. Raises ConfigProblem when a value makes no sense.
+    `backoff` is how long to wait between attempts, `on_error` what becomes of a task when
+    it raises this or that. An `async def` runs in the event loop, a `def` in a thread. Raises
+    ConfigProblem when a value makes no sense.
     """
-    mark = Mark(name, queue, timeout, attempts, backoff)
+    mark = Mark(name, queue, timeout, attempts, backoff, MappingProxyType(dict(on_error)))
     _check(mark)
 
     def marked(function: F) -> F:
@@ -160,6 +165,7 @@ def _check(mark: Mark) -> None:
         raise ConfigProblem(place, "expected a timeout of more than 0 seconds")
     if mark.attempts < 1:
         raise ConfigProblem(place, "expected at least 1 attempt")
+    check(mark.on_error, place)
 
 
 def _gather(

@@ -8,8 +8,9 @@ from random import Random
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from taskhub.backoff import Backoff
 from taskhub.model import TRANSITIONS, Cancel, Done, Fail, Outcome, Retry, Snooze, Status
-from taskhub.policy import LONGEST_PAUSE, SHORTEST_SNOOZE, Backoff, Settled, Tries, settle
+from taskhub.policy import LONGEST_PAUSE, SHORTEST_SNOOZE, Settled, Tries, settle
 
 NOW = datetime(2026, 1, 2, 3, 4, 5, tzinfo=UTC)
 

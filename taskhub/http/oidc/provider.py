@@ -9,13 +9,13 @@ from typing import TYPE_CHECKING, Literal
 
 import msgspec
 
+from taskhub.backoff import Backoff
 from taskhub.config.issuers import Issuer
 from taskhub.errors import KeysAway
 from taskhub.http.keys import KeySet
 from taskhub.http.oidc.documents import Fetch, Published, ask
 from taskhub.http.oidc.fetching import SECONDS, Unfit, fetch
 from taskhub.obs.telemetry import KeysAsked, KeysChanged, StateChanged
-from taskhub.policy import Backoff
 
 if TYPE_CHECKING:
     from taskhub.obs.telemetry import Emit

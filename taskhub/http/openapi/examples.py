@@ -10,9 +10,11 @@ import msgspec
 
 from taskhub.audit import AuditEntry
 from taskhub.errors import FieldError, Invalid, TaskHubError
+from taskhub.failures import AttemptEnd, FailureGroup, PastAttempt
 from taskhub.http.auditing import AuditList
 from taskhub.http.bulk import BulkReport, BulkWish, Sample
 from taskhub.http.context import ActorRow, PartHealth
+from taskhub.http.failing import AttemptList, FailureList
 from taskhub.http.live.frames import EventList
 from taskhub.http.new_task import NewTask
 from taskhub.http.problems import BadQuery
@@ -60,6 +62,29 @@ ENTRY = AuditEntry(
 EVENT = EventItem(type=EventType.CREATED, id=TaskId(ID), title="Resize images", at=AT, seq=4711)
 ACTOR = ActorRow(name="worker-1/pool", state="ready", uptime=3600.5, restarts=0, mailbox_limit=4096)
 SAMPLE = Sample(TaskId(ID), "Resize images", "simulate", "default", Status.FAILED, AT)
+FAILED = PastAttempt(
+    attempt=1,
+    end=AttemptEnd.FAILED,
+    started_at=AT,
+    ended_at=AT,
+    worker="worker-1",
+    error="ValueError: no picture",
+    fingerprint="9f86d081884c7d65",
+    exception="ValueError",
+    place="images.resize:resize",
+)
+GROUP = FailureGroup(
+    fingerprint="9f86d081884c7d65",
+    type="resize",
+    exception="ValueError",
+    place="images.resize:resize",
+    error="ValueError: no picture",
+    count=1204,
+    more=False,
+    first_seen=AT,
+    last_seen=AT,
+    samples=[TaskId(ID)],
+)
 
 SHAPES: Mapping[Any, Mapping[str, Any]] = {
     AuditList: {"page": AuditList([ENTRY], "1764022637000000-4711")},
@@ -73,6 +98,7 @@ SHAPES: Mapping[Any, Mapping[str, Any]] = {
             "priority": 10,
             "payload": {"seconds": 0.5},
             "maxAttempts": 3,
+            "backoff": {"base": 2, "factor": 2, "cap": 60, "jitter": 0.2},
             "timeoutSeconds": 30,
         },
         "later": {"title": "Send the report", "delaySeconds": 3600},
@@ -89,6 +115,11 @@ SHAPES: Mapping[Any, Mapping[str, Any]] = {
         "counted": BulkReport(matched=1204, changed=0, skipped=0, next=None, sample=[SAMPLE]),
         "done": BulkReport(matched=1204, changed=1203, skipped=1, next=None),
         "more": BulkReport(matched=10_000, changed=10_000, skipped=0, next=ID),
+    },
+    AttemptList: {"failed": AttemptList([FAILED])},
+    FailureList: {
+        "last": FailureList([GROUP], None),
+        "more": FailureList([GROUP], "1764022637000000-9f86d081884c7d65-resize"),
     },
     ActorList: {"actors": ActorList([ACTOR])},
     Readiness: {

@@ -3,9 +3,15 @@
 from __future__ import annotations
 
 from taskhub.http.route import Route
-from taskhub.http.routes import bulk, events, tasks, watching
+from taskhub.http.routes import bulk, events, failures, tasks, watching
 from taskhub.http.routes.messages import MESSAGES
 
 __all__ = ["MESSAGES", "ROUTES"]
 
-ROUTES: tuple[Route, ...] = (*tasks.ROUTES, *bulk.ROUTES, *events.ROUTES, *watching.ROUTES)
+ROUTES: tuple[Route, ...] = (
+    *tasks.ROUTES,
+    *bulk.ROUTES,
+    *failures.ROUTES,
+    *events.ROUTES,
+    *watching.ROUTES,
+)

@@ -89,13 +89,17 @@ class Batch:
         self.statements.told.run(self.connection, rows)
 
     def tell_ends(
-        self, status: str, tasks: Sequence[tuple[TaskId, str]], errors: Mapping[TaskId, str]
+        self, status: str, tasks: Sequence[tuple[TaskId, str]], said: Mapping[TaskId, str]
     ) -> None:
-        """Tell that each (id, title) has left Processing for `status`, some with an error."""
+        """Tell that each (id, title) has left Processing for `status`, some with data (JSON)."""
         kind = ENDS[status]
-        self.tell(kind, [task for task in tasks if task[0] not in errors] if errors else tasks)
-        failed = [(*task, json({"error": errors[task[0]]})) for task in tasks if task[0] in errors]
-        self.tell_more(kind, failed)
+        self.tell(kind, [task for task in tasks if task[0] not in said] if said else tasks)
+        self.tell_more(kind, [(*task, said[task[0]]) for task in tasks if task[0] in said])
+
+
+def saying(error: str, fingerprint: str | None) -> str:
+    """What an event says of a failure."""
+    return json({"error": error} | ({"fingerprint": fingerprint} if fingerprint else {}))
 
 
 Step = Callable[[Batch, Sequence[tuple[int, Any]]], None]

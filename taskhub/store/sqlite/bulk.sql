@@ -12,7 +12,8 @@ RETURNING Id, Title, Status;
 -- retry_many: what has failed or was cancelled begins anew, as after requeue
 UPDATE Tasks
    SET Status = 'Pending', Attempts = 0, RunAt = :now, CancelRequested = 0, UpdatedAt = :now,
-       StartedAt = NULL, FinishedAt = NULL, Progress = NULL, Error = NULL, Result = NULL
+       StartedAt = NULL, FinishedAt = NULL, Progress = NULL, Error = NULL, Result = NULL,
+       Fingerprint = ''
  WHERE Id IN (SELECT value FROM json_each(:ids)) AND Status IN ('Failed', 'Cancelled')
 RETURNING Id, Title, Status;
 

@@ -19,6 +19,7 @@ COLUMNS = {
     Field.CREATED_BY: "CreatedBy",
     Field.TITLE: "Title",
     Field.ERROR: "Error",
+    Field.FINGERPRINT: "nullif(Fingerprint, '')",
     Field.PRIORITY: "Priority",
     Field.ATTEMPTS: "Attempts",
     Field.MAX_ATTEMPTS: "MaxAttempts",

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+from taskhub.failures import KEPT, Cause
 from taskhub.model import EventType, Status, TaskId, micros_from_utc
 from taskhub.ports import Finish, Finished, Progress, Stale
-from taskhub.store.sqlite.batch import ENDS, Batch
+from taskhub.store.sqlite.batch import ENDS, Batch, saying
 from taskhub.store.sqlite.rows import STATUS, clean, json, text_of
 
 Places = dict[tuple[TaskId, int], int]
@@ -15,10 +16,13 @@ Places = dict[tuple[TaskId, int], int]
 Shape = tuple[str, bool, bool]
 """What all outcomes of one statement have in common: status, refund, suspect."""
 
-Ended = tuple[TaskId, int, str | None, str | None, int | None]
-"""One outcome: id, fence, result, error, when it is due again."""
+Ended = tuple[TaskId, int, str | None, str | None, int | None, str | None]
+"""One outcome: id, fence, result, error, when it is due again, fingerprint."""
 
-STALE = Stale()
+FAILURES = (Status.PENDING, Status.FAILED)
+"""How an attempt ends that has failed, unless it is given back."""
+
+STALE, UNKNOWN = Stale(), Cause("", "")
 ENDED = {end: Finished(STATUS[end]) for end in ENDS}
 
 
@@ -26,18 +30,40 @@ def finish(batch: Batch, group: Sequence[tuple[int, Finish]]) -> None:
     """Write outcomes, a statement for each shape; of two for one attempt the first counts."""
     first: Places = {}
     shapes: dict[Shape, list[Ended]] = {}
+    failures: list[Finish] = []
     for place, write in group:
         if first.setdefault((write.id, write.fence), place) == place:
             shape = (write.status._value_, write.refund, write.suspect)
             shapes.setdefault(shape, []).append(_ended(write))
+            if write.status in FAILURES and not write.refund:
+                failures.append(write)
     batch.results.update((place, STALE) for place, _ in group)
+    if failures:
+        _keep(batch, failures)
     for shape, ended in shapes.items():
         _finish(batch, shape, ended, first)
 
 
 def _ended(write: Finish) -> Ended:
     run_at = None if write.run_at is None else micros_from_utc(write.run_at)
-    return write.id, write.fence, text_of(write.result), clean(write.error), run_at
+    mark = None if write.cause is None else write.cause.fingerprint
+    return write.id, write.fence, text_of(write.result), clean(write.error), run_at, mark
+
+
+def _keep(batch: Batch, failures: Sequence[Finish]) -> None:
+    """Add to what the tasks have been through."""
+    rows = [_failed(write) for write in failures]
+    batch.change("failed", {"failed": json(rows), "now": batch.now.micros, "kept": KEPT})
+    if traced := [row for row in rows if row[-1]]:
+        batch.change("drop_traces", {"failed": json(traced)})
+
+
+def _failed(write: Finish) -> tuple[object, ...]:
+    """A failure as the statement `failed` takes it."""
+    cause = write.cause or UNKNOWN
+    words = (cause.exception, cause.place, cause.trace)
+    known = [clean(word) or None for word in words]
+    return (write.id, write.fence, clean(write.error), cause.fingerprint, *known)
 
 
 def _finish(batch: Batch, shape: Shape, ended: Sequence[Ended], places: Places) -> None:
@@ -50,11 +76,11 @@ def _finish(batch: Batch, shape: Shape, ended: Sequence[Ended], places: Places) 
         "now": batch.now.micros,
     }
     rows = batch.ask("finish", values)
-    errors = {task: error for task, _, _, error, _ in ended if error is not None}
+    said = {row[0]: saying(row[3], row[5]) for row in ended if row[3] is not None}
     for end, finished in ENDED.items():
         reached = [row for row in rows if row[2] == end]
         batch.results.update((places[row[0], row[1]], finished) for row in reached)
-        batch.tell_ends(end, [(row[0], row[3]) for row in reached], errors)
+        batch.tell_ends(end, [(row[0], row[3]) for row in reached], said)
 
 
 def progress(batch: Batch, group: Sequence[tuple[int, Progress]]) -> None:

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from operator import itemgetter
 
+from taskhub.failures import KEPT, LEASE_EXPIRED, WORKER_DIED
 from taskhub.model import EventType, Owner, Status
 from taskhub.ports import (
     Claim,
@@ -17,7 +18,7 @@ from taskhub.ports import (
     Takeover,
     Touched,
 )
-from taskhub.store.sqlite.batch import ENDS, Batch
+from taskhub.store.sqlite.batch import ENDS, Batch, saying
 from taskhub.store.sqlite.rows import Row, json, lease_of
 
 
@@ -81,8 +82,8 @@ def takeover(batch: Batch, group: Sequence[tuple[int, Takeover]]) -> None:
     """Free what a dead owner held."""
     for place, write in group:
         started = None if write.started is None else json(write.started)
-        values = {"owner": write.owner, "started": started, "now": batch.now.micros}
-        batch.results[place] = _freed(batch, batch.ask("takeover", values))
+        rows = batch.ask("takeover", {"owner": write.owner, "started": started})
+        batch.results[place] = _freed(batch, rows, DIED)
 
 
 def sweep(batch: Batch, group: Sequence[tuple[int, Sweep]]) -> None:
@@ -95,23 +96,31 @@ def sweep(batch: Batch, group: Sequence[tuple[int, Sweep]]) -> None:
             "living": json(write.living),
             "lease": write.lease,
             "boottime": batch.now.boottime,
-            "now": batch.now.micros,
         }
-        swept = _freed(batch, batch.ask("sweep", values))
+        swept = _freed(batch, batch.ask("sweep", values), EXPIRED)
         cancel = batch.ask("cancels", {"owner": write.owner})
         batch.results[place] = Swept(
             swept.requeued, swept.failed, swept.cancelled, [key for (key,) in cancel]
         )
 
 
-def _freed(batch: Batch, rows: list[Row]) -> Swept:
-    """Tell and list what has become of rows given as (id, status, title, error)."""
-    rows.sort(key=itemgetter(0))
-    errors = {row[0]: row[3] for row in rows if row[1] == Status.FAILED}
+DIED = {"error": "its worker died", "exception": WORKER_DIED, "suspect": 1}
+EXPIRED = {"error": "lease expired", "exception": LEASE_EXPIRED, "suspect": 0}
+"""What is said of attempts that nobody ended."""
+
+
+def _freed(batch: Batch, rows: Sequence[Row], blame: Mapping[str, object]) -> Swept:
+    """Free these leases, and tell and list what has become of their tasks."""
+    if not rows:
+        return Swept()
+    values = {"rows": json(rows), "now": batch.now.micros, "kept": KEPT, **blame}
+    batch.change("lost", values)
+    freed = sorted(batch.ask("free", values), key=itemgetter(0))
+    said = {row[0]: saying(row[3], row[4]) for row in freed if row[1] == Status.FAILED}
     for end in ENDS:
-        batch.tell_ends(end, [(row[0], row[2]) for row in rows if row[1] == end], errors)
+        batch.tell_ends(end, [(row[0], row[2]) for row in freed if row[1] == end], said)
     ended = (Status.PENDING, Status.FAILED, Status.CANCELLED)
-    requeued, failed, cancelled = ([row[0] for row in rows if row[1] == end] for end in ended)
+    requeued, failed, cancelled = ([row[0] for row in freed if row[1] == end] for end in ended)
     return Swept(requeued, failed, cancelled)
 
 

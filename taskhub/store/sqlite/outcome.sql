@@ -1,6 +1,25 @@
 -- What becomes of a running attempt: outcomes and progress, lost leases, dead owners.
 
--- finish: end attempts as :status, each given as [id, fence, result, error, run_at]
+-- failed: keep what attempts have failed of, before their ends are written
+-- Each is given as [id, fence, error, fingerprint, exception, place, trace]. After a wish to cancel
+-- nothing counts as a failure. A slot is used again by the fiftieth start that follows.
+INSERT OR REPLACE INTO Attempts (TaskId, Slot, Fence, Attempt, StartedAt, EndedAt, Worker, Error,
+                                 Fingerprint, Exception, Place, Trace)
+SELECT Tasks.Id, Fence % :kept, Fence, Attempts, StartedAt, :now, LeaseOwner, failed.value ->> 2,
+       coalesce(failed.value ->> 3, ''), failed.value ->> 4, failed.value ->> 5, failed.value ->> 6
+  FROM json_each(:failed) AS failed CROSS JOIN Tasks
+    ON Tasks.Id = failed.value ->> 0 AND Tasks.Fence = failed.value ->> 1
+ WHERE Tasks.Status = 'Processing' AND NOT CancelRequested;
+
+-- drop_traces: of failures that are alike the newest has the trace, for all
+UPDATE Attempts SET Trace = NULL
+  FROM json_each(:failed) AS failed
+ WHERE Attempts.TaskId = failed.value ->> 0 AND Attempts.Fence < failed.value ->> 1
+   AND Attempts.Fingerprint = failed.value ->> 3 AND Attempts.Trace IS NOT NULL
+   AND EXISTS (SELECT 1 FROM Attempts AS Newest
+                WHERE Newest.TaskId = failed.value ->> 0 AND Newest.Fence = failed.value ->> 1);
+
+-- finish: end attempts as :status, each given as [id, fence, result, error, run_at, fingerprint]
 -- A cancel that was asked for wins over Pending and Failed; an old fence changes nothing.
 UPDATE Tasks
    SET Status = CASE WHEN CancelRequested AND :status IN ('Pending', 'Failed')
@@ -8,8 +27,10 @@ UPDATE Tasks
        FinishedAt = CASE WHEN CancelRequested OR :status <> 'Pending' THEN :now END,
        RunAt = CASE WHEN :status = 'Pending' AND NOT CancelRequested
                     THEN coalesce(ended.value ->> 4, RunAt) ELSE RunAt END,
-       Result = ended.value ->> 2, Error = ended.value ->> 3, Attempts = Attempts - :refund,
-       Suspect = :suspect, LeaseOwner = NULL, LeaseUntil = NULL, UpdatedAt = :now
+       Result = ended.value ->> 2, Error = ended.value ->> 3,
+       Fingerprint = CASE :status WHEN 'Done' THEN '' ELSE coalesce(ended.value ->> 5, '') END,
+       Attempts = Attempts - :refund, Suspect = :suspect,
+       LeaseOwner = NULL, LeaseUntil = NULL, UpdatedAt = :now
   FROM json_each(:ended) AS ended
  WHERE Tasks.Id = ended.value ->> 0 AND Tasks.Fence = ended.value ->> 1
    AND Tasks.Status = 'Processing'
@@ -22,51 +43,60 @@ UPDATE Tasks SET Progress = news.value ->> 2, UpdatedAt = :now
    AND Tasks.Status = 'Processing'
 RETURNING Id, Fence, Title, Progress;
 
--- sweep: free expired leases: Cancelled if asked for, Pending if attempts are left, else Failed
+-- sweep: the leases that are over, as [rowid, whether their handler had begun]
 -- Our own only where the handler has ended (an answer was lost); those of owners that live on this
 -- host only four leases after the last renewal, for the fence alone protects then; all others at
 -- once, and those of another boot of this host too, whatever their clock said.
-UPDATE Tasks INDEXED BY Tasks_Leases
-   SET Status = CASE WHEN CancelRequested THEN 'Cancelled'
-                     WHEN Attempts < MaxAttempts THEN 'Pending' ELSE 'Failed' END,
-       FinishedAt = CASE WHEN CancelRequested OR Attempts >= MaxAttempts THEN :now END,
-       Error = CASE WHEN CancelRequested OR Attempts < MaxAttempts
-                    THEN Error ELSE 'lease expired' END,
-       LeaseOwner = NULL, LeaseUntil = NULL, UpdatedAt = :now
+SELECT rowid, 1 FROM Tasks INDEXED BY Tasks_Leases
  WHERE Status = 'Processing'
    AND CASE WHEN LeaseOwner = :owner
             THEN LeaseUntil <= :boottime AND Id NOT IN (SELECT value FROM json_each(:held))
             WHEN substr(LeaseOwner, 1, length(:boot)) <> :boot THEN 1
             WHEN LeaseOwner IN (SELECT value FROM json_each(:living))
             THEN LeaseUntil + 3 * :lease <= :boottime
-            ELSE LeaseUntil <= :boottime END
-RETURNING Id, Status, Title, Error;
+            ELSE LeaseUntil <= :boottime END;
 
 -- cancels: which of :owner's tasks somebody wants cancelled
 SELECT Id FROM Tasks INDEXED BY Tasks_Leases
  WHERE Status = 'Processing' AND CancelRequested = 1 AND LeaseOwner = :owner;
 
--- takeover: a dead owner's leases are free; :started NULL means that nobody knows what had started
--- What had not started goes back for free; what had is a suspect, and ends where attempts do. One
--- that was a suspect already ran apart: it is blamed only when nothing else had started.
+-- takeover: a dead owner's leases, as [rowid, whether their handler had begun]
+-- :started NULL means that nobody knows what had. One that was a suspect already ran apart: it is
+-- blamed only when nothing else had started.
+SELECT rowid, :started IS NULL OR (Id IN (SELECT value FROM json_each(:started))
+              AND (NOT Suspect OR NOT EXISTS (
+                  SELECT 1 FROM Tasks AS Other INDEXED BY Tasks_Leases
+                   WHERE Other.Status = 'Processing' AND Other.LeaseOwner = :owner
+                     AND NOT Other.Suspect
+                     AND Other.Id IN (SELECT value FROM json_each(:started)))))
+  FROM Tasks INDEXED BY Tasks_Leases
+ WHERE Status = 'Processing' AND LeaseOwner = :owner;
+
+-- lost: keep that attempts have failed with their leases, each given as [rowid, begun]
+INSERT OR REPLACE INTO Attempts (TaskId, Slot, Fence, Attempt, StartedAt, EndedAt, Worker, Error,
+                                 Fingerprint, Exception)
+SELECT Tasks.Id, Fence % :kept, Fence, Attempts, StartedAt, :now, LeaseOwner, :error,
+       fingerprint(Tasks.Type, :exception, ''), :exception
+  FROM json_each(:rows) AS lost CROSS JOIN Tasks ON Tasks.rowid = lost.value ->> 0
+ WHERE lost.value ->> 1 AND NOT CancelRequested;
+
+-- free: end leases, each given as [rowid, begun]: Cancelled if asked for, else Pending or Failed
+-- What had not begun goes back for free. What had is blamed: it ends where attempts do, and with
+-- :suspect runs apart from now on.
 UPDATE Tasks
    SET Status = CASE WHEN CancelRequested THEN 'Cancelled'
-                     WHEN NOT begun.Begun OR Attempts < MaxAttempts THEN 'Pending'
+                     WHEN NOT lost.value ->> 1 OR Attempts < MaxAttempts THEN 'Pending'
                      ELSE 'Failed' END,
-       FinishedAt = CASE WHEN CancelRequested OR (begun.Begun AND Attempts >= MaxAttempts)
+       FinishedAt = CASE WHEN CancelRequested OR (lost.value ->> 1 AND Attempts >= MaxAttempts)
                          THEN :now END,
-       Error = CASE WHEN begun.Begun AND Attempts >= MaxAttempts AND NOT CancelRequested
-                    THEN 'its worker died' ELSE Error END,
-       Attempts = Attempts - NOT begun.Begun, Suspect = Suspect OR begun.Begun,
+       Error = CASE WHEN lost.value ->> 1 AND Attempts >= MaxAttempts AND NOT CancelRequested
+                    THEN :error ELSE Error END,
+       Fingerprint = CASE WHEN lost.value ->> 1 AND Attempts >= MaxAttempts
+                               AND NOT CancelRequested
+                          THEN fingerprint(Tasks.Type, :exception, '') ELSE Fingerprint END,
+       Attempts = Attempts - NOT (lost.value ->> 1),
+       Suspect = Suspect OR (:suspect AND lost.value ->> 1),
        LeaseOwner = NULL, LeaseUntil = NULL, UpdatedAt = :now
-  FROM (SELECT rowid AS Row,
-               :started IS NULL OR (Id IN (SELECT value FROM json_each(:started))
-               AND (NOT Suspect OR NOT EXISTS (
-                   SELECT 1 FROM Tasks AS Other INDEXED BY Tasks_Leases
-                    WHERE Other.Status = 'Processing' AND Other.LeaseOwner = :owner
-                      AND NOT Other.Suspect
-                      AND Other.Id IN (SELECT value FROM json_each(:started))))) AS Begun
-          FROM Tasks INDEXED BY Tasks_Leases
-         WHERE Status = 'Processing' AND LeaseOwner = :owner) AS begun
- WHERE Tasks.rowid = begun.Row
-RETURNING Id, Status, Title, Error;
+  FROM json_each(:rows) AS lost
+ WHERE Tasks.rowid = lost.value ->> 0
+RETURNING Id, Status, Title, Error, Fingerprint;

@@ -25,6 +25,8 @@ class Plan:
     since_id: str
     before_id: str
     ids: Sequence[TaskId] | None
+    marks: Sequence[str] | None
+    """The fingerprints that can match, where a term names them."""
     is_deep: bool
     """Whether rows must be looked at that may not match."""
 
@@ -43,6 +45,7 @@ def plan(query: Query, cursor: TaskId | None, now: int) -> Plan:
         since_id=since,
         before_id=before if cursor is None else min(before, cursor),
         ids=ids,
+        marks=_marks(others),
         is_deep=ids is None and not all(map(_is_range, others)),
     )
 
@@ -60,6 +63,16 @@ def _ids(terms: Iterable[Term]) -> list[TaskId] | None:
         texts = [value for value in term.values if isinstance(value, Text)]
         if term.field is Field.ID and not term.negated and all(text.is_plain for text in texts):
             return [TaskId(text.pieces[0]) for text in texts]
+    return None
+
+
+def _marks(terms: Iterable[Term]) -> list[str] | None:
+    """The only fingerprints that can match, where a term names them."""
+    for term in terms:
+        texts = [value for value in term.values if isinstance(value, Text)]
+        is_named = term.op is Op.EQ and not term.negated and all(text.is_plain for text in texts)
+        if term.field is Field.FINGERPRINT and is_named:
+            return list(dict.fromkeys(text.pieces[0] for text in texts))
     return None
 
 

@@ -43,6 +43,10 @@ SELECT told.*, reach.* FROM ({reach}) AS reach
 -- get: the tasks with these ids
 SELECT {task} FROM Tasks WHERE Id IN (SELECT value FROM json_each(:ids));
 
+-- attempts: what attempts of a task have failed of, oldest first
+SELECT Attempt, StartedAt, EndedAt, Worker, Error, Fingerprint, Exception, Place, Trace
+  FROM Attempts WHERE TaskId = :task ORDER BY Fence;
+
 -- counts: how many tasks of each queue live, and when the one due longest was due
 SELECT Queue, Status, count(*), min(RunAt) FROM (
     SELECT Queue, Status, RunAt FROM Tasks INDEXED BY Tasks_Claim

@@ -13,11 +13,12 @@ import msgspec
 
 from taskhub.audit import AuditPage, AuditQuery
 from taskhub.errors import StoreDown, StoreLocked
+from taskhub.failures import PastAttempt
 from taskhub.model import Owner, TaskId, TaskItem, TypeInfo
 from taskhub.ports import EventPage, EventQuery, Kept, QueueCount
 from taskhub.store.sqlite import audit
 from taskhub.store.sqlite.clock import Clock
-from taskhub.store.sqlite.rows import STATUS, Row, event_of, json, task_of
+from taskhub.store.sqlite.rows import STATUS, Row, attempt_of, event_of, json, task_of
 from taskhub.store.sqlite.session import connect_reader, identity, trouble_of
 
 CONNECTIONS = 2
@@ -55,6 +56,10 @@ class Readers:
         rows = await self._ask("get", {"ids": json(ids)})
         found = {row[0]: row for row in rows}
         return [task_of(found[id_]) for id_ in ids if id_ in found]
+
+    async def attempts(self, id_: TaskId) -> list[PastAttempt]:
+        """What attempts of the task have failed of, oldest first."""
+        return list(map(attempt_of, await self._ask("attempts", {"task": id_})))
 
     async def kept(self, principal: str, key: str) -> Kept | None:
         """What is kept under this key, unless it has expired."""

@@ -9,6 +9,8 @@ from typing import Any
 
 import msgspec
 
+from taskhub.backoff import Backoff
+from taskhub.failures import AttemptEnd, PastAttempt, worker_of
 from taskhub.model import (
     EventType,
     Lease,
@@ -60,6 +62,8 @@ def task_of(row: Row) -> TaskItem:
         progress=_raw(row[17]),
         payload=msgspec.Raw(row[18]),
         result=_raw(row[19]),
+        backoff=None if row[20] is None else _backoff(row[20]),
+        fingerprint=row[21] or None,
     )
 
 
@@ -69,8 +73,29 @@ def event_of(row: Row) -> PastEvent:
     return PastEvent(seq, TYPE[type_], task, utc_from_micros(at), title, kind, queue, data)
 
 
+def attempt_of(row: Row) -> PastAttempt:
+    """The failed attempt that a row of the statement `attempts` holds."""
+    number, started, ended, worker, error, mark, exception, place, trace = row
+    return PastAttempt(
+        attempt=number,
+        end=AttemptEnd.FAILED,
+        started_at=None if started is None else utc_from_micros(started),
+        ended_at=utc_from_micros(ended),
+        worker=None if worker is None else worker_of(worker),
+        error=error,
+        fingerprint=mark or None,
+        exception=exception,
+        place=place,
+        trace=trace,
+    )
+
+
 def _raw(text: str | None) -> msgspec.Raw | None:
     return None if text is None else msgspec.Raw(text)
+
+
+def _backoff(text: str) -> Backoff:
+    return msgspec.json.decode(text, type=Backoff)
 
 
 def lease_of(row: Row, now: datetime, *, suspect: bool) -> Lease:
@@ -98,6 +123,8 @@ def lease_of(row: Row, now: datetime, *, suspect: bool) -> Lease:
         progress=_raw(row[13]),
         payload=msgspec.Raw(row[14]),
         result=None,
+        backoff=None if row[17] is None else _backoff(row[17]),
+        fingerprint=row[18] or None,
     )
     return Lease(item=item, fence=row[15] + 1, suspect=suspect, trace_parent=row[16])
 
@@ -119,6 +146,7 @@ def new_row(item: TaskItem, trace_parent: str | None) -> Row:
         item.created_by,
         trace_parent,
         str(item.payload, "utf-8"),
+        None if item.backoff is None else json(item.backoff),
     )
 
 

@@ -39,6 +39,16 @@ found (Row) AS (
      ORDER BY Id DESC LIMIT :limit
 )
 
+-- by_mark = the newest of each of these fingerprints that match
+found (Row) AS (
+    SELECT one.rowid
+      FROM json_each(:marks) AS mark CROSS JOIN Tasks AS one
+        ON one.rowid IN (SELECT rowid FROM Tasks INDEXED BY Tasks_Fingerprint
+                          WHERE Fingerprint = mark.value AND Fingerprint <> ''
+                            AND Id < :before_id AND Id >= :floor_id AND $kind AND $where
+                          ORDER BY Id DESC LIMIT :limit)
+)
+
 -- names = the ids of what was found
 SELECT Id FROM Tasks WHERE rowid IN (SELECT Row FROM found) ORDER BY Id DESC LIMIT :limit
 
@@ -58,6 +68,13 @@ SELECT max((SELECT Id FROM Tasks INDEXED BY Tasks_Status
 SELECT (SELECT Id FROM Tasks INDEXED BY sqlite_autoindex_Tasks_1
          WHERE Id < :before_id AND Id >= :since_id ORDER BY Id DESC LIMIT 1 OFFSET :window);
 
+-- end_by_mark: the same over the tasks of each fingerprint
+SELECT max((SELECT Id FROM Tasks INDEXED BY Tasks_Fingerprint
+             WHERE Fingerprint = mark.value AND Fingerprint <> ''
+               AND Id < :before_id AND Id >= :since_id
+             ORDER BY Id DESC LIMIT 1 OFFSET :window))
+  FROM json_each(:marks) AS mark;
+
 -- one: the task of this id
 SELECT {task} FROM Tasks WHERE Id = ?;
 
@@ -69,6 +86,9 @@ WITH {by_id} {names};
 
 -- names_by_name: those ids that match
 WITH {by_name} {names};
+
+-- names_by_mark: the ids of tasks of some fingerprints
+WITH {by_mark} {names};
 
 -- count_by_kind: how many match, of some kinds; no order, no limit: the index alone where it can be
 WITH {wanted}
@@ -84,3 +104,6 @@ WITH {by_id} SELECT count(*) FROM found;
 
 -- count_by_name: how many of these ids match
 WITH {by_name} SELECT count(*) FROM found;
+
+-- count_by_mark: how many match, of some fingerprints
+WITH {by_mark} SELECT count(*) FROM found;

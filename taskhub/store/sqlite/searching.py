@@ -12,9 +12,11 @@ from string import Template
 from time import monotonic
 from typing import NamedTuple
 
+from taskhub.failures import FailurePage, FailureQuery
 from taskhub.finding import Count, IdPage, Page, TaskQuery
 from taskhub.model import TaskId
 from taskhub.store.sqlite.clock import Clock
+from taskhub.store.sqlite.failing import page
 from taskhub.store.sqlite.line import Line
 from taskhub.store.sqlite.plan import Plan, plan
 from taskhub.store.sqlite.rows import Row, json, task_of
@@ -126,6 +128,10 @@ class Searcher:
         walk = await self._walk(query, "count")
         return Count(sum(row[0] for row in walk.rows), walk.end[0])
 
+    async def failures(self, query: FailureQuery) -> FailurePage:
+        """Groups of failed tasks; they wait in line with what must be looked for."""
+        return await self._deep.do(partial(page, self._statements, query))
+
     async def _walk(self, query: TaskQuery, shape: str) -> Walk:
         """Look from window to window until there is enough."""
         way = plan(query.where, query.cursor, self._clock.time_of_day())
@@ -185,6 +191,9 @@ class _Window:
         if way.ids is not None:
             self._values["ids"] = json(way.ids)
             return self._found("by_name", "", len(way.ids))
+        if way.marks is not None:
+            self._values["marks"] = json(way.marks)
+            return self._found("by_mark", *self._end("by_mark", len(way.marks)))
         kinds = self._kinds() if way.kind else None
         is_deep = self._is_deep or (kinds is None and bool(way.kind))
         if kinds is None or (is_deep and len(kinds) > self._walk.window):

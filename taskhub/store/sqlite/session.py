@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import TypeVar
 
 from taskhub.errors import StoreDown, StoreFull, StoreLocked, Trouble
+from taskhub.failures import fingerprint
 from taskhub.store.sqlite.filelock import FileLock
 
 T = TypeVar("T")
@@ -177,6 +178,7 @@ def connect(path: Path) -> sqlite3.Connection:
     )
     connection.execute(f"PRAGMA busy_timeout = {BUSY_MS}")
     connection.execute(f"PRAGMA wal_autocheckpoint = {CHECKPOINT_PAGES}")
+    connection.create_function("fingerprint", 3, fingerprint, deterministic=True)
     return connection
 
 

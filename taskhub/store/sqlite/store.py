@@ -10,6 +10,7 @@ from typing import TypeVar
 
 from taskhub.audit import Audit, AuditPage, AuditQuery
 from taskhub.bulk import Bulk
+from taskhub.failures import FailurePage, FailureQuery, PastAttempt
 from taskhub.finding import Count, IdPage, Page, TaskQuery
 from taskhub.model import Owner, TaskId, TaskItem, TypeInfo
 from taskhub.ports import (
@@ -132,6 +133,14 @@ class SqliteStore:
     async def get(self, ids: Sequence[TaskId]) -> list[TaskItem]:
         """The tasks that exist, in the order asked."""
         return await self._readers.get(ids)
+
+    async def attempts(self, id_: TaskId) -> list[PastAttempt]:
+        """What attempts of the task have failed of, oldest first."""
+        return await self._readers.attempts(id_)
+
+    async def failures(self, query: FailureQuery) -> FailurePage:
+        """Failed tasks in groups of those that are alike."""
+        return await self._searcher.failures(query)
 
     async def kept(self, principal: str, key: str) -> Kept | None:
         """What is kept under this key of this principal."""

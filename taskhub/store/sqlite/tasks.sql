@@ -2,8 +2,8 @@
 
 -- create: one row per new task; what is not named here begins at its default
 INSERT INTO Tasks (Id, Title, Type, Queue, Priority, MaxAttempts, TimeoutSeconds, RunAt, CreatedAt,
-                   UpdatedAt, CreatedBy, TraceParent, Payload)
-VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?);
+                   UpdatedAt, CreatedBy, TraceParent, Payload, Backoff)
+VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?);
 
 -- happened: the same event for many tasks, given by their ids
 INSERT INTO Events (At, Type, TaskId) SELECT :now, :type, value FROM json_each(:ids);
@@ -39,7 +39,8 @@ RETURNING {task};
 -- requeue: an operator's retry begins anew; the fence goes on, a suspect stays one
 UPDATE Tasks
    SET Status = 'Pending', Attempts = 0, RunAt = :now, CancelRequested = 0, UpdatedAt = :now,
-       StartedAt = NULL, FinishedAt = NULL, Progress = NULL, Error = NULL, Result = NULL
+       StartedAt = NULL, FinishedAt = NULL, Progress = NULL, Error = NULL, Result = NULL,
+       Fingerprint = ''
  WHERE Id IN (SELECT value FROM json_each(:ids)) AND Status IN ('Failed', 'Cancelled')
 RETURNING {task};
 

@@ -8,8 +8,8 @@ from typing import Annotated, Literal
 import msgspec
 from msgspec import UNSET, Meta, UnsetType
 
+from taskhub.backoff import Backoff
 from taskhub.config.webhooks import URL_LIMIT, URL_PATTERN
-from taskhub.policy import Backoff
 from taskhub.work.job import Job
 from taskhub.work.outbound import answers
 from taskhub.work.outbound.calls import Calls

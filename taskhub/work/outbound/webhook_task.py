@@ -6,8 +6,8 @@ from http import HTTPStatus
 
 import msgspec
 
+from taskhub.backoff import Backoff
 from taskhub.model import Fail, Retry
-from taskhub.policy import Backoff
 from taskhub.telling import DELIVERY, DELIVERY_ATTEMPTS, DELIVERY_QUEUE, DELIVERY_TIMEOUT
 from taskhub.work.job import Job
 from taskhub.work.outbound import answers

@@ -15,6 +15,7 @@ import msgspec
 from taskhub import ports as p
 from taskhub.audit import Audit
 from taskhub.bulk import ALLOWED, Act, Acted, Bulk
+from taskhub.failures import AttemptEnd, Cause, PastAttempt, cause_of, worker_of
 from taskhub.model import EventType, Lease, Owner, Status, TaskId, TaskItem
 
 PENDING, PROCESSING = Status.PENDING, Status.PROCESSING
@@ -44,6 +45,7 @@ class Row:
     owner: Owner | None = None
     until: float = 0.0
     suspect: bool = False
+    failed: list[PastAttempt] = field(default_factory=list)
 
     def change(self, **fields: object) -> None:
         """Set fields of the task."""
@@ -154,15 +156,45 @@ class Model:
         row = self.rows.get(write.id)
         if row is None or not row.holds(write.fence):
             return p.Stale()
+        if write.status in (PENDING, FAILED) and not write.refund:
+            self._keep(row, write.error, write.cause)
         attempts = row.item.attempts - write.refund
         row.suspect = write.suspect
+        mark = None if write.cause is None or write.status is DONE else write.cause.fingerprint
         again = write.status is PENDING and not row.item.cancel_requested
         run_at = write.run_at if again and write.run_at is not None else row.item.run_at
         result = None if write.result is None else msgspec.Raw(write.result)
-        self._end(
-            row, write.status, attempts=attempts, result=result, error=write.error, run_at=run_at
-        )
+        fields = {"result": result, "error": write.error, "fingerprint": mark, "run_at": run_at}
+        self._end(row, write.status, attempts=attempts, **fields)
         return p.Finished(row.item.status)
+
+    def _keep(self, row: Row, error: str | None, cause: Cause | None) -> None:
+        """One failure more; an older one of its like gives its trace away."""
+        assert row.owner is not None
+        if row.item.cancel_requested:
+            return
+        cause = cause or Cause("", "")
+        if cause.trace:
+            row.failed = [
+                msgspec.structs.replace(old, trace=None)
+                if (old.fingerprint or "") == cause.fingerprint
+                else old
+                for old in row.failed
+            ]
+        row.failed.append(
+            PastAttempt(
+                attempt=row.item.attempts,
+                end=AttemptEnd.FAILED,
+                started_at=row.item.started_at,
+                ended_at=self.now,
+                worker=worker_of(row.owner),
+                error=error,
+                fingerprint=cause.fingerprint or None,
+                exception=cause.exception or None,
+                place=cause.place or None,
+                trace=cause.trace or None,
+            )
+        )
 
     def _progress(self, write: p.Progress) -> p.Result:
         row = self.rows.get(write.id)
@@ -203,13 +235,13 @@ class Model:
                 self._end(row, PENDING, attempts=row.item.attempts - 1)
             else:
                 row.suspect = True
-                self._give_back(row, "its worker died")
+                self._give_back(row, "its worker died", "WorkerDied")
         return _swept(freed)
 
     def _sweep(self, write: p.Sweep) -> p.Result:
         freed = [row for row in self._processing() if self._is_over(row, write)]
         for row in freed:
-            self._give_back(row, "lease expired")
+            self._give_back(row, "lease expired", "LeaseExpired")
         flagged = [row.item.id for row in self._held_by(write.owner) if row.item.cancel_requested]
         return _swept(freed, sorted(flagged))
 
@@ -224,10 +256,12 @@ class Model:
             return row.until + 3 * write.lease <= self.boottime
         return expired
 
-    def _give_back(self, row: Row, error: str) -> None:
+    def _give_back(self, row: Row, error: str, exception: str) -> None:
+        cause = cause_of(row.item.type, exception)
+        self._keep(row, error, cause)
         spent = row.item.attempts >= row.item.max_attempts
         if spent and not row.item.cancel_requested:
-            self._end(row, FAILED, error=error)
+            self._end(row, FAILED, error=error, fingerprint=cause.fingerprint)
         else:
             self._end(row, PENDING)
 
@@ -259,7 +293,9 @@ class Model:
         if row.item.status not in (FAILED, CANCELLED):
             return p.Unchanged(row.item)
         row.change(cancel_requested=False, started_at=None, progress=None)
-        self._end(row, PENDING, attempts=0, run_at=self.now, error=None, result=None)
+        self._end(
+            row, PENDING, attempts=0, run_at=self.now, error=None, result=None, fingerprint=None
+        )
         return p.Changed(row.item)
 
     def _bulk(self, write: Bulk) -> p.Result:

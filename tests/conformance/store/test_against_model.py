@@ -19,6 +19,7 @@ from hypothesis.stateful import (
 from taskhub import ports as p
 from taskhub.audit import Audit
 from taskhub.bulk import Act, Bulk
+from taskhub.failures import cause_of
 from taskhub.model import Owner, Status, TaskId
 
 from tests.conformance.store.backends import Backend, Hands
@@ -27,6 +28,11 @@ from tests.conformance.store.world import FOREIGN, LEASE, TYPES, A, B, C, World
 
 OWNERS = (A, B, C, FOREIGN)
 EXAMPLES, STEPS = 60, 30
+CAUSES = (
+    None,
+    cause_of("simulate", "ValueError", "shop.orders:pay", "the stack"),
+    cause_of("simulate", "KeyError", "shop.orders:pay"),
+)
 
 pick = st.integers(0, 1_000)
 picks = st.lists(pick, max_size=4)
@@ -134,6 +140,7 @@ class Lives(RuleBasedStateMachine):
                     run_at=later if number % 2 else None,
                     refund=refund and status is Status.PENDING,
                     suspect=suspect,
+                    cause=CAUSES[number % len(CAUSES)] if failed else None,
                 )
             )
         self.both(*writes)
@@ -202,6 +209,9 @@ class Lives(RuleBasedStateMachine):
         rows = self.loop.run(self.world.store.get(list(self.model.rows)))
         assert plain(rows) == plain([row.item for row in self.model.rows.values()])
         assert self.loop.run(self.world.store.forwarded()) == self.model.cursors
+        for task, row in self.model.rows.items():
+            if row.failed:
+                assert self.loop.run(self.world.store.attempts(task)) == row.failed
 
 
 def _key(number: int, request: int, answer: bytes, expires: Any) -> p.IdempotencyKey:

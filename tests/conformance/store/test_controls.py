@@ -87,8 +87,8 @@ BROKEN: dict[str, dict[str, tuple[str, str, str, Seen]]] = {
             takeover.test_a_living_owner_keeps_its_tasks_for_four_leases,
         ),
         "takeover charges everybody": (
-            "takeover",
-            "Attempts - NOT begun.Begun",
+            "free",
+            "Attempts - NOT (lost.value ->> 1)",
             "Attempts",
             takeover.test_a_dead_owners_tasks_are_free_at_once,
         ),

@@ -10,6 +10,7 @@ from typing import Any
 import msgspec
 import pytest
 from hypothesis import HealthCheck, given, settings
+from taskhub.failures import cause_of
 from taskhub.finding import TaskQuery
 from taskhub.model import Status, TaskId, TaskItem
 from taskhub.search import Query, parse, printed
@@ -29,6 +30,11 @@ PAYLOADS = (
     b'{"customer":-1e3,"big":123456789012345678901234567890,"a":"x*y"}',
 )
 ENDS = (None, Status.DONE, Status.FAILED, Status.CANCELLED, Status.PROCESSING)
+MARKS = [
+    cause_of(kind, exception).fingerprint
+    for kind in ("image.resize", "image.crop")
+    for exception in ("ValueError", "KeyError")
+]
 ERRORS = ("Timeout after 3 s", "no picture", "TIMEOUT: ÄRGER")
 
 
@@ -60,7 +66,8 @@ async def _one(world: World, number: int) -> TaskId:
     kinds = ("image.resize", "image.crop", "mail.send")
     for lease in await world.claim(types=kinds, queues=[str(fields["queue"])]):
         if lease.item.id == task and end is not Status.PROCESSING:
-            failed = {"error": ERRORS[number % 3]} if end is Status.FAILED else {}
+            cause = cause_of(lease.item.type, ("ValueError", "KeyError")[number % 2])
+            failed = {"error": ERRORS[number % 3], "cause": cause} if end is Status.FAILED else {}
             await world.finish(lease, end, result=b'{"ok":true,"n":3}', **failed)
     return task
 
@@ -100,6 +107,14 @@ SEARCHES = (
     "error:~timeout",
     "-error:timeout",
     "error:*",
+    "fingerprint:*",
+    "-fingerprint:*",
+    f"fingerprint:{MARKS[0]},{MARKS[1]}",
+    f"fingerprint:{MARKS[0]} status:failed queue:a",
+    f"fingerprint:{MARKS[0]} -status:failed",
+    f"-fingerprint:{MARKS[0]}",
+    f"fingerprint~{MARKS[0][2:9]}",
+    f"fingerprint:{MARKS[0][:6]}*",
     "error:ärger",
     'error="no picture"',
     "größe",

@@ -116,6 +116,32 @@ async def test_a_limit_asks_for_no_more_than_it_gives(server: Server, hub: TaskH
     ]
 
 
+async def test_attempts_and_failures_are_typed(server: Server, hub: TaskHub) -> None:
+    """Groups page after page."""
+    attempt = {"attempt": 1, "end": "Failed", "startedAt": None, "endedAt": None, "error": "no"}
+    group = {
+        **dict.fromkeys(("fingerprint", "exception", "place", "error")),
+        "type": "resize",
+        "count": 2,
+        "more": False,
+        "samples": ["a"],
+        **dict.fromkeys(("firstSeen", "lastSeen"), "2030-01-31T08:00:00Z"),
+    }
+    server.says(200, {"items": [attempt]})
+    server.says(200, {"items": [group], "next": "1--resize"})
+    server.says(200, {"items": [group], "next": None})
+
+    (failed,) = await hub.attempts("a")
+    groups = [group.type async for group in hub.failures(since="2030-01-31T08:00:00Z")]
+
+    assert (failed.attempt, failed.error, groups) == (1, "no", ["resize", "resize"])
+    assert [path for _, path in server.asked] == [
+        "/tasks/a/attempts",
+        "/tasks/failures?since=2030-01-31T08%3A00%3A00Z&limit=200",
+        "/tasks/failures?since=2030-01-31T08%3A00%3A00Z&cursor=1--resize&limit=200",
+    ]
+
+
 async def test_wait_asks_until_the_task_has_ended(server: Server, hub: TaskHub) -> None:
     """The server holds the answer back: a request a minute, not one a second."""
     server.says(200, task(status="Processing"))

@@ -27,6 +27,8 @@ MAY: dict[tuple[str, str], set[str]] = {
     ("POST", "/tasks"): {"writer", "creator"},
     ("GET", "/tasks"): {"reader"},
     ("GET", "/tasks/{id}"): {"reader"},
+    ("GET", "/tasks/{id}/attempts"): {"reader"},
+    ("GET", "/tasks/failures"): {"reader"},
     ("GET", "/events"): {"reader"},
     ("GET", "/tasks/{id}/events"): {"reader"},
     ("POST", "/tasks/{id}/cancel"): {"writer", "operator", "admin"},

@@ -8,12 +8,14 @@ from contextlib import closing
 from typing import Any
 
 import pytest
+from taskhub.failures import fingerprint
 from taskhub.store.migrations.upgrade import as_sql
 from taskhub.store.sql import load
 
 STATEMENTS = load("taskhub.store.sqlite")
 NOW = 1_000_000
 CROWD = 20_000
+LOST = {"rows": "[]", "now": 0, "kept": 50, "error": "", "exception": "", "suspect": 0}
 FILL = """
 INSERT INTO Tasks (Id, Title, Type, Queue, Priority, MaxAttempts, TimeoutSeconds, RunAt, CreatedAt,
                    UpdatedAt, CreatedBy, Payload, Status, Suspect)
@@ -28,8 +30,10 @@ CROWDS: dict[str, dict[str, Any]] = {
     "of an unknown type": {"type": "exotic"},
     "in a paused queue": {"queue": "paused"},
     "that have ended": {"status": "Done"},
+    "that have failed": {"status": "Failed"},
 }
 
+GROUPS = dict.fromkeys(("type", "last", "mark", "of")) | {"since": -1, "limit": 5, "most": 1_000}
 DUE = {"types": '["simulate","resize"]', "queues": None, "now": NOW, "limit": 5}
 
 
@@ -37,6 +41,7 @@ DUE = {"types": '["simulate","resize"]', "queues": None, "now": NOW, "limit": 5}
 def connection() -> Iterator[sqlite3.Connection]:
     """A database in memory with ten tasks that are due."""
     with closing(sqlite3.connect(":memory:", isolation_level=None)) as connection:
+        connection.create_function("fingerprint", 3, fingerprint, deterministic=True)
         connection.executescript(as_sql())
         connection.execute("INSERT INTO Queues VALUES ('paused', 1, 0, '')")
         fill(connection, 10, "a")
@@ -104,6 +109,11 @@ def test_the_count_of_steps_sees_a_scan(connection: sqlite3.Connection) -> None:
         ("history", {"task": "a-00000001", "after": 0, "limit": 10}),
         ("owners", {}),
         ("get", {"ids": '["a-00000001"]'}),
+        ("failure_groups", GROUPS),
+        ("failure_groups", GROUPS | {"type": "simulate", "since": 0, "last": NOW}),
+        ("failure_group", {"type": "simulate", "mark": "", "counted": 10}),
+        ("failure_samples", {"type": "simulate", "mark": "", "samples": 3}),
+        ("attempts", {"task": "a-00000001"}),
         ("prune_tasks", {"before": NOW, "before_id": "", "limit": 10}),
     ],
 )
@@ -129,6 +139,9 @@ def test_reading_costs_the_same_in_a_big_table(
         ("renew", {"held": "[]", "until": 0}),
         ("release", {"held": "[]", "now": 0}),
         ("claim", {"rows": "[]", "owner": "", "until": 0, "now": 0}),
+        ("failed", {"failed": "[]", "now": 0, "kept": 50}),
+        ("lost", LOST),
+        ("free", LOST),
         ("cancel", {"ids": "[]", "now": 0}),
         ("requeue", {"ids": "[]", "now": 0}),
     ],

@@ -38,7 +38,13 @@ INDEXED = [
     "id:019aa1d2-8c6e-7b53-9a43-1d3c5a0f9e21",
     "status:processing",
 ]
-DEEP = ["resize", "status:failed error:timeout", "payload.customer=42", "-created:2026-01-01"]
+DEEP = [
+    "resize",
+    "status:failed error:timeout",
+    "payload.customer=42",
+    "-created:2026-01-01",
+    "fingerprint:f00d",
+]
 
 
 @pytest.mark.parametrize("q", INDEXED)
@@ -100,6 +106,8 @@ def asked(q: str, name: str, **more: object) -> tuple[str, dict[str, Any]]:
         ("id:a-00000001", "names_by_name", {"ids": '["a-00000001"]'}),
         ("error:timeout status:failed", "end_by_kind", {"kinds": json(KINDS[:1])}),
         ("resize", "end_by_id", {}),
+        ("fingerprint:f00d", "names_by_mark", {"marks": '["f00d"]'}),
+        ("fingerprint:f00d", "end_by_mark", {"marks": '["f00d"]'}),
     ],
 )
 def test_an_indexed_search_costs_the_same_in_a_big_table(
@@ -120,13 +128,13 @@ def test_an_indexed_search_costs_the_same_in_a_big_table(
 
 
 @pytest.mark.parametrize("shape", ["names", "count"])
-@pytest.mark.parametrize("source", ["by_id", "by_kind", "by_name"])
+@pytest.mark.parametrize("source", ["by_id", "by_kind", "by_name", "by_mark"])
 @pytest.mark.parametrize("q", [*INDEXED, *DEEP, "queue:a,b title:x runAt:<1h payload.a>1"])
 def test_no_search_goes_through_the_whole_table(
     connection: sqlite3.Connection, q: str, source: str, shape: str
 ) -> None:
     """Every statement enters `Tasks` by a key, whatever is asked; those that run are few."""
-    text, values = asked(q, f"{shape}_{source}", kinds=json(KINDS), ids="[]")
+    text, values = asked(q, f"{shape}_{source}", kinds=json(KINDS), ids="[]", marks='["f00d"]')
     plan_lines = [line for *_, line in connection.execute(f"EXPLAIN QUERY PLAN {text}", values)]
 
     touched = [line for line in plan_lines if "Tasks" in line or " one " in line]
