@@ -61,6 +61,29 @@ async def test_a_task_that_fails_ends_the_command_with_1_and_may_be_retried(shel
     assert json.loads(retried.out)["status"] == "Pending"
 
 
+async def test_what_fails_alike_is_found_and_begins_anew_together(shell: Shell) -> None:
+    """From the group to its tasks, to the attempts of one, and to another try of all."""
+    failed = [
+        await shell("create Boom --type fail --payload - --max-attempts 1 --wait --json",
+                    stdin='{"times": 1}')
+        for _ in range(2)
+    ]  # fmt: skip
+    ids = [json.loads(ended.out)["id"] for ended in failed]
+    (group,) = [json.loads(line) for line in (await shell("failures --json")).out.splitlines()]
+    query = f"fingerprint:{group['fingerprint']}"
+    counted = await shell(f"retry --query {query} --dry-run --json")
+    retried = await shell(f"retry --query {query} --yes")
+    await shell(f"watch {ids[0]}")
+    attempts = (await shell(f"attempts {ids[0]} --json")).out.splitlines()
+
+    assert (group["count"], group["type"], group["exception"]) == (2, "fail", "Retry")
+    assert group["place"] == "taskhub.work.builtins:fail"
+    assert group["samples"] == ids[::-1]
+    assert json.loads(counted.out)["matched"] == 2
+    assert retried.out == "2 tasks retried\n"
+    assert [json.loads(line)["end"] for line in attempts] == ["Failed", "Failed"]
+
+
 async def test_a_running_task_is_cancelled(shell: Shell, hub: Installation) -> None:
     """It ends soon, and long before it would have."""
     task = await hub.post(payload={"seconds": 600})

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Coroutine
 from typing import Any, assert_type
 
-from taskhub import Cancel, Fail, Job, Retry, Snooze, handler
+from taskhub import Backoff, Cancel, Fail, Job, Retry, Snooze, handler
 
 
 @handler("resize", queue="images", timeout=30, attempts=5)
@@ -57,6 +57,34 @@ def insist(kind: str) -> None:
     raise Retry
 
 
+class Limited(Exception):
+    """Says when to come again."""
+
+    after = 60.0
+
+
+def until(error: Limited) -> Retry:
+    """What is made of it."""
+    return Retry(in_seconds=error.after)
+
+
+@handler(
+    "charge",
+    backoff=Backoff(base=2, factor=3, cap=3_600),
+    on_error={
+        ValueError: Fail,
+        LookupError: Cancel,
+        ConnectionError: Backoff(base=30),
+        TimeoutError: Retry(in_seconds=60),
+        BlockingIOError: Snooze(600),
+        Limited: until,
+        OSError: lambda error: Retry(in_seconds=error.errno),
+    },
+)
+async def charge(order: str) -> None:
+    """What exceptions mean stands beside the handler."""
+
+
 # The mark leaves the function what it was: its own types, callable in a test.
 Outcome = Retry | Snooze | Cancel | Fail | None
 plain: Callable[[str, Job], str] = greet
@@ -67,4 +95,6 @@ insist("later")
 handler(5)  # type: ignore[arg-type]
 handler("resize", "images")  # type: ignore[call-arg]
 handler("resize", retries=5)  # type: ignore[call-arg]
+handler("resize", on_error={ValueError: 5})  # type: ignore[dict-item]
+handler("resize", on_error={5: Fail})  # type: ignore[dict-item]
 Snooze()  # type: ignore[call-arg]

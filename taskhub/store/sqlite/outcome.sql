@@ -17,7 +17,8 @@ UPDATE Attempts SET Trace = NULL
  WHERE Attempts.TaskId = failed.value ->> 0 AND Attempts.Fence < failed.value ->> 1
    AND Attempts.Fingerprint = failed.value ->> 3 AND Attempts.Trace IS NOT NULL
    AND EXISTS (SELECT 1 FROM Attempts AS Newest
-                WHERE Newest.TaskId = failed.value ->> 0 AND Newest.Fence = failed.value ->> 1);
+                WHERE Newest.TaskId = failed.value ->> 0 AND Newest.Fence = failed.value ->> 1
+                  AND Newest.Fingerprint = Attempts.Fingerprint);
 
 -- finish: end attempts as :status, each given as [id, fence, result, error, run_at, fingerprint]
 -- A cancel that was asked for wins over Pending and Failed; an old fence changes nothing.

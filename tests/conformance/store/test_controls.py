@@ -10,6 +10,7 @@ from taskhub.model import Status
 
 from tests.conformance.store import test_acts as acts
 from tests.conformance.store import test_claiming as claiming
+from tests.conformance.store import test_failures as failures
 from tests.conformance.store import test_outcomes as outcomes
 from tests.conformance.store import test_takeover as takeover
 from tests.conformance.store.backends import Backend, Hands
@@ -91,6 +92,48 @@ BROKEN: dict[str, dict[str, tuple[str, str, str, Seen]]] = {
             "Attempts - NOT (lost.value ->> 1)",
             "Attempts",
             takeover.test_a_dead_owners_tasks_are_free_at_once,
+        ),
+        "failures of late workers are kept": (
+            "failed",
+            FENCE.format("failed"),
+            "",
+            failures.test_a_stale_failure_is_not_kept,
+        ),
+        "late workers take traces away": (
+            "drop_traces",
+            "AND Newest.Fingerprint = Attempts.Fingerprint",
+            "",
+            failures.test_a_late_failure_takes_no_trace_away,
+        ),
+        "what was cancelled has failed": (
+            "failed",
+            "AND NOT CancelRequested",
+            "",
+            failures.test_after_a_wish_to_cancel_nothing_is_a_failure,
+        ),
+        "failures are kept for ever": (
+            "failed",
+            "% :kept",
+            "+ 0 * :kept",
+            failures.test_no_task_keeps_more_than_its_last_failures,
+        ),
+        "neighbours of a dead worker's task have failed": (
+            "lost",
+            "WHERE lost.value ->> 1 AND",
+            "WHERE",
+            failures.test_a_dead_worker_is_a_failure_of_what_it_had_begun,
+        ),
+        "a success keeps its fingerprint": (
+            "finish",
+            "CASE :status WHEN 'Done' THEN '' ELSE coalesce(ended.value ->> 5, '') END",
+            "Fingerprint",
+            failures.test_success_takes_the_fingerprint_away,
+        ),
+        "groups of the same time are lost between pages": (
+            "failure_groups",
+            "OR (LastAt = :last AND (Mark, OfType) > (:mark, :of))",
+            "",
+            failures.test_groups_come_page_by_page,
         ),
         "cancel what has ended": (
             "cancel",

@@ -88,6 +88,20 @@ async def test_a_stale_failure_is_not_kept(world: World) -> None:
     assert (kept.error, kept.trace) == ("one", "the stack")
 
 
+async def test_a_late_failure_takes_no_trace_away(world: World) -> None:
+    """Its lease had expired, and that is what is kept of it."""
+    lease = await world.running()
+    await world.finish(lease, Status.PENDING, error="one", cause=PAY)
+    late = await again(world, lease)
+    world.hands.advance(LEASE + 1)
+    await world.swept(Sweep(owner=A, held=(), living=(), lease=LEASE))
+
+    assert await world.finish(late, Status.FAILED, error="late", cause=PAY) == Stale()
+
+    kept = await world.store.attempts(lease.item.id)
+    assert [attempt.trace for attempt in kept] == ["the stack", None]
+
+
 @pytest.mark.parametrize(
     ("status", "refund"), [(Status.DONE, False), (Status.CANCELLED, False), (Status.PENDING, True)]
 )
