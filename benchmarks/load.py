@@ -1,4 +1,4 @@
-"""Loads a server with `POST /tasks` by wrk, a small C program that takes little of the CPU."""
+"""Loads a server with new tasks by wrk, a small C program that takes little of the CPU."""
 
 from __future__ import annotations
 
@@ -33,6 +33,7 @@ class Target(msgspec.Struct, frozen=True):
     port: int
     token: str
     body: str
+    path: str = "/tasks"
 
 
 def load(target: Target, connections: int, seconds: int) -> Figures:
@@ -64,8 +65,8 @@ def _wrk(target: Target, connections: int, seconds: int, **extra: str) -> subpro
         f"--script={SCRIPT}",
         f"http://127.0.0.1:{target.port}",
     ]
-    env = {**os.environ, "TOKEN": target.token, "BODY": target.body, **extra}
-    return subprocess.Popen(command, stdout=subprocess.PIPE, text=True, env=env)
+    env = {**os.environ, "TARGET": target.path, "TOKEN": target.token, "BODY": target.body}
+    return subprocess.Popen(command, stdout=subprocess.PIPE, text=True, env=env | extra)
 
 
 def _spent() -> float:

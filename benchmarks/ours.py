@@ -21,6 +21,8 @@ from benchmarks.seed import seed
 NAME = "TaskHub"
 WAYS = ("TaskHub, due later", "TaskHub, done at once")
 BARE = "bare aiohttp"
+BATCH = 1_000
+BATCHES = f"TaskHub, batches of {BATCH:,}"
 LATER = 30 * 86_400  # seconds: accepted and stored, but nothing for the worker to do yet
 SPACING = 0.02  # seconds between two samples of an idle system
 SETTLED = 3.0  # seconds after which a system is idle
@@ -48,13 +50,17 @@ def posts(folder: Path, plan: Plan) -> list[Post]:
                     post = one_post(name, target, connections, plan.post)
                     found.setdefault((name, connections), []).append(post)
                     hub.until_done("noop")
+            batches = hub.batch(BATCH, type="noop", delaySeconds=LATER)
+            post = one_post(BATCHES, batches, 1, plan.post, BATCH)
+            found.setdefault((BATCHES, 1), []).append(post)
     return [middle(runs) for runs in found.values()]
 
 
-def one_post(name: str, target: Target, connections: int, seconds: int) -> Post:
-    """One run of the generator."""
+def one_post(name: str, target: Target, connections: int, seconds: int, tasks: int = 1) -> Post:
+    """One run of the generator; each request holds so many tasks."""
     figures = load(target, connections, seconds)
-    return Post(name, connections, figures.per_second, figures.p50, figures.p99, figures.generator)
+    rate = figures.per_second * tasks
+    return Post(name, connections, rate, figures.p50, figures.p99, figures.generator)
 
 
 def middle(runs: Sequence[Post]) -> Post:

@@ -29,6 +29,8 @@ def _speed_bars(report: Report) -> Iterable[Bar]:
     yield _at_least("POST at 64 while a worker does them, of bare", ratio, 0.5, 0.65)
     yield _at_most("POST at 64 while a worker does them, p99", at_once[64].p99, 30, "ms")
     yield _at_least("POST at 1, of the stack", at_once[1].per_second / stack[1].per_second, 4)
+    batches = _rates(report, ours.BATCHES)[1].per_second
+    yield _at_least("tasks in batches, of single posts at 1", batches / later[1].per_second, 10)
     drains = {drain.system: drain.per_second for drain in report.drains}
     yield _at_least("drain, of arq", drains[ours.NAME] / drains[theirs.ARQ], 15)
     yield _at_least("drain, of graphile-worker's 27,500/s", drains[ours.NAME] / DRAIN, 1)
@@ -86,7 +88,7 @@ def table(head: Sequence[str], rows: Sequence[Sequence[str]]) -> list[str]:
 
 
 def _posts(report: Report) -> Table:
-    head = ("server", "connections", "requests/s", "of bare", "p50 ms", "p99 ms", "wrk us")
+    head = ("server", "connections", "tasks/s", "of bare", "p50 ms", "p99 ms", "wrk us")
     bare = _rates(report, ours.BARE)
     rows: Rows = [
         (

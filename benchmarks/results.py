@@ -6,11 +6,12 @@ import msgspec
 
 
 class Post(msgspec.Struct, frozen=True):
-    """`POST /tasks` at one number of connections; times in milliseconds."""
+    """New tasks at one number of connections; times of a request, in milliseconds."""
 
     server: str
     connections: int
     per_second: float
+    """Tasks; a request holds one of them, or a batch."""
     p50: float
     p99: float
     generator: float

@@ -1,6 +1,6 @@
--- One request again and again. TOKEN, BODY; with LIMIT, says "enough" after so many answers.
+-- One request again and again. TARGET, TOKEN, BODY; with LIMIT, says "enough" after so many answers.
 wrk.method = "POST"
-wrk.path = "/tasks"
+wrk.path = os.getenv("TARGET")
 wrk.body = os.getenv("BODY")
 wrk.headers["Content-Type"] = "application/json"
 wrk.headers["Authorization"] = "Bearer " .. os.getenv("TOKEN")

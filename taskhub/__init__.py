@@ -13,6 +13,7 @@ if TYPE_CHECKING:
     from taskhub.model import Retry as Retry
     from taskhub.model import Snooze as Snooze
     from taskhub.model import TaskItem as TaskItem
+    from taskhub.model import Unique as Unique
     from taskhub.work.job import Job as Job
     from taskhub.work.registry import handler as handler
 
@@ -25,6 +26,7 @@ _HOMES = {
     "Retry": "taskhub.model",
     "Snooze": "taskhub.model",
     "TaskItem": "taskhub.model",
+    "Unique": "taskhub.model",
     "handler": "taskhub.work.registry",
 }
 
@@ -37,6 +39,7 @@ __all__ = [
     "Retry",
     "Snooze",
     "TaskItem",
+    "Unique",
     "handler",
 ]
 

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from datetime import UTC, datetime, timedelta
 from enum import StrEnum
-from typing import Any, NewType
+from typing import Annotated, Any, NewType
 
 import msgspec
+from msgspec import UNSET, Meta, UnsetType
 
 from taskhub.backoff import Backoff
 
@@ -143,12 +144,64 @@ class PastEvent(msgspec.Struct, frozen=True, gc=False):
     """JSON: a TaskProgress holds what the handler said, others an `error` and a `fingerprint`."""
 
 
+UNIQUE_LIMIT = 200
+BY_LIMIT = 20
+HOLDING = (Status.PENDING, Status.PROCESSING)
+
+UniqueText = Annotated[
+    str,
+    Meta(
+        pattern=rf"^[^\x00-\x1f\x7f-\x9f]{{1,{UNIQUE_LIMIT}}}$(?!\n)",
+        min_length=1,
+        max_length=UNIQUE_LIMIT,
+        description=f"1 to {UNIQUE_LIMIT} characters, no control characters",
+    ),
+]
+UniqueBy = Annotated[
+    tuple[UniqueText, ...],
+    Meta(min_length=1, max_length=BY_LIMIT, description=f"1 to {BY_LIMIT} members of the payload"),
+]
+UniqueSeconds = Annotated[
+    float, Meta(gt=0, le=10 * 366 * 86_400, description="more than 0 seconds, at most ten years")
+]
+UniqueStates = Annotated[
+    tuple[Status, ...],
+    Meta(
+        min_length=1,
+        max_length=len(Status),
+        description=f"some of {', '.join(Status)}; Pending is one of them",
+    ),
+]
+
+
+class Unique(
+    msgspec.Struct,
+    frozen=True,
+    kw_only=True,
+    rename="camel",
+    forbid_unknown_fields=True,
+    omit_defaults=True,
+):
+    """Which tasks of a type are the same one: while one holds the key, another is not made.
+
+    The key is `key`, or made of the payload's members `by`, or of the whole payload where neither
+    is said. It is held while the task is in one of `states`, and for `seconds` at most.
+    """
+
+    key: UniqueText | UnsetType = UNSET
+    by: UniqueBy | UnsetType = UNSET
+    seconds: UniqueSeconds | UnsetType = UNSET
+    """From the task's creation on; where nothing is said, the states alone count."""
+    states: UniqueStates = HOLDING
+
+
 class TypeDefaults(msgspec.Struct, frozen=True, kw_only=True, rename="camel"):
     """What a new task of a type gets where its creator says nothing."""
 
     queue: str = "default"
     timeout_seconds: float = 60.0
     max_attempts: int = 5
+    unique: Unique | UnsetType = UNSET
 
 
 DEFAULTS_KEY = "x-taskhub"

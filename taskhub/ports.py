@@ -12,26 +12,30 @@ from taskhub.audit import Audit, AuditPage, AuditQuery
 from taskhub.bulk import Acted, Bulk
 from taskhub.failures import Cause, FailurePage, FailureQuery, PastAttempt
 from taskhub.finding import Count, IdPage, Page, TaskQuery
+from taskhub.keys import Existing, IdempotencyKey, Kept, KeyReused, Replayed, UniqueKey
 from taskhub.model import Event, Lease, Owner, PastEvent, Status, TaskId, TaskItem, TypeInfo
 
 # ---- writes: each is one conditional change; `Store.commit` takes many at once -------------------
 
 
-class IdempotencyKey(msgspec.Struct, frozen=True, kw_only=True):
-    """An `Idempotency-Key` of one principal, with the answer to keep (stored with the task)."""
-
-    principal: str
-    key: str
-    request_hash: str
-    answer: bytes
-    expires_at: datetime
-
-
 class Create(msgspec.Struct, frozen=True, kw_only=True, tag=True, gc=False):
-    """Store a new Pending task. Result: Created | Replayed | KeyReused."""
+    """Store a new Pending task. Result: Created | Existing | Replayed | KeyReused."""
 
     item: TaskItem
     trace_parent: str | None = None
+    unique: UniqueKey | None = None
+    key: IdempotencyKey | None = None
+
+
+class CreateMany(msgspec.Struct, frozen=True, kw_only=True, tag=True):
+    """Store many new tasks under one key, or none. Result: CreatedMany | Replayed | KeyReused.
+
+    Atomic: where one cannot be stored none is, and the whole is Refused. Else each stands for
+    itself. `creates` have no keys of their own.
+    """
+
+    creates: Sequence[Create]
+    is_atomic: bool
     key: IdempotencyKey | None = None
 
 
@@ -163,6 +167,7 @@ class Prune(msgspec.Struct, frozen=True, kw_only=True, tag=True):
 
 Write = (
     Create
+    | CreateMany
     | Forward
     | Claim
     | Renew
@@ -188,21 +193,10 @@ class Created(msgspec.Struct, frozen=True, gc=False):
     item: TaskItem
 
 
-class Replayed(msgspec.Struct, frozen=True):
-    """The key was used before with the same request: here is the kept answer."""
+class CreatedMany(msgspec.Struct, frozen=True):
+    """What has become of each of many new tasks, in their order."""
 
-    answer: bytes
-
-
-class KeyReused(msgspec.Struct, frozen=True):
-    """The key was used before with another request."""
-
-
-class Kept(msgspec.Struct, frozen=True):
-    """What is stored under an `Idempotency-Key`: the request it stands for, and its answer."""
-
-    request_hash: str
-    answer: bytes
+    results: Sequence[Created | Existing | Refused]
 
 
 class Claimed(msgspec.Struct, frozen=True):
@@ -267,6 +261,8 @@ class Refused(msgspec.Struct, frozen=True):
 
 Result = (
     Created
+    | CreatedMany
+    | Existing
     | Replayed
     | KeyReused
     | Claimed

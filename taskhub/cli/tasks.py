@@ -7,12 +7,13 @@ import sys
 from collections.abc import Iterator, Mapping
 from datetime import datetime
 from pathlib import Path
-from typing import Any
+from typing import Any, BinaryIO
 
 import click
 
 from taskhub.cli import client, exits, options, say
 from taskhub.cli.client import Client, task_path
+from taskhub.cli.importing import create_from
 from taskhub.cli.paging import pages
 
 KEY_LIMIT = 255
@@ -28,7 +29,14 @@ Task = dict[str, Any]
 
 
 @click.command()
-@click.argument("title")
+@click.argument("title", required=False)
+@click.option(
+    "--from",
+    "file",
+    type=click.File("rb"),
+    metavar="FILE",
+    help="Create many: a task on each line, in JSON as POST /tasks takes it; - reads stdin.",
+)
 @click.option("--type", "kind", help="What handles it [default: simulate].")
 @click.option("--queue", help="Where it waits.")
 @click.option("--priority", type=int, help="-100 to 100, the greater the sooner.")
@@ -46,21 +54,50 @@ Task = dict[str, Any]
 @click.option(
     "--key",
     callback=lambda _, __, key: _sendable(key),
-    help="Idempotency-Key: the same key makes one task, however often sent.",
+    help="Idempotency-Key: the same key makes one task, or those of FILE, however often sent.",
+)
+@click.option("--unique", is_flag=True, help="None where there is one like it, by its payload.")
+@click.option("--unique-key", help="None where there is one of its type with this key.")
+@click.option("--unique-by", multiple=True, metavar="MEMBER", help="... with the same in these.")
+@click.option("--unique-seconds", type=float, help="... made within so many seconds.")
+@click.option(
+    "--unique-state",
+    multiple=True,
+    type=click.Choice(STATUSES, case_sensitive=False),
+    help="... in one of these states [default: Pending, Processing].",
 )
 @click.option("--wait", is_flag=True, help="Follow it until it ends, as `watch` does.")
 @options.json_option
-def create(title: str, *, as_json: bool, wait: bool, key: str | None, **rest: Any) -> int:
-    """Create a task and print its id.
+def create(
+    title: str | None,
+    *,
+    file: BinaryIO | None,
+    as_json: bool,
+    wait: bool,
+    key: str | None,
+    **rest: Any,
+) -> int:
+    """Create a task and print its id, or with --from the tasks of a file and theirs.
 
     Exit code 0: it is stored (with --wait: it is Done).
     """
+    if file is not None:
+        _refuse_more(title, wait, *rest.values())
+        return create_from(file, key, as_json=as_json)
+    if title is None:
+        raise click.UsageError("a TITLE is needed, or --from FILE")
     hub = client.from_environment()
     task: Task = hub.post("/tasks", _body(title, rest), key)
     if wait:
         return _follow(task, as_json=as_json)
     say.json_line(task) if as_json else say.data(say.printable(str(task["id"])))
     return exits.OK
+
+
+def _refuse_more(*others: object) -> None:
+    """The tasks of a file say all of themselves."""
+    if any(other not in (None, False, ()) for other in others):
+        raise click.UsageError("beside --from only --key and --json can be said")
 
 
 def _body(title: str, rest: dict[str, Any]) -> Task:
@@ -78,7 +115,17 @@ def _body(title: str, rest: dict[str, Any]) -> Task:
     body = {name: rest[option] for option, name in names.items() if rest[option] is not None}
     if rest["payload"] is not None:
         body["payload"] = _payload(rest["payload"])
+    if (unique := _unique(rest)) is not None:
+        body["unique"] = unique
     return {"title": title, **body}
+
+
+def _unique(rest: Mapping[str, Any]) -> dict[str, Any] | None:
+    """What was said of being unique, as the API names it."""
+    names = {"key": "key", "by": "by", "seconds": "seconds", "state": "states"}
+    said = {name: rest[f"unique_{option}"] for option, name in names.items()}
+    given = {name: value for name, value in said.items() if value not in (None, ())}
+    return given if given or rest["unique"] else None
 
 
 def _payload(text: str) -> Any:

@@ -13,6 +13,8 @@ if TYPE_CHECKING:
     from taskhub.client.hub import TaskHub as TaskHub
     from taskhub.client.retries import Retries as Retries
     from taskhub.client.structs import Attempt as Attempt
+    from taskhub.client.structs import BatchAnswer as BatchAnswer
+    from taskhub.client.structs import BatchItem as BatchItem
     from taskhub.client.structs import BulkReport as BulkReport
     from taskhub.client.structs import Event as Event
     from taskhub.client.structs import FailureGroup as FailureGroup
@@ -23,6 +25,8 @@ if TYPE_CHECKING:
 
 _HOMES = {
     "Attempt": "structs",
+    "BatchAnswer": "structs",
+    "BatchItem": "structs",
     "BulkReport": "structs",
     "Event": "structs",
     "FailureGroup": "structs",
@@ -40,6 +44,8 @@ _HOMES = {
 
 __all__ = [
     "Attempt",
+    "BatchAnswer",
+    "BatchItem",
     "BulkReport",
     "Event",
     "FailureGroup",

@@ -163,6 +163,12 @@ class Invalid(Problem):
     code = "invalid"
 
 
+class Exists(Conflict):
+    """409: another task holds the unique key, and the token does not allow to read it."""
+
+    code = "exists"
+
+
 class KeyReused(Problem):
     """422: this Idempotency-Key stands for another request."""
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import re
-from collections.abc import AsyncGenerator, Mapping
+from collections.abc import AsyncGenerator, Iterable, Mapping
 from contextlib import aclosing
 from datetime import datetime
 from math import inf
@@ -25,6 +25,8 @@ from taskhub.client.streams import Opened, Stream, event_of
 from taskhub.client.structs import (
     Attempt,
     AttemptList,
+    BatchAnswer,
+    BatchTask,
     BulkReport,
     Event,
     EventFilter,
@@ -101,6 +103,20 @@ class TaskHub:
         headers = {"Idempotency-Key": _quoted(str(uuid4()) if key is None else key)}
         ask = Ask(method="POST", path="/tasks", body=_encode(body), headers=headers)
         return await self._line.fetch(ask, TaskItem)
+
+    async def create_many(
+        self, tasks: Iterable[BatchTask], *, atomic: bool = True, key: str | None = None
+    ) -> BatchAnswer:
+        """Store up to 1,000 new tasks in one transaction: all or none (Invalid names every error).
+
+        With `atomic=False` each for itself: the answer says what has become of each. `key` is the
+        Idempotency-Key of the whole, as that of `create`.
+        """
+        bodies = [{_camel(name): value for name, value in task.items()} for task in tasks]
+        body = {"tasks": bodies} if atomic else {"tasks": bodies, "atomic": False}
+        headers = {"Idempotency-Key": _quoted(str(uuid4()) if key is None else key)}
+        ask = Ask(method="POST", path="/tasks/batch", body=_encode(body), headers=headers)
+        return await self._line.fetch(ask, BatchAnswer)
 
     async def get(self, id: str, *, wait: float = 0.0) -> TaskItem:  # noqa: A002 - the API's word
         """The task as it is; with `wait`, once it has ended or after so many seconds (up to 60)."""

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from datetime import datetime
 from enum import StrEnum
-from typing import Any, Literal, TypedDict
+from typing import Any, Literal, Required, TypedDict
 
 import msgspec
+
+from taskhub.client.errors import ErrorItem
 
 
 class Status(StrEnum):
@@ -166,6 +169,15 @@ class Event(msgspec.Struct, frozen=True, kw_only=True):
     fingerprint: str | None = None
 
 
+class Unique(TypedDict, total=False):
+    """Which tasks of a type are the same one: by a key, members of the payload, or all of it."""
+
+    key: str
+    by: Sequence[str]
+    seconds: float
+    states: Sequence[str]
+
+
 class NewTask(TypedDict, total=False):
     """What may be said of a new task beside its title; the server knows what stands for nothing."""
 
@@ -178,6 +190,32 @@ class NewTask(TypedDict, total=False):
     max_attempts: int
     backoff: dict[str, float]
     timeout_seconds: float
+    unique: Unique | None
+
+
+class BatchTask(NewTask):
+    """One of many new tasks."""
+
+    title: Required[str]
+
+
+class BatchItem(msgspec.Struct, frozen=True):
+    """What has become of one task of a batch: 201 it is stored, 200 it was there and holds the
+    unique key, 422 `errors` say why it is neither.
+    """
+
+    status: int
+    id: str | None = None
+    errors: tuple[ErrorItem, ...] = ()
+
+
+class BatchAnswer(msgspec.Struct, frozen=True):
+    """What has become of a batch; `items` are in the order of its tasks."""
+
+    created: int
+    existing: int
+    refused: int
+    items: list[BatchItem]
 
 
 class EventFilter(TypedDict, total=False):

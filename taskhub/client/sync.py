@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import threading
 import weakref
-from collections.abc import AsyncGenerator, Coroutine, Generator, Mapping
+from collections.abc import AsyncGenerator, Coroutine, Generator, Iterable, Mapping
 from concurrent.futures import CancelledError, Future
 from contextlib import suppress
 from datetime import datetime
@@ -20,6 +20,8 @@ from taskhub.client.retries import Retries
 from taskhub.client.sse import Message
 from taskhub.client.structs import (
     Attempt,
+    BatchAnswer,
+    BatchTask,
     BulkReport,
     Event,
     EventFilter,
@@ -147,6 +149,12 @@ class SyncTaskHub:
     def create(self, title: str, *, key: str | None = None, **members: Unpack[NewTask]) -> TaskItem:
         """Store a new task; it is on disk when this returns. See TaskHub.create."""
         return self._run(self._hub.create(title, key=key, **members))
+
+    def create_many(
+        self, tasks: Iterable[BatchTask], *, atomic: bool = True, key: str | None = None
+    ) -> BatchAnswer:
+        """Store up to 1,000 new tasks in one transaction. See TaskHub.create_many."""
+        return self._run(self._hub.create_many(tasks, atomic=atomic, key=key))
 
     def get(self, id: str, *, wait: float = 0.0) -> TaskItem:  # noqa: A002 - the API's word
         """The task as it is; with `wait`, once it has ended or after so many seconds."""

@@ -17,6 +17,7 @@ IN_PLACE = frozenset(
         "supervisor.period",
         "supervisor.grace",
         "http.max_body",
+        "http.max_batch_body",
         "http.header_timeout",
         "http.body_timeout",
         "http.access_log",

@@ -58,6 +58,8 @@ class HttpSection(Section, frozen=True, kw_only=True):
     host: str = "127.0.0.1"
     port: Port = 8080
     max_body: Annotated[int, Meta(ge=1_024, le=64 * 1024 * 1024)] = 1_048_576
+    max_batch_body: Annotated[int, Meta(ge=1_024, le=64 * 1024 * 1024)] = 8 * 1_048_576
+    """Of `POST /tasks/batch`."""
     header_timeout: Seconds = 10.0
     body_timeout: Seconds = 10.0
     tls_certificate: str = ""

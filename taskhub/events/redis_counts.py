@@ -35,7 +35,8 @@ local time = redis.call('TIME')
 local now = time[1] * 1000 + math.floor(time[2] / 1000)
 local answers = {}
 for i, key in ipairs(KEYS) do
-  local limit, span = tonumber(ARGV[2 * i - 1]), tonumber(ARGV[2 * i])
+  local limit, span = tonumber(ARGV[3 * i - 2]), tonumber(ARGV[3 * i - 1])
+  local times = tonumber(ARGV[3 * i])
   local start, before, count = now, 0, 0
   local kept = redis.call('GET', key)
   if kept then
@@ -48,8 +49,8 @@ for i, key in ipairs(KEYS) do
   elseif gone < 0 then start = now end
   gone = now - start
   local taken = 0
-  if math.floor(before * (span - gone) / span) + count < limit then
-    taken, count = 1, count + 1
+  if math.floor(before * (span - gone) / span) + count + times <= limit then
+    taken, count = 1, count + times
     local text = string.format('%d %d %d', start, before, count)
     redis.call('SET', key, text, 'PX', 2 * span - gone)
   end
@@ -68,11 +69,12 @@ Learn = Callable[[Reading], None]
 
 
 class Hit(NamedTuple):
-    """One count that somebody wants; `learn` gets the answer when nobody waits for `asked`."""
+    """A count that somebody wants; `learn` gets the answer when nobody waits for `asked`."""
 
     key: bytes
     limit: int
     seconds: int
+    times: int
     asked: Asked | None
     learn: Learn
 
@@ -105,21 +107,26 @@ class RedisCounts:
         """Connect: hits will come."""
         self._wanted.set()
 
-    def hit(self, name: str, key: bytes, rate: Rate, learn: Learn) -> Asked | None:
-        """Count once. None, now or in a few milliseconds: the caller must count for itself.
+    def hit(
+        self, name: str, key: bytes, rate: Rate, learn: Learn, *, times: int = 1
+    ) -> Asked | None:
+        """Count so often, or not at all.
 
-        An answer that comes later than that goes to `learn`.
+        None, now or in a few milliseconds: the caller must count for itself. An answer that comes
+        later than that goes to `learn`.
         """
         if not self._is_prompt:
-            self.tell(name, key, rate, learn)
+            self.tell(name, key, rate, learn, times=times)
             return None
         asked: Asked = asyncio.get_running_loop().create_future()
-        hit = Hit(self._place(name, key, rate), rate.limit, rate.seconds, asked, learn)
+        place = self._place(name, key, rate)
+        hit = Hit(place, rate.limit, rate.seconds, times, asked, learn)
         return asked if self._put(hit) else None
 
-    def tell(self, name: str, key: bytes, rate: Rate, learn: Learn) -> bool:
-        """Count once what the caller has let through; whether it will be counted."""
-        return self._put(Hit(self._place(name, key, rate), DONE, rate.seconds, None, learn))
+    def tell(self, name: str, key: bytes, rate: Rate, learn: Learn, *, times: int = 1) -> bool:
+        """Count so often what the caller has let through; whether it will be counted."""
+        place = self._place(name, key, rate)
+        return self._put(Hit(place, DONE, rate.seconds, times, None, learn))
 
     def _place(self, name: str, key: bytes, rate: Rate) -> bytes:
         return b"%b:%b:%d:%b" % (self._prefix, name.encode(), rate.seconds, key)
@@ -231,7 +238,7 @@ class _Looks:
 
 def packed(script: bytes, hits: list[Hit]) -> bytes:
     """One command for all of them."""
-    numbers = [b"%d" % n for hit in hits for n in (hit.limit, hit.seconds * 1_000)]
+    numbers = [b"%d" % n for hit in hits for n in (hit.limit, hit.seconds * 1_000, hit.times)]
     return command(b"EVALSHA", script, b"%d" % len(hits), *(hit.key for hit in hits), *numbers)
 
 

@@ -12,8 +12,9 @@ from aiohttp.http import HttpVersion11
 from multidict import CIMultiDictProxy
 
 from taskhub.http.access import Access
+from taskhub.http.answers import Headers
 from taskhub.http.auth import Principal
-from taskhub.http.clients import Client, client_of
+from taskhub.http.clients import Client, client_of, neighbourhood
 from taskhub.http.context import ApiContext
 from taskhub.http.problems import BadMessage, TooLarge, TooSlow, Unknown, WrongMedia
 from taskhub.messages import Put
@@ -30,13 +31,22 @@ ANYBODY = Access()
 
 
 class Call:
-    """A request on its way through a handler."""
+    """A request on its way through a handler; `fields` are what its answer says of limits."""
 
-    __slots__ = ("access", "context", "principal", "request", "request_id", "trace_parent")
+    __slots__ = (
+        "access",
+        "context",
+        "fields",
+        "principal",
+        "request",
+        "request_id",
+        "trace_parent",
+    )
 
     def __init__(self, context: ApiContext, request: web.Request, request_id: str) -> None:
         self.context, self.request, self.request_id = context, request, request_id
         self.principal, self.access = NOBODY, ANYBODY
+        self.fields: Headers = ()
         self.trace_parent = _trace(request.headers.get("traceparent"))
 
     @property
@@ -55,7 +65,20 @@ class Call:
         proxies = self.context.settings().http.trusted_proxies
         return client_of(self.request.remote, self.request.headers, proxies)
 
-    async def json_body(self) -> bytes:
+    @property
+    def who(self) -> str:
+        """Whom it counts against: its principal, or its address when the token names nobody."""
+        principal = self.principal
+        return principal.key if principal.subject else f"address:{neighbourhood(self.address)}"
+
+    async def count(self, limit: str, times: int = 1) -> None:
+        """Count it against a limit, if that is on; raises RateLimited."""
+        limits = self.context.limits
+        if limit in limits.rates:
+            self.fields = ()  # an error brings its own
+            self.fields = await limits.take(limit, self.who, self.request_id, times)
+
+    async def json_body(self, limit: int | None = None) -> bytes:
         """The bytes of a JSON body; raises WrongMedia, TooLarge or TooSlow."""
         headers = self.request.headers
         kind = headers.get(hdrs.CONTENT_TYPE)
@@ -65,7 +88,7 @@ class Call:
             raise WrongMedia
         if hdrs.TRANSFER_ENCODING in headers and headers[hdrs.TRANSFER_ENCODING].lower() != CHUNKED:
             raise BadMessage  # packed for the way: whoever unpacks it would see another body
-        return await self._read()
+        return await self._read(limit or self.context.settings().http.max_body)
 
     async def put(self, *writes: Write) -> Sequence[Result]:
         """Have the store commit these; raises what the store answers, or Unknown after a while."""
@@ -78,8 +101,8 @@ class Call:
                 raise
             raise Unknown from None
 
-    async def _read(self) -> bytes:
-        content, limit = self.request.content, self.context.settings().http.max_body
+    async def _read(self, limit: int) -> bytes:
+        content = self.request.content
         if content.is_eof():  # as nearly always: it came together with the head
             body = content.read_nowait()
         else:

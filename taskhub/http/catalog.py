@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Awaitable, Callable, Sequence
+from itertools import islice
 from typing import Any
 
 import jsonschema_rs
@@ -19,6 +20,8 @@ FRESH = 2.0
 """Seconds between two looks into the store."""
 SOONEST = 0.25
 """Seconds between two looks that unknown names cause: strangers cannot make them cost more."""
+ERRORS_MOST = 100
+"""Errors of one payload that an answer lists: a client could make a million."""
 MASK = "the value"
 """Stands in messages for what the client has sent."""
 
@@ -37,12 +40,12 @@ class KnownType(msgspec.Struct, frozen=True):
     validator: Any
 
     def broken(self, value: Any) -> list[FieldError]:
-        """Every rule of the type's schema that a payload breaks."""
+        """The rules of the type's schema that a payload breaks, as far as an answer can list."""
         if self.validator is None:
             return []
         return [
             FieldError(_pointer(error.instance_path), _sentence(error))
-            for error in self.validator.iter_errors(value)
+            for error in islice(self.validator.iter_errors(value), ERRORS_MOST)
         ]
 
 

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Literal, Protocol
 
 import msgspec
 
 from taskhub.config.sections import Config
+from taskhub.http.batches import Batches
 from taskhub.kernel.mailbox import Mailbox
 from taskhub.messages import Put
 from taskhub.obs.telemetry import Emit
@@ -83,3 +84,4 @@ class ApiContext:
     live: Tail
     patience: Patience
     limits: Limits
+    batches: Batches = field(default_factory=Batches)

@@ -33,6 +33,7 @@ TOLD = (
     "RateLimit",
     "RateLimit-Policy",
     "Retry-After",
+    "Task-Existing",
     "WWW-Authenticate",
     "X-Request-Id",
 )

@@ -12,7 +12,7 @@ from aiohttp.http_exceptions import HttpProcessingError
 from taskhub.errors import Busy, TaskHubError, Unauthorized
 from taskhub.http.access import Access
 from taskhub.http.access_log import logged
-from taskhub.http.answers import Answer, Headers
+from taskhub.http.answers import Answer
 from taskhub.http.auth import Principal
 from taskhub.http.call import Call
 from taskhub.http.clients import neighbourhood
@@ -34,7 +34,6 @@ from taskhub.obs.telemetry import RequestCrashed, RequestServed
 
 BROKEN = (ConnectionError, web.RequestPayloadError, HttpProcessingError)
 """What reading a body raises when its framing is broken, or its client has gone."""
-NO_FIELDS: Headers = ()
 
 
 class Endpoint:
@@ -56,20 +55,20 @@ class Endpoint:
     async def __call__(self, request: web.Request, request_id: str) -> Answer:
         """The answer, whatever happens; only a cancellation passes."""
         start = perf_counter()
-        call, fields = Call(self._context, request, request_id), NO_FIELDS
+        call = Call(self._context, request, request_id)
         try:
             if (access := self._who_may()) is not None:
                 call.access = access
                 call.principal = await self._admit(call, access)
             if self._limit in self._context.limits.rates:
-                fields = await self._context.limits.take(self._limit, _who(call), request_id)
+                await call.count(self._limit)
             answer = await self._route.handler(call)
         except TaskHubError as error:
             answer = problem(error, request_id)
         except Exception as error:  # noqa: BLE001 - the API's one place where bugs end
             answer = self._failed(error, call)
-        if fields:
-            answer = msgspec.structs.replace(answer, headers=(*answer.headers, *fields))
+        if call.fields:
+            answer = msgspec.structs.replace(answer, headers=(*answer.headers, *call.fields))
         served = RequestServed(
             method=self._method,
             route=self._path,
@@ -138,9 +137,3 @@ class Endpoint:
             )
         )
         return crash(call.request_id)
-
-
-def _who(call: Call) -> str:
-    """Whom a request counts against: its principal, or its address when the token names nobody."""
-    principal = call.principal
-    return principal.key if principal.subject else f"address:{neighbourhood(call.address)}"

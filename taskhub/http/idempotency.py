@@ -8,13 +8,15 @@ from hashlib import sha256
 
 import msgspec
 
+from taskhub.http.answers import Headers
 from taskhub.http.call import Call
 from taskhub.http.problems import BadHeader, KeyReused
 from taskhub.http.queries import only_one
 from taskhub.http.reading import in_time
-from taskhub.ports import IdempotencyKey
+from taskhub.keys import IdempotencyKey, Tell, Told
 
 IDEMPOTENCY_KEY = "Idempotency-Key"
+REPLAYED: Headers = (("Idempotency-Replayed", "true"),)
 RULE = (
     f"{IDEMPOTENCY_KEY} must be 1 to 255 characters of ASCII: in quotes (RFC 9651), "
     "or bare without space, quote or comma."
@@ -47,12 +49,12 @@ def key_of(call: Call) -> str | None:
     return text
 
 
-def wish(call: Call, key: str, body: bytes) -> Wish:
+def wish(call: Call, key: str, body: bytes, route: bytes = b"POST /tasks") -> Wish:
     """What the key stands for: this principal's, on this route, with this very body."""
-    return Wish(call.principal.key, key, sha256(b"POST /tasks\n" + body).hexdigest())
+    return Wish(call.principal.key, key, sha256(route + b"\n" + body).hexdigest())
 
 
-def to_keep(call: Call, wanted: Wish, answer: bytes) -> IdempotencyKey:
+def to_keep(call: Call, wanted: Wish, answer: Told | Tell) -> IdempotencyKey:
     """The key as it is stored with the task, for as long as `[retention]` says."""
     hours = call.context.settings().retention.keys_hours
     return IdempotencyKey(
@@ -64,7 +66,7 @@ def to_keep(call: Call, wanted: Wish, answer: bytes) -> IdempotencyKey:
     )
 
 
-async def kept(call: Call, wanted: Wish) -> bytes | None:
+async def kept(call: Call, wanted: Wish) -> Told | None:
     """The answer that this request was given before; raises KeyReused if it was another one."""
     found = await in_time(call.context.store.kept(wanted.principal, wanted.key))
     if found is None:

@@ -43,14 +43,14 @@ class SharedCounts(Protocol):
     def want(self) -> None:
         """Say that hits will come."""
 
-    def hit(self, name: str, key: bytes, rate: Rate, learn: Learn) -> Asked | None:
-        """Count once; None, at once or soon: this process must count for itself.
+    def hit(self, name: str, key: bytes, rate: Rate, learn: Learn, *, times: int) -> Asked | None:
+        """Count so often; None, at once or soon: this process must count for itself.
 
         An answer that comes later goes to `learn`.
         """
 
-    def tell(self, name: str, key: bytes, rate: Rate, learn: Learn) -> bool:
-        """Count once what was let through; whether it will be counted. The answer: to `learn`."""
+    def tell(self, name: str, key: bytes, rate: Rate, learn: Learn, *, times: int) -> bool:
+        """Count what was let through; whether it will be counted. The answer goes to `learn`."""
 
     async def run(self) -> None:
         """Keep in touch until cancelled."""
@@ -132,13 +132,13 @@ class Limits:
         if self._shared is not None:
             await self._shared.run()
 
-    async def take(self, name: str, who: str, request_id: str) -> Headers:
-        """Count one request against a limit that is on; returns the fields that its answer gets.
+    async def take(self, name: str, who: str, request_id: str, times: int = 1) -> Headers:
+        """Count `times` against a limit that is on; returns the fields that the answer gets.
 
-        Raises RateLimited.
+        All or nothing. Raises RateLimited.
         """
         try:
-            return await self._take(name, who)
+            return await self._take(name, who, times)
         except RateLimited:
             self._emit(t.RateLimited(limit=name, who=who, request_id=request_id))
             raise
@@ -164,32 +164,35 @@ class Limits:
             now = self._clock()
             self._clients[name].window(_key(name, who), rate, now).count += 1
 
-    async def _take(self, name: str, who: str) -> Headers:
+    async def _take(self, name: str, who: str, times: int) -> Headers:
         rate, key, now = self.rates[name], _key(name, who), self._clock()
         window = self._clients[name].window(key, rate, now)
         spent = used(window, rate.seconds, now)
-        if spent >= rate.limit:
+        if spent + times > rate.limit:
             # Others can only have added to what was known here: nobody needs to be asked.
-            raise _refused(name, rate, window, now)
-        reading = None if self._shared is None else await self._ask(self._shared, name, key, spent)
+            raise _refused(name, rate, window, now, times)
+        shared = self._shared
+        reading = None if shared is None else await self._ask(shared, name, key, spent, times)
         now = self._clock()
         if reading is None:
-            is_taken = _take_alone(rate, window, now)
+            is_taken = _take_alone(rate, window, now, times)
         else:
             is_taken = reading.is_taken
             take_over(window, reading, now)
         if not is_taken:
-            raise _refused(name, rate, window, now)
+            raise _refused(name, rate, window, now, times)
         return _fields(name, rate, window, now)
 
-    async def _ask(self, shared: SharedCounts, name: str, key: bytes, spent: int) -> Reading | None:
+    async def _ask(
+        self, shared: SharedCounts, name: str, key: bytes, spent: int, times: int
+    ) -> Reading | None:
         """What all have counted; None: this process must decide by what it knows."""
         rate = self.rates[name]
         learn = partial(self._learn, name, rate, key)
-        if 0 < 2 * spent < rate.limit - NEAR:
-            reading, is_shared = None, shared.tell(name, key, rate, learn)
+        if spent and 2 * (spent + times - 1) < rate.limit - NEAR:
+            reading, is_shared = None, shared.tell(name, key, rate, learn, times=times)
         else:
-            asked = shared.hit(name, key, rate, learn)
+            asked = shared.hit(name, key, rate, learn, times=times)
             reading = None if asked is None else await asked
             is_shared = reading is not None
         if not is_shared:
@@ -208,15 +211,15 @@ class Limits:
             take_over(window, reading, now)
 
 
-def _take_alone(rate: Rate, window: Window, now: float) -> bool:
+def _take_alone(rate: Rate, window: Window, now: float, times: int) -> bool:
     advance(window, rate.seconds, now)
-    is_taken = used(window, rate.seconds, now) < rate.limit
-    window.count += is_taken
+    is_taken = used(window, rate.seconds, now) + times <= rate.limit
+    window.count += times * is_taken
     return is_taken
 
 
-def _refused(name: str, rate: Rate, window: Window, now: float) -> RateLimited:
-    wait = seconds_until(window, rate.limit - 1, rate.seconds, now)
+def _refused(name: str, rate: Rate, window: Window, now: float, times: int) -> RateLimited:
+    wait = seconds_until(window, rate.limit - times, rate.seconds, now)
     return RateLimited(name, wait, _fields(name, rate, window, now))
 
 

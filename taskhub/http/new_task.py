@@ -11,10 +11,12 @@ from msgspec import UNSET, Meta, Raw, UnsetType
 
 from taskhub.backoff import Backoff
 from taskhub.errors import FieldError, Invalid
+from taskhub.http import unique
 from taskhub.http.catalog import KnownType
 from taskhub.http.members import broken, rule
 from taskhub.http.strict_json import is_plain, strictly
-from taskhub.model import NAME_PATTERN, TITLE_LIMIT, Status, TaskId, TaskItem
+from taskhub.keys import UniqueKey
+from taskhub.model import NAME_PATTERN, TITLE_LIMIT, Status, TaskId, TaskItem, Unique
 
 T = TypeVar("T")
 D = TypeVar("D")
@@ -86,6 +88,8 @@ class NewTask(
     """How long to wait between attempts. Default: what the handler of the type says."""
     timeout_seconds: Timeout | UnsetType = UNSET
     """Of one attempt. Default: what the handler of the type says."""
+    unique: Unique | UnsetType | None = UNSET
+    """Default: what the handler of the type says; null: it is not."""
 
 
 RULES: Mapping[str, Any] = {
@@ -99,6 +103,7 @@ RULES: Mapping[str, Any] = {
     "maxAttempts": Attempts,
     "backoff": Pauses,
     "timeoutSeconds": Timeout,
+    "unique": unique.Asked,
 }
 BOTH = "runAt or delaySeconds, not both"
 
@@ -137,6 +142,8 @@ def read(body: bytes) -> Draft:
         strictly(body)
     if new.run_at is not UNSET and new.delay_seconds is not UNSET:
         raise Invalid([FieldError("/delaySeconds", BOTH)])
+    if isinstance(new.unique, Unique):
+        unique.refuse_nonsense(new.unique)
     return Draft(new, EMPTY if new.payload is UNSET else _decode_payload(body).payload)
 
 
@@ -168,6 +175,15 @@ def item(draft: Draft, known: KnownType, birth: Birth) -> TaskItem:
         finished_at=None,
         created_by=birth.creator,
     )
+
+
+def unique_key(draft: Draft, known: KnownType, at: datetime) -> UniqueKey | None:
+    """The key that the task is to hold, if any; raises Invalid."""
+    new = draft.new
+    if new.unique is UNSET and known.defaults.unique is UNSET:
+        return None
+    payload = {} if new.payload is UNSET else new.payload
+    return unique.wanted(new.unique, known.defaults.unique, payload, at)
 
 
 def unknown_type() -> Invalid:
@@ -208,4 +224,6 @@ def _broken(value: Any) -> list[FieldError]:
         errors.insert(0, FieldError("/title", f"needed: {rule(Title)}"))
     if "runAt" in value and "delaySeconds" in value:
         errors.append(FieldError("/delaySeconds", BOTH))
+    if isinstance(parts := value.get("unique"), dict) and (wrong := unique.parts_broken(parts)):
+        errors = [error for error in errors if error.pointer != "/unique"] + wrong
     return errors

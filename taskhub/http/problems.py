@@ -9,6 +9,7 @@ import msgspec
 
 from taskhub.errors import (
     Busy,
+    Conflict,
     FieldError,
     Forbidden,
     Invalid,
@@ -89,6 +90,17 @@ class KeyReused(Problem):
 
     status = 422
     code = "key-reused"
+
+
+class Exists(Conflict):
+    """Another task holds the unique key, and the token does not allow to read it."""
+
+    code = "exists"
+
+    def __init__(self, id_: str = "") -> None:
+        """`id_` is told as the task's place."""
+        super().__init__()
+        self.place = f"/tasks/{id_}"
 
 
 class LongHeader(Problem):
@@ -203,20 +215,25 @@ def _fields(error: TaskHubError) -> Sequence[FieldError]:
 
 def _headers(error: TaskHubError) -> Headers:
     match error:
-        case OutOfScope(scope=scope):
-            needed = f', scope="{scope}"' if scope else ""
-            return (("WWW-Authenticate", f'{REALM}, error="insufficient_scope"{needed}'),)
-        case BadToken():
-            return (("WWW-Authenticate", f'{REALM}, error="invalid_token"'),)
-        case Unauthorized():
-            return (("WWW-Authenticate", REALM),)
+        case Unauthorized() | OutOfScope():
+            return (("WWW-Authenticate", _challenge(error)),)
         case WrongMedia():
             return (("Accept-Encoding", "identity"),)
+        case Exists(place=place):
+            return (("Location", place),)
         case TaskHubError(retry_after=float(seconds)):
             more = error.fields if isinstance(error, RateLimited) else ()
             return (("Retry-After", str(math.ceil(seconds))), *more)
         case _:
             return ()
+
+
+def _challenge(error: Unauthorized | OutOfScope) -> str:
+    """What is missing (RFC 6750, 3)."""
+    if isinstance(error, OutOfScope):
+        needed = f', scope="{error.scope}"' if error.scope else ""
+        return f'{REALM}, error="insufficient_scope"{needed}'
+    return f'{REALM}, error="invalid_token"' if isinstance(error, BadToken) else REALM
 
 
 def _closes(error: TaskHubError) -> bool:

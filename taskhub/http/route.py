@@ -60,7 +60,8 @@ class Message(msgspec.Struct, frozen=True, kw_only=True):
 class Route(msgspec.Struct, frozen=True, kw_only=True):
     """One route. `access` None: nobody needs to say who they are.
 
-    `limit` names the limit of `[limits]` that its requests count against; empty: none.
+    `limit` names the limit of `[limits]` that its requests count against; empty: none. `policy` is
+    its name in `[policies]`, where that is the name of another route.
     """
 
     method: str
@@ -72,6 +73,7 @@ class Route(msgspec.Struct, frozen=True, kw_only=True):
     pattern: str = ""
     """How the router sees the path, where `{name}` may hold slashes."""
     limit: str = ""
+    policy: str = ""
     body: Any = None
     query: tuple[Parameter, ...] = ()
     fields: tuple[Field, ...] = ()
@@ -80,7 +82,9 @@ class Route(msgspec.Struct, frozen=True, kw_only=True):
 
     def access_under(self, policies: Policies) -> Access | None:
         """Who may, where the configuration may have said otherwise."""
-        return None if self.access is None else access_under(policies, self.name, self.access)
+        if self.access is None:
+            return None
+        return access_under(policies, self.policy or self.name, self.access)
 
 
 READ = access("scope:tasks.read")

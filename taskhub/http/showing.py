@@ -63,12 +63,13 @@ async def fetch_theirs(call: Call, id_: TaskId) -> TaskItem:
     item = await fetch(call, id_)
     if call.access.covers(call.principal, item.created_by):
         return item
-    if _may_read(call, item):
+    if may_read(call, item):
         raise OutOfScope(call.access.full.scopes, call.access.full.roles)
     raise NotFound
 
 
-def _may_read(call: Call, item: TaskItem) -> bool:
+def may_read(call: Call, item: TaskItem) -> bool:
+    """Whether the policy of `getTask` lets this principal see the task."""
     reading = access_under(call.context.settings().policies, "getTask", READ)
     return reading.covers(call.principal, item.created_by)
 

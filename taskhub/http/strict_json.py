@@ -8,6 +8,7 @@ import msgspec
 
 from taskhub.errors import Malformed
 
+TWICE = "The body names a member twice."
 DEPTH_LIMIT = 100
 """How deep lists and objects may nest; past it some reader downstream would give up."""
 
@@ -28,7 +29,7 @@ def strictly(body: bytes) -> Any:
     except (msgspec.MsgspecError, ValueError, RecursionError, OverflowError):
         raise Malformed("The body is not JSON (RFC 8259) in UTF-8.") from None
     if _quotes(body) != _quotes(text):
-        raise Malformed("The body names a member twice.")
+        raise Malformed(TWICE)
     if _brackets(body) > DEPTH_LIMIT and _is_deep(value):
         raise Malformed(f"The body nests deeper than {DEPTH_LIMIT} levels.")
     return value
@@ -37,6 +38,14 @@ def strictly(body: bytes) -> Any:
 def is_plain(body: bytes, value: Any) -> bool:
     """Whether a body that was decoded to `value` is surely strict; a False proves nothing."""
     return _quotes(body) == _quotes(_encode(value)) and _brackets(body) <= DEPTH_LIMIT
+
+
+def repeats(body: bytes, value: Any) -> bool:
+    """Whether a body that was decoded to `value` names a member twice, as far as `value` has it.
+
+    Nothing is said of what is inside its raw parts.
+    """
+    return _quotes(body) != _quotes(_encode(value))
 
 
 def _brackets(text: bytes) -> int:

@@ -50,6 +50,9 @@ class Tasks(Counted):
 
     def __init__(self) -> None:
         self.created = counter("taskhub_api_tasks_created", "Tasks accepted and on disk.")
+        self.existing = counter(
+            "taskhub_api_tasks_existing", "New tasks whose unique key another one holds."
+        )
         self.processed = counter(
             "taskhub_worker_tasks_processed", "Attempts that have ended, by result."
         ).by("result")
@@ -85,6 +88,7 @@ class Tasks(Counted):
     def _hears(self) -> Hears:
         return {
             t.TaskCreated: counts(self.created),
+            t.TaskExisting: counts(self.existing),
             t.TaskStarted: self._started,
             t.TaskProcessed: self._processed,
             t.TaskRetrying: counts(self.retried),

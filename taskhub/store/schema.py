@@ -28,6 +28,7 @@ HAS_FINGERPRINT = text("\"Fingerprint\" <> ''")
 PROCESSING = text("\"Status\" = 'Processing'")
 NOT_PROCESSING = text("\"Status\" <> 'Processing'")
 ACT = text("\"Message\" <> 'heartbeat'")
+EXPIRES = text('"ExpiresAt" IS NOT NULL')
 HEARTBEAT = text("\"Message\" = 'heartbeat'")
 
 metadata = MetaData()
@@ -158,6 +159,7 @@ idempotency_keys = Table(
     Column("TaskId", String(36), nullable=False),
     Column("ExpiresAt", BigInteger, nullable=False),
     Column("Answer", LargeBinary, nullable=False),
+    Column("Status", Integer, nullable=False, server_default=text("201")),
 )
 Index("IdempotencyKeys_ExpiresAt", idempotency_keys.c.ExpiresAt)
 
@@ -168,7 +170,13 @@ unique_keys = Table(
     Column("Key", String(255), primary_key=True),
     Column("TaskId", String(36), nullable=False),
     Column("ExpiresAt", BigInteger),
+    Column("States", String(60), nullable=False, server_default=text("'Pending Processing'")),
 )
+"""Which task holds a unique key, or held it last: it does while its status is one of `States` and
+`ExpiresAt` has not come. A trigger takes the row away with its task.
+"""
+
+Index("UniqueKeys_ExpiresAt", unique_keys.c.ExpiresAt, sqlite_where=EXPIRES)
 
 types = Table(
     "Types",

@@ -16,10 +16,12 @@ from types import MappingProxyType, ModuleType
 from typing import Any, TypeVar
 
 import msgspec
+from msgspec import UNSET
 
 from taskhub.backoff import Backoff
 from taskhub.errors import ConfigError, ConfigProblem
-from taskhub.model import DEFAULTS_KEY, NAME_PATTERN, TypeDefaults, TypeInfo
+from taskhub.keys import unique_problems
+from taskhub.model import DEFAULTS_KEY, NAME_PATTERN, TypeDefaults, TypeInfo, Unique
 from taskhub.work.rules import Rules, check
 from taskhub.work.signature import Function, Signature, read_signature
 
@@ -44,6 +46,7 @@ class Mark:
     attempts: int
     backoff: Backoff
     on_error: Rules
+    unique: Unique | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,9 +66,15 @@ class HandlerSpec:
             queue=self.mark.queue,
             timeout_seconds=self.mark.timeout,
             max_attempts=self.mark.attempts,
+            unique=UNSET if self.mark.unique is None else self.mark.unique,
         )
-        schema = {**self.signature.schema, DEFAULTS_KEY: msgspec.to_builtins(defaults)}
+        schema = {**self.signature.schema, DEFAULTS_KEY: _plain(defaults)}
         return TypeInfo(self.name, schema)
+
+
+def _plain(defaults: TypeDefaults) -> Any:
+    """As it will be read back: a list, not a tuple."""
+    return msgspec.json.decode(msgspec.json.encode(defaults))
 
 
 class Registry(Mapping[str, HandlerSpec]):
@@ -108,15 +117,17 @@ def handler(
     attempts: int = 5,
     backoff: Backoff = _DEFAULT_BACKOFF,
     on_error: Rules = _NO_RULES,
+    unique: Unique | None = None,
 ) -> Callable[[F], F]:
     """Mark a function as the handler of the type `name`; `timeout` is in seconds.
 
-    `queue`, `timeout` and `attempts` are what a task gets whose creator says nothing else;
-    `backoff` is how long to wait between attempts, `on_error` what becomes of a task when
+    `queue`, `timeout`, `attempts` and `unique` are what a task gets whose creator says nothing
+    else; `backoff` is how long to wait between attempts, `on_error` what becomes of a task when
     it raises this or that. An `async def` runs in the event loop, a `def` in a thread. Raises
     ConfigProblem when a value makes no sense.
     """
-    mark = Mark(name, queue, timeout, attempts, backoff, MappingProxyType(dict(on_error)))
+    rules = MappingProxyType(dict(on_error))
+    mark = Mark(name, queue, timeout, attempts, backoff, rules, unique)
     _check(mark)
 
     def marked(function: F) -> F:
@@ -166,6 +177,17 @@ def _check(mark: Mark) -> None:
     if mark.attempts < 1:
         raise ConfigProblem(place, "expected at least 1 attempt")
     check(mark.on_error, place)
+    if mark.unique is not None:
+        _check_unique(mark.unique, place)
+
+
+def _check_unique(unique: Unique, place: str) -> None:
+    try:
+        msgspec.convert(msgspec.to_builtins(unique), Unique)
+    except (msgspec.ValidationError, TypeError) as error:
+        raise ConfigProblem(place, f"expected unique=Unique(...) as documented: {error}") from error
+    for member, rule in unique_problems(unique):
+        raise ConfigProblem(place, f"expected of unique, {member}: {rule}")
 
 
 def _gather(
@@ -228,4 +250,14 @@ def _spec(function: Function, place: str) -> HandlerSpec:
     if inspect.isgeneratorfunction(function) or inspect.isasyncgenfunction(function):
         raise ConfigProblem(place, "expected a function that returns its result (no generator)")
     is_async = inspect.iscoroutinefunction(function)
-    return HandlerSpec(mark.name, mark, function, is_async, read_signature(function, place))
+    signature = read_signature(function, place)
+    _check_names(mark.unique, signature, place)
+    return HandlerSpec(mark.name, mark, function, is_async, signature)
+
+
+def _check_names(unique: Unique | None, signature: Signature, place: str) -> None:
+    """A slip in a name would make all tasks of the type the same one."""
+    if unique is None or unique.by is UNSET or signature.is_whole:
+        return
+    if strange := set(unique.by) - set(signature.schema.get("properties", {})):
+        raise ConfigProblem(place, f"expected unique by its parameters, not `{min(strange)}`")

@@ -45,6 +45,8 @@ async def asynchronous(hub: TaskHub) -> None:
 def synchronous(hub: SyncTaskHub) -> None:
     """The same without a loop."""
     task = hub.create("T", delay_seconds=1.5, key="order-7")
+    many = hub.create_many([{"title": "T", "run_at": datetime.now(UTC)}], atomic=False)
+    assert_type(many.items[0].id, str | None)
     assert_type(task, TaskItem)
     assert_type(hub.cancel(task.id), TaskItem)
     assert_type(hub.retry(task.id), TaskItem)
@@ -74,6 +76,7 @@ SyncTaskHub("https://hub.example", "a.b.c")
 async def wrong(hub: TaskHub) -> None:
     """What can not work is refused where it is written."""
     await hub.create(5)  # type: ignore[arg-type]
+    await hub.create_many([{"queue": "q"}])  # type: ignore[typeddict-item]
     await hub.create("T", colour="red")  # type: ignore[call-arg]
     await hub.create("T", priority="high")  # type: ignore[arg-type]
     await hub.wait("x", "5 s")  # type: ignore[arg-type]

@@ -14,10 +14,12 @@ from taskhub.failures import AttemptEnd, FailureGroup, PastAttempt
 from taskhub.http.auditing import AuditList
 from taskhub.http.bulk import BulkReport, BulkWish, Sample
 from taskhub.http.context import ActorRow, PartHealth
+from taskhub.http.creating_many import BatchAnswer, BatchItem
 from taskhub.http.failing import AttemptList, FailureList
 from taskhub.http.live.frames import EventList
 from taskhub.http.new_task import NewTask
-from taskhub.http.problems import BadQuery
+from taskhub.http.new_tasks import NewTasks
+from taskhub.http.problems import BadQuery, ErrorItem, Exists
 from taskhub.http.restarting import RestartAsked
 from taskhub.http.routes.tasks import TaskPage
 from taskhub.http.routes.watching import ActorList
@@ -102,6 +104,26 @@ SHAPES: Mapping[Any, Mapping[str, Any]] = {
             "timeoutSeconds": 30,
         },
         "later": {"title": "Send the report", "delaySeconds": 3600},
+        "unique": {"title": "Sync 42", "payload": {"customer": 42}, "unique": {"by": ["customer"]}},
+    },
+    NewTasks: {
+        "all": {"tasks": [{"title": "Resize images"}, {"title": "Send the report"}]},
+        "each": {
+            "tasks": [{"title": "Resize images"}, {"title": "Send the report", "queue": "mail"}],
+            "atomic": False,
+        },
+    },
+    BatchAnswer: {
+        "all": BatchAnswer(1, 0, 0, [BatchItem(201, TaskId(ID))]),
+        "partly": BatchAnswer(
+            1,
+            0,
+            1,
+            [
+                BatchItem(201, TaskId(ID)),
+                BatchItem(422, errors=(ErrorItem("/tasks/1/priority", "-100 to 100"),)),
+            ],
+        ),
     },
     TaskItem: {"task": ITEM},
     TaskPage: {"last": TaskPage([ITEM], None), "more": TaskPage([ITEM], ID)},
@@ -141,6 +163,7 @@ SHAPES: Mapping[Any, Mapping[str, Any]] = {
 }
 ERRORS: Mapping[type[TaskHubError], TaskHubError] = {
     Invalid: Invalid([FieldError("/title", "1 to 200 characters, not only spaces")]),
+    Exists: Exists(ID),
     BadQuery: BadQuery([FieldError("/limit", "expected once: 1 to 200 tasks; 50 when absent")]),
 }
 

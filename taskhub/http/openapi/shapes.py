@@ -11,11 +11,12 @@ import msgspec
 from taskhub.audit import AuditEntry
 from taskhub.http.bulk import BulkReport, BulkWish
 from taskhub.http.context import ActorRow, PartHealth
+from taskhub.http.creating_many import BatchAnswer, BatchItem
 from taskhub.http.live.frames import EventList
 from taskhub.http.new_task import NewTask
 from taskhub.http.problems import ErrorItem, ProblemBody
 from taskhub.http.routes.tasks import TaskPage
-from taskhub.model import Event, TaskItem
+from taskhub.model import Event, TaskItem, Unique
 from taskhub.telling import EventItem, TaskEvent
 
 REFERENCE = "#/components/schemas/{name}"
@@ -30,8 +31,26 @@ MEMBERS: Mapping[type, Mapping[str, Mapping[str, Any]]] = {
         "queue": {"description": "default: the queue of the type"},
         "payload": {"description": "any JSON; kept byte for byte; default: {}"},
         "maxAttempts": {"description": "1 to 100 starts; default: what the type says"},
+        "unique": {"description": "default: what the type says; null: it is not unique"},
         "timeoutSeconds": {"description": "of one attempt; default: what the type says"},
         "delaySeconds": {"description": "not before so many seconds from now; not with runAt"},
+    },
+    Unique: {
+        "by": {"description": "members of the payload whose values make the key"},
+        "key": {"description": "the key; neither key nor by: the whole payload is"},
+        "seconds": {"description": "how long it is held at most; default: the states alone count"},
+        "states": {"description": "it is held while the task is in one of them, Pending at least"},
+    },
+    BatchAnswer: {
+        "created": {"description": "tasks that are on disk"},
+        "existing": {"description": "tasks that were there: they hold the unique keys"},
+        "refused": {"description": "tasks that are not stored"},
+        "items": {"description": "one for each task, in their order"},
+    },
+    BatchItem: {
+        "status": {"description": "what a request for it alone would have been answered"},
+        "id": {"description": "the task's id"},
+        "errors": {"description": "each rule that it breaks (the first ten), and where"},
     },
     TaskItem: {
         "id": UUID | {"description": "UUIDv7: sorts by the time of creation"},
@@ -118,6 +137,7 @@ MEMBERS: Mapping[type, Mapping[str, Mapping[str, Any]]] = {
 
 RULES: Mapping[type, Mapping[str, Any]] = {
     NewTask: {"not": {"required": ["runAt", "delaySeconds"]}},
+    Unique: {"not": {"required": ["key", "by"]}},
 }
 """What they cannot say of several members together."""
 

@@ -5,10 +5,12 @@ from __future__ import annotations
 import msgspec
 
 from taskhub.errors import Conflict, Invalid, Malformed, NotFound
-from taskhub.http import creating, limits, operating, showing
+from taskhub.http import creating, creating_many, limits, operating, showing
+from taskhub.http.creating_many import BatchAnswer
 from taskhub.http.idempotency import IDEMPOTENCY_KEY, SCHEMA
 from taskhub.http.new_task import NewTask
-from taskhub.http.problems import KeyReused, LongHeader, TooLarge, TooSlow, WrongMedia
+from taskhub.http.new_tasks import MOST, NewTasks
+from taskhub.http.problems import Exists, KeyReused, LongHeader, TooLarge, TooSlow, WrongMedia
 from taskhub.http.queries import LIST, WAIT
 from taskhub.http.route import (
     CANCEL,
@@ -25,6 +27,17 @@ from taskhub.http.route import (
 from taskhub.model import TaskItem
 
 ONE_ETAG = {"ETag": "changes with every change of the task"}
+
+KEY = Field(
+    IDEMPOTENCY_KEY,
+    "The same key and body give the same answer and no second task while the key is kept: 24 "
+    "hours, unless configured otherwise. In quotes or bare.",
+    '"8e03978e-40d5-43dd-bc93-6894a57f9324"',
+    SCHEMA,
+)
+REPLAYED = {"Idempotency-Replayed": "`true`: the kept answer of an earlier request"}
+MAKES = (Malformed, *NEEDS_TOKEN, TooSlow, TooLarge, WrongMedia, Invalid, KeyReused, *WRITES)
+"""What can go wrong where tasks are made."""
 
 
 class TaskPage(msgspec.Struct, frozen=True):
@@ -50,13 +63,7 @@ ROUTES: tuple[Route, ...] = (
         limit=limits.CREATE,
         body=NewTask,
         fields=(
-            Field(
-                IDEMPOTENCY_KEY,
-                "The same key and body give the same answer and no second task while the key is "
-                "kept: 24 hours, unless configured otherwise. In quotes or bare.",
-                '"8e03978e-40d5-43dd-bc93-6894a57f9324"',
-                SCHEMA,
-            ),
+            KEY,
             Field(
                 "Prefer", "`wait=N`: answer when the task has ended, or after N seconds.", "wait=5"
             ),
@@ -66,22 +73,46 @@ ROUTES: tuple[Route, ...] = (
                 201,
                 "The task is on disk.",
                 TaskItem,
+                headers={"Location": "where the task is", **REPLAYED},
+            ),
+            Reply(
+                200,
+                "Another task holds its unique key: this one, as it is now. None was made.",
+                TaskItem,
                 headers={
                     "Location": "where the task is",
-                    "Idempotency-Replayed": "`true`: the kept answer of an earlier request",
+                    "Task-Existing": "`true`",
+                    **REPLAYED,
                 },
             ),
         ),
-        errors=(
-            Malformed,
-            *NEEDS_TOKEN,
-            TooSlow,
-            TooLarge,
-            WrongMedia,
-            Invalid,
-            KeyReused,
-            *WRITES,
+        errors=(*MAKES, Exists),
+    ),
+    Route(
+        method="POST",
+        path="/tasks/batch",
+        name="createTasks",
+        text=(
+            f"Store up to {MOST:,} new tasks in one transaction. All or none, or with "
+            "`atomic: false` each for itself. The answer comes when they are on disk."
         ),
+        handler=creating_many.create_many,
+        access=CREATE,
+        policy="createTask",
+        limit=limits.CREATE,
+        body=NewTasks,
+        fields=(KEY,),
+        replies=(
+            Reply(201, "All tasks are on disk.", BatchAnswer, headers=REPLAYED),
+            Reply(200, "All there were: they hold the unique keys.", BatchAnswer, headers=REPLAYED),
+            Reply(
+                207,
+                "Not all are, for `atomic` was false: each item says what has become of it.",
+                BatchAnswer,
+                headers=REPLAYED,
+            ),
+        ),
+        errors=MAKES,
     ),
     Route(
         method="GET",
@@ -97,6 +128,7 @@ ROUTES: tuple[Route, ...] = (
     Route(
         method="GET",
         path="/tasks/{id}",
+        pattern="/tasks/{id:(?!batch$)[^/]+}",
         name="getTask",
         text="One task as it is, or once it has ended.",
         handler=showing.show,

@@ -24,6 +24,12 @@ def _created(event: t.TaskCreated) -> Told:
     return f"TaskCreated {event.task_id} {event.title}", properties
 
 
+def _existing(event: t.TaskExisting) -> Told:
+    return f"TaskExisting {event.task_id} {event.type}", filled(
+        {"TaskId": event.task_id, "Type": event.type, "RequestId": event.request_id}
+    )
+
+
 def _started(event: t.TaskStarted) -> Told:
     properties: dict[str, Any] = {
         "TaskId": event.task_id,
@@ -119,6 +125,7 @@ def _stubborn(event: t.HandlerStubborn) -> Told:
 
 LINES: dict[type[Telemetry], Line] = {
     t.TaskCreated: Line(_created, "api"),
+    t.TaskExisting: Line(_existing, "api"),
     t.TaskStarted: Line(_started, "pool"),
     t.TaskProcessed: Line(_processed, "pool"),
     t.TaskRetrying: Line(_retrying, "pool"),

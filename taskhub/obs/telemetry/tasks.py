@@ -19,6 +19,18 @@ class TaskCreated(Telemetry, frozen=True, kw_only=True):
     trace_id: str = ""
 
 
+class TaskExisting(Telemetry, frozen=True, kw_only=True):
+    """A task was asked for, and another one holds its unique key: none was made.
+
+    Counter `taskhub_api_tasks_existing_total`.
+    """
+
+    message: ClassVar[str] = "TaskExisting"
+    task_id: str
+    type: str
+    request_id: str = ""
+
+
 class TaskStarted(Telemetry, frozen=True, kw_only=True):
     """A handler begins. Histogram `taskhub_queue_wait_seconds` (from due to start)."""
 

@@ -78,6 +78,7 @@ def prune(batch: Batch, group: Sequence[tuple[int, Prune]]) -> None:
         ages = {
             "prune_tasks": micros_from_utc(write.tasks_before),
             "prune_keys": batch.now.micros,
+            "prune_unique_keys": batch.now.micros,
             "prune_events": micros_from_utc(write.events_before),
             "prune_audit": micros_from_utc(write.audit_before),
         }

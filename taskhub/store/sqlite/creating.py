@@ -1,36 +1,76 @@
-"""New tasks, and the keys that make asking twice harmless."""
+"""New tasks, alone and many at once, and the keys that make asking twice harmless."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import cast
 
-from taskhub.model import EventType, micros_from_utc
+from taskhub.keys import Existing
+from taskhub.model import EventType
 from taskhub.ports import (
     Create,
     Created,
+    CreatedMany,
+    CreateMany,
     Forward,
-    IdempotencyKey,
-    KeyReused,
-    Replayed,
-    Result,
+    Refused,
     Stale,
     Touched,
 )
-from taskhub.store.sqlite.batch import Batch
-from taskhub.store.sqlite.rows import json, new_row
-
-Answers = dict[tuple[str, str], tuple[str, bytes]]
+from taskhub.store.sqlite import keys
+from taskhub.store.sqlite.batch import Batch, Kinds, apply, commit
+from taskhub.store.sqlite.rows import Row, new_row
 
 
 def create(batch: Batch, group: Sequence[tuple[int, Create]]) -> None:
-    """Store every task whose key is new (or that has none); one key makes one task."""
-    keyed = [write.key for _, write in group if write.key is not None]
-    fresh = _fresh(batch, group, keyed) if keyed else group
+    """Store every task whose keys are new (or that has none); one key makes one task."""
+    has_keys = any(write.key is not None or write.unique is not None for _, write in group)
+    fresh = keys.fresh(batch, group) if has_keys else group
     items = [write.item for _, write in fresh]
-    rows = [new_row(write.item, write.trace_parent) for _, write in fresh]
+    rows = [_row(write) for _, write in fresh]
     batch.statements.create.run(batch.connection, rows)
     batch.results.update((place, Created(write.item)) for place, write in fresh)
     batch.tell(EventType.CREATED, [(item.id, item.title) for item in items])
+
+
+def _row(write: Create) -> Row:
+    unique = None if write.unique is None else write.unique.key
+    return new_row(write.item, write.trace_parent, unique)
+
+
+def create_many(batch: Batch, group: Sequence[tuple[int, CreateMany]]) -> None:
+    """Store what each of these asks for, unless its key is known."""
+    for place, write in group:
+        known = None if write.key is None else keys.answered(batch, write.key)
+        batch.results[place] = _made(batch, write) if known is None else known
+
+
+def _made(batch: Batch, write: CreateMany) -> CreatedMany:
+    results = _all(batch, write.creates) if write.is_atomic else _each(batch, write.creates)
+    made = CreatedMany(results)
+    if write.key is not None:
+        first = next((result.item.id for result in results if isinstance(result, Created)), "")
+        keys.keep(batch, write.key, first, made)
+    return made
+
+
+Outcome = Created | Existing | Refused
+ALONE: Kinds = {Create: create}
+
+
+def _all(batch: Batch, creates: Sequence[Create]) -> list[Outcome]:
+    """Store all of them; what one cannot stand spoils the batch, and then the whole is refused."""
+    inner = Batch(batch.connection, batch.statements, batch.now)
+    apply(inner, ALONE, list(enumerate(creates)))
+    batch.events += inner.events
+    return cast("list[Outcome]", [inner.results[place] for place in range(len(creates))])
+
+
+def _each(batch: Batch, creates: Sequence[Create]) -> list[Outcome]:
+    """Store those that can be stored."""
+    done = commit(Batch(batch.connection, batch.statements, batch.now), ALONE, creates)
+    batch.events += done.events
+    return cast("list[Outcome]", done.results)
 
 
 def forward(batch: Batch, group: Sequence[tuple[int, Forward]]) -> None:
@@ -45,50 +85,3 @@ def forward(batch: Batch, group: Sequence[tuple[int, Forward]]) -> None:
         batch.statements.create.run(batch.connection, rows)
         batch.tell(EventType.CREATED, [(item.id, item.title) for item in write.items])
         batch.results[place] = Touched(len(rows))
-
-
-def _fresh(
-    batch: Batch, group: Sequence[tuple[int, Create]], keyed: Sequence[IdempotencyKey]
-) -> list[tuple[int, Create]]:
-    """Answer the writes whose key is known and keep the keys of the others."""
-    known = _known(batch, keyed)
-    fresh, kept = [], []
-    for place, write in group:
-        if write.key is not None:
-            name = (write.key.principal, write.key.key)
-            if name in known:
-                batch.results[place] = _again(write.key, *known[name])
-                continue
-            known[name] = (write.key.request_hash, write.key.answer)
-            kept.append(write)
-        fresh.append((place, write))
-    _keep(batch, kept)
-    return fresh
-
-
-def _known(batch: Batch, keyed: Sequence[IdempotencyKey]) -> Answers:
-    asked = json([(key.principal, key.key) for key in keyed])
-    rows = batch.ask("known_keys", {"keys": asked, "now": batch.now.micros})
-    return {(principal, key): (hashed, answer) for principal, key, hashed, answer in rows}
-
-
-def _again(key: IdempotencyKey, request_hash: str, answer: bytes) -> Result:
-    return Replayed(answer) if key.request_hash == request_hash else KeyReused()
-
-
-def _keep(batch: Batch, writes: Sequence[Create]) -> None:
-    batch.each(
-        "keep_key",
-        [
-            (
-                key.principal,
-                key.key,
-                key.request_hash,
-                write.item.id,
-                micros_from_utc(key.expires_at),
-                key.answer,
-            )
-            for write in writes
-            if (key := write.key) is not None
-        ],
-    )

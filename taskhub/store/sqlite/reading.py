@@ -14,8 +14,9 @@ import msgspec
 from taskhub.audit import AuditPage, AuditQuery
 from taskhub.errors import StoreDown, StoreLocked
 from taskhub.failures import PastAttempt
+from taskhub.keys import Kept, Told
 from taskhub.model import Owner, TaskId, TaskItem, TypeInfo
-from taskhub.ports import EventPage, EventQuery, Kept, QueueCount
+from taskhub.ports import EventPage, EventQuery, QueueCount
 from taskhub.store.sqlite import audit
 from taskhub.store.sqlite.clock import Clock
 from taskhub.store.sqlite.rows import STATUS, Row, attempt_of, event_of, json, task_of
@@ -65,7 +66,7 @@ class Readers:
         """What is kept under this key, unless it has expired."""
         asked = {"keys": json([(principal, key)]), "now": self._clock.time_of_day()}
         rows = await self._ask("known_keys", asked)
-        return Kept(rows[0][2], rows[0][3]) if rows else None
+        return Kept(rows[0][2], Told(*rows[0][3:])) if rows else None
 
     async def events(self, query: EventQuery) -> EventPage:
         """The events, and how far the table reaches; of one moment, for it is one statement."""

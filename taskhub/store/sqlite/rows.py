@@ -129,7 +129,7 @@ def lease_of(row: Row, now: datetime, *, suspect: bool) -> Lease:
     return Lease(item=item, fence=row[15] + 1, suspect=suspect, trace_parent=row[16])
 
 
-def new_row(item: TaskItem, trace_parent: str | None) -> Row:
+def new_row(item: TaskItem, trace_parent: str | None, unique: str | None = None) -> Row:
     """What the statement `create` takes."""
     created = micros_from_utc(item.created_at)
     return (
@@ -144,6 +144,7 @@ def new_row(item: TaskItem, trace_parent: str | None) -> Row:
         created,
         _micros(item.updated_at, item.created_at, created),
         item.created_by,
+        unique,
         trace_parent,
         str(item.payload, "utf-8"),
         None if item.backoff is None else json(item.backoff),

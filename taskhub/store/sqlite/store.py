@@ -12,17 +12,18 @@ from taskhub.audit import Audit, AuditPage, AuditQuery
 from taskhub.bulk import Bulk
 from taskhub.failures import FailurePage, FailureQuery, PastAttempt
 from taskhub.finding import Count, IdPage, Page, TaskQuery
+from taskhub.keys import Kept
 from taskhub.model import Owner, TaskId, TaskItem, TypeInfo
 from taskhub.ports import (
     Cancel,
     Claim,
     Committed,
     Create,
+    CreateMany,
     EventPage,
     EventQuery,
     Finish,
     Forward,
-    Kept,
     Progress,
     Prune,
     QueueCount,
@@ -51,6 +52,7 @@ T = TypeVar("T")
 KINDS: Kinds = {
     Register: acts.register,
     Create: creating.create,
+    CreateMany: creating.create_many,
     Forward: creating.forward,
     Finish: ending.finish,
     Progress: ending.progress,

@@ -2,8 +2,8 @@
 
 -- create: one row per new task; what is not named here begins at its default
 INSERT INTO Tasks (Id, Title, Type, Queue, Priority, MaxAttempts, TimeoutSeconds, RunAt, CreatedAt,
-                   UpdatedAt, CreatedBy, TraceParent, Payload, Backoff)
-VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?);
+                   UpdatedAt, CreatedBy, UniqueKey, TraceParent, Payload, Backoff)
+VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?);
 
 -- happened: the same event for many tasks, given by their ids
 INSERT INTO Events (At, Type, TaskId) SELECT :now, :type, value FROM json_each(:ids);
@@ -18,15 +18,28 @@ INSERT INTO Webhooks (Name, Seq) VALUES (:name, :through) ON CONFLICT (Name) DO 
 UPDATE Webhooks SET Seq = :through WHERE Name = :name AND Seq = :after;
 
 -- known_keys: the living answers among the keys asked for, each given as [principal, key]
-SELECT known.Principal, known.Key, known.RequestHash, known.Answer
+SELECT known.Principal, known.Key, known.RequestHash, known.Status, known.Answer
   FROM json_each(:keys) AS asked
  CROSS JOIN IdempotencyKeys AS known
     ON known.Principal = asked.value ->> 0 AND known.Key = asked.value ->> 1
  WHERE known.ExpiresAt > :now;
 
 -- keep_key: remember the answer to a key; an expired one makes room
-INSERT OR REPLACE INTO IdempotencyKeys (Principal, Key, RequestHash, TaskId, ExpiresAt, Answer)
-VALUES (?, ?, ?, ?, ?, ?);
+INSERT OR REPLACE INTO IdempotencyKeys (Principal, Key, RequestHash, TaskId, ExpiresAt, Status,
+                                        Answer)
+VALUES (?, ?, ?, ?, ?, ?, ?);
+
+-- holders: the tasks that hold the unique keys asked for, each given as [type, key]
+SELECT holding.Type, holding.Key, holding.TaskId
+  FROM json_each(:keys) AS asked
+ CROSS JOIN UniqueKeys AS holding
+    ON holding.Type = asked.value ->> 0 AND holding.Key = asked.value ->> 1
+ CROSS JOIN Tasks ON Tasks.Id = holding.TaskId
+ WHERE (holding.ExpiresAt IS NULL OR holding.ExpiresAt > :now)
+   AND instr(holding.States, Tasks.Status) > 0;
+
+-- hold_key: give a unique key to a new task; who held it does so no more
+INSERT OR REPLACE INTO UniqueKeys (Type, Key, TaskId, ExpiresAt, States) VALUES (?, ?, ?, ?, ?);
 
 -- cancel: end what is Pending, flag what is Processing
 UPDATE Tasks
@@ -70,6 +83,10 @@ DELETE FROM Tasks WHERE rowid IN (
 -- prune_keys: delete answers that nobody may ask for again
 DELETE FROM IdempotencyKeys WHERE rowid IN (
     SELECT rowid FROM IdempotencyKeys WHERE ExpiresAt <= :now ORDER BY ExpiresAt LIMIT :limit);
+
+-- prune_unique_keys: delete those whose time is over
+DELETE FROM UniqueKeys WHERE rowid IN (
+    SELECT rowid FROM UniqueKeys WHERE ExpiresAt <= :now ORDER BY ExpiresAt LIMIT :limit);
 
 -- prune_events: delete the oldest; the newest stays, for the next Seq counts on from it
 DELETE FROM Events WHERE At < :before

@@ -32,9 +32,9 @@ class Process:
         address = Address.parse(url, username, Secret("secret" if username else ""), "taskhub-api")
         self.counts = RedisCounts(address, CHANNEL, self.told.append, SHORT, look=look)
 
-    def hit(self, rate: Rate = PER_DAY, key: bytes = b"k") -> Asked | None:
+    def hit(self, rate: Rate = PER_DAY, key: bytes = b"k", times: int = 1) -> Asked | None:
         """One count."""
-        return self.counts.hit("create", key, rate, self.learned.append)
+        return self.counts.hit("create", key, rate, self.learned.append, times=times)
 
     async def reading(self, rate: Rate = PER_DAY, key: bytes = b"k") -> Reading:
         """One count that the server has answered, as soon as it can be asked and is prompt."""
@@ -97,6 +97,18 @@ async def test_two_processes_count_together(two: tuple[Process, Process]) -> Non
     assert sum(taken) == 10
     assert await one.taken(5, key=b"another") == 5
     assert one.states() == other.states() == ["ok"]
+
+
+async def test_many_are_counted_all_or_not_at_all(one: Process) -> None:
+    """A batch is let in whole, or leaves its room to others."""
+    rate = Rate(10, 86_400)
+    await one.reading(key=b"another")
+    asked = [one.hit(rate, times=times) for times in (7, 4, 3, 1)]
+
+    readings = await asyncio.gather(*(each for each in asked if each))
+
+    assert [each and each.is_taken for each in readings] == [True, False, True, False]
+    assert [each and each.count for each in readings] == [7, 7, 10, 10]
 
 
 async def test_what_was_let_through_counts_and_is_never_refused(

@@ -16,6 +16,7 @@ from taskhub import ports as p
 from taskhub.audit import Audit
 from taskhub.bulk import ALLOWED, Act, Acted, Bulk
 from taskhub.failures import AttemptEnd, Cause, PastAttempt, cause_of, worker_of
+from taskhub.keys import Existing, IdempotencyKey, KeyReused, Replayed, Told, UniqueKey
 from taskhub.model import EventType, Lease, Owner, Status, TaskId, TaskItem
 
 PENDING, PROCESSING = Status.PENDING, Status.PROCESSING
@@ -29,8 +30,8 @@ ENDS = {
 }
 
 ORDER: tuple[type[Any], ...] = (
-    *(p.Register, p.Create, p.Forward, p.Finish, p.Progress, p.Renew, p.Release, p.Takeover),
-    *(p.Sweep, p.Cancel, p.Requeue, Bulk, p.Claim, Audit, p.Prune),
+    *(p.Register, p.Create, p.CreateMany, p.Forward, p.Finish, p.Progress, p.Renew, p.Release),
+    *(p.Takeover, p.Sweep, p.Cancel, p.Requeue, Bulk, p.Claim, Audit, p.Prune),
 )
 """The kinds of write in the order in which one commit does them."""
 
@@ -57,14 +58,32 @@ class Row:
 
 
 @dataclass
+class Kept:
+    """What is remembered of a request that came under a key."""
+
+    request_hash: str
+    answer: Told
+    expires_at: datetime
+
+
+@dataclass
+class Hold:
+    """Who holds a unique key, in which states, until when."""
+
+    task: TaskId
+    key: UniqueKey
+
+
+@dataclass
 class Model:
     """All rows, and the two clocks; `boot` is the host part of the owners that live now."""
 
     now: datetime
     boottime: float = 1_000.0
     rows: dict[TaskId, Row] = field(default_factory=dict)
-    keys: dict[tuple[str, str], p.IdempotencyKey] = field(default_factory=dict)
+    keys: dict[tuple[str, str], Kept] = field(default_factory=dict)
     paused: set[str] = field(default_factory=set)
+    holds: dict[tuple[str, str], Hold] = field(default_factory=dict)
     cursors: dict[str, int] = field(default_factory=dict)
     events: list[tuple[EventType, TaskId]] = field(default_factory=list)
 
@@ -85,19 +104,58 @@ class Model:
     # ---- making, handing out -----------------------------------------------------------------
 
     def _create(self, write: p.Create) -> p.Result:
-        if write.key is not None:
-            name = (write.key.principal, write.key.key)
-            known = self.keys.get(name)
-            if known is not None and known.expires_at > self.now:
-                same = known.request_hash == write.key.request_hash
-                return p.Replayed(known.answer) if same else p.KeyReused()
+        if (again := self._again(write.key)) is not None:
+            return again
+        result = self._new(write)
+        if not isinstance(result, p.Refused):
+            self._keep_answer(write.key, result)
+        return result
+
+    def _createmany(self, write: p.CreateMany) -> p.Result:
+        if (again := self._again(write.key)) is not None:
+            return again
+        before = self.rows.copy(), self.holds.copy(), self.events.copy()
+        result = p.CreatedMany([self._new(create) for create in write.creates])
+        if write.is_atomic and any(isinstance(each, p.Refused) for each in result.results):
+            self.rows, self.holds, self.events = before
+            return p.Refused("")
+        self._keep_answer(write.key, result)
+        return result
+
+    def _new(self, write: p.Create) -> p.Created | Existing | p.Refused:
+        if (holder := self._holder(write)) is not None:
+            return Existing(holder.item)
         if write.item.id in self.rows:
             return p.Refused("")
-        if write.key is not None:
-            self.keys[write.key.principal, write.key.key] = write.key
+        if write.unique is not None:
+            self.holds[write.item.type, write.unique.key] = Hold(write.item.id, write.unique)
         self.rows[write.item.id] = row = Row(write.item, write.trace_parent)
         self._tell(EventType.CREATED, row)
         return p.Created(write.item)
+
+    def _holder(self, write: p.Create) -> Row | None:
+        """The task that holds the unique key which this one asks for."""
+        hold = write.unique and self.holds.get((write.item.type, write.unique.key))
+        row = hold and self.rows.get(hold.task)
+        if not hold or not row or row.item.status not in hold.key.states:
+            return None
+        ends = hold.key.expires_at
+        return row if ends is None or ends > self.now else None
+
+    def _again(self, key: IdempotencyKey | None) -> p.Result | None:
+        """What somebody is answered who has asked before."""
+        known = None if key is None else self.keys.get((key.principal, key.key))
+        if key is None or known is None or known.expires_at <= self.now:
+            return None
+        same = known.request_hash == key.request_hash
+        return Replayed(known.answer) if same else KeyReused()
+
+    def _keep_answer(self, key: IdempotencyKey | None, result: p.Result) -> None:
+        if key is not None:
+            told = key.answer if isinstance(key.answer, Told) else key.answer(result)
+            if told is None:
+                return
+            self.keys[key.principal, key.key] = Kept(key.request_hash, told, key.expires_at)
 
     def _forward(self, write: p.Forward) -> p.Result:
         if self.cursors.get(write.webhook) != write.after:

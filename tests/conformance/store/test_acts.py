@@ -9,6 +9,7 @@ from typing import Any
 import msgspec
 import pytest
 from taskhub.audit import Audit
+from taskhub.keys import IdempotencyKey, Kept, KeyReused, Replayed, Told
 from taskhub.model import Status, TaskId, TypeInfo
 from taskhub.ports import (
     Cancel,
@@ -16,14 +17,10 @@ from taskhub.ports import (
     Create,
     Created,
     Finish,
-    IdempotencyKey,
-    Kept,
-    KeyReused,
     Missing,
     Prune,
     Refused,
     Register,
-    Replayed,
     Requeue,
     Result,
     Takeover,
@@ -166,7 +163,7 @@ def key(answer: bytes, request: str = "hash", **fields: Any) -> IdempotencyKey:
         "principal": "user-1",
         "key": "k1",
         "request_hash": request,
-        "answer": answer,
+        "answer": Told(201, answer),
         "expires_at": datetime.fromisoformat("2026-01-01T01:00:00Z"),
     }
     return IdempotencyKey(**(plain | fields))
@@ -181,7 +178,7 @@ async def test_the_same_key_gets_the_same_answer(world: World) -> None:
     """Byte for byte, one task; another request under this key is refused."""
     await asked(world, key(b"first"))
 
-    assert list(await asked(world, key(b"second"))) == [Replayed(b"first")]
+    assert list(await asked(world, key(b"second"))) == [Replayed(Told(201, b"first"))]
     assert list(await asked(world, key(b"third", "another"))) == [KeyReused()]
     assert len(world.backend.rows("Tasks")) == 1
 
@@ -193,7 +190,7 @@ async def test_the_same_key_twice_in_one_batch_makes_one_task(world: World) -> N
     )
 
     assert [type(result) for result in results[:2]] == [Created, Created]
-    assert list(results[2:50]) == [Replayed(b"1")] * 48
+    assert list(results[2:50]) == [Replayed(Told(201, b"1"))] * 48
     assert results[50] == KeyReused()
     assert len(world.backend.rows("Tasks")) == 2
 
@@ -216,14 +213,14 @@ async def test_an_expired_key_is_free_again(world: World) -> None:
     (result,) = await asked(world, key(b"new", "another", expires_at=later))
 
     assert isinstance(result, Created)
-    assert list(await asked(world, key(b"x", "another"))) == [Replayed(b"new")]
+    assert list(await asked(world, key(b"x", "another"))) == [Replayed(Told(201, b"new"))]
 
 
 async def test_a_kept_answer_can_be_read_until_it_expires(world: World) -> None:
     """By who used the key, and by nobody else; reading changes nothing."""
     await asked(world, key(b"first"))
 
-    assert await world.store.kept("user-1", "k1") == Kept("hash", b"first")
+    assert await world.store.kept("user-1", "k1") == Kept("hash", Told(201, b"first"))
     assert await world.store.kept("user-2", "k1") is None
     assert await world.store.kept("user-1", "k2") is None
     world.hands.advance(3_600)

@@ -20,7 +20,8 @@ from taskhub import ports as p
 from taskhub.audit import Audit
 from taskhub.bulk import Act, Bulk
 from taskhub.failures import cause_of
-from taskhub.model import Owner, Status, TaskId
+from taskhub.keys import IdempotencyKey, Tell, Told, UniqueKey
+from taskhub.model import HOLDING, Owner, Status, TaskId
 
 from tests.conformance.store.backends import Backend, Hands
 from tests.conformance.store.model import Model
@@ -36,6 +37,10 @@ CAUSES = (
 
 pick = st.integers(0, 1_000)
 picks = st.lists(pick, max_size=4)
+Wanted = tuple[int, tuple[Status, ...], float | None]
+"""A unique key: its number, the states in which it is held, for how many seconds."""
+states = st.sampled_from([HOLDING, (Status.PENDING,), (*HOLDING, Status.DONE), tuple(Status)])
+uniques = st.none() | st.tuples(st.integers(0, 1), states, st.sampled_from([None, None, 16.0]))
 ends = st.sampled_from([Status.DONE, Status.FAILED, Status.CANCELLED, Status.PENDING])
 
 
@@ -75,9 +80,10 @@ class Lives(RuleBasedStateMachine):
         attempts=st.integers(1, 2),
         key=st.none() | st.integers(0, 2),
         request=st.integers(0, 1),
+        unique=uniques,
     )
     def create(self, priorities: list[int], key: int | None, request: int, **fields: Any) -> None:
-        """New tasks, some of them under a key that may be known."""
+        """New tasks, some of them under a key that may be known, or a unique one that is held."""
         items = [
             self.world.task(
                 priority=priority,
@@ -89,10 +95,45 @@ class Lives(RuleBasedStateMachine):
             for priority in priorities
         ]
         self.ids += [item.id for item in items]
-        answer = items[0].id.encode()
+        answer = Told(201, items[0].id.encode())
         expires = self.hands.now + timedelta(seconds=60)
         name = None if key is None else _key(key, request, answer, expires)
-        self.both(*(p.Create(item=item, key=name) for item in items))
+        unique = self.unique(fields["unique"])
+        self.both(*(p.Create(item=item, key=name, unique=unique) for item in items))
+
+    def unique(self, wanted: Wanted | None) -> UniqueKey | None:
+        """A unique key that ends so many seconds from now."""
+        if wanted is None:
+            return None
+        number, states, seconds = wanted
+        ends = None if seconds is None else self.hands.now + timedelta(seconds=seconds)
+        return UniqueKey(key=f"key:{number}", states=states, expires_at=ends)
+
+    @rule(
+        again=st.lists(st.tuples(st.none() | pick, uniques), max_size=4),
+        is_atomic=st.booleans(),
+        key=st.none() | st.integers(0, 2),
+        request=st.integers(0, 1),
+    )
+    def create_many(
+        self,
+        again: list[tuple[int | None, Wanted | None]],
+        key: int | None,
+        request: int,
+        *,
+        is_atomic: bool,
+    ) -> None:
+        """Many new tasks at once; some have an id that there is, so they cannot be stored."""
+        items = [
+            self.world.task(**({} if number is None else {"id": self.ids[number % len(self.ids)]}))
+            for number, _ in again
+        ]
+        self.ids += [item.id for item in items if item.id not in self.ids]
+        expires = self.hands.now + timedelta(seconds=60)
+        name = None if key is None else _key(key, request, _told, expires)
+        uniques = [self.unique(wanted) for _, wanted in again]
+        creates = [p.Create(item=i, unique=u) for i, u in zip(items, uniques, strict=True)]
+        self.both(p.CreateMany(creates=creates, is_atomic=is_atomic, key=name))
 
     @rule(
         webhook=st.sampled_from(["a", "b"]),
@@ -214,8 +255,8 @@ class Lives(RuleBasedStateMachine):
                 assert self.loop.run(self.world.store.attempts(task)) == row.failed
 
 
-def _key(number: int, request: int, answer: bytes, expires: Any) -> p.IdempotencyKey:
-    return p.IdempotencyKey(
+def _key(number: int, request: int, answer: Told | Tell, expires: Any) -> IdempotencyKey:
+    return IdempotencyKey(
         principal="user-1",
         key=f"key-{number}",
         request_hash=str(request),
@@ -224,9 +265,26 @@ def _key(number: int, request: int, answer: bytes, expires: Any) -> p.Idempotenc
     )
 
 
+def _told(result: p.Result) -> Told:
+    assert isinstance(result, p.CreatedMany)
+    made = [str(each.item.id) for each in result.results if isinstance(each, p.Created)]
+    return Told(201 if len(made) == len(result.results) else 207, " ".join(made).encode())
+
+
 def plain(values: Sequence[object]) -> list[object]:
     """Results as plain values with their names, so that lists and tuples compare alike."""
-    return [(type(value).__name__, msgspec.json.encode(value)) for value in values]
+    return [(type(value).__name__, msgspec.json.encode(_bare(value))) for value in values]
+
+
+def _bare(value: object) -> object:
+    """A result without the words of the database."""
+    match value:
+        case p.CreatedMany(results=results):
+            return [(type(each).__name__, _bare(each)) for each in results]
+        case p.Refused():
+            return p.Refused("")
+        case _:
+            return value
 
 
 def explore(new_backend: Callable[[str], Backend], *, control: bool = False) -> None:

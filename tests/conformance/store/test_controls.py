@@ -13,6 +13,7 @@ from tests.conformance.store import test_claiming as claiming
 from tests.conformance.store import test_failures as failures
 from tests.conformance.store import test_outcomes as outcomes
 from tests.conformance.store import test_takeover as takeover
+from tests.conformance.store import test_unique as unique
 from tests.conformance.store.backends import Backend, Hands
 from tests.conformance.store.test_against_model import explore
 from tests.conformance.store.world import World
@@ -146,6 +147,18 @@ BROKEN: dict[str, dict[str, tuple[str, str, str, Seen]]] = {
             "WHERE known.ExpiresAt > :now",
             "",
             acts.test_an_expired_key_is_free_again,
+        ),
+        "a unique key is held whatever became of its task": (
+            "holders",
+            "AND instr(holding.States, Tasks.Status) > 0",
+            "",
+            partial(unique.test_the_end_of_the_task_frees_the_key, end=Status.DONE),
+        ),
+        "a unique key is held for ever": (
+            "holders",
+            "holding.ExpiresAt > :now",
+            "1",
+            unique.test_the_window_ends_it_whatever_the_state,
         ),
         "pruning takes the newest event": (
             "prune_events",

@@ -52,6 +52,23 @@ def test_create_sends_every_option_by_its_name_in_the_api(run: Run, hub: Hub) ->
     }
 
 
+def test_create_says_what_is_unique(run: Run, hub: Hub) -> None:
+    """By a key, by members, or by the whole payload; in these states, for so long."""
+    hub.says(201, task())
+
+    run("create", "T", "--unique-key", "order 7", "--unique-seconds", "60")
+    run("create", "T", "--unique-by", "a", "--unique-by", "b", "--unique-state", "pending")
+    run("create", "T", "--unique")
+    run("create", "T")
+
+    assert [asked.body.get("unique") for asked in hub.requests] == [
+        {"key": "order 7", "seconds": 60},
+        {"by": ["a", "b"], "states": ["Pending"]},
+        {},
+        None,
+    ]
+
+
 def test_create_at_a_time(run: Run, hub: Hub) -> None:
     """The server judges the time."""
     hub.says(201, task())

@@ -17,6 +17,28 @@ from tests.waiting import until
 TOKEN_FIELD = "authorization"
 
 
+async def test_many_are_created_by_one_request_under_one_key(server: Server, hub: TaskHub) -> None:
+    """Each with what was said of it; sent again, it is the same."""
+    items = [
+        {"status": 201, "id": ID},
+        {"status": 422, "errors": [{"pointer": "/tasks/1/title", "detail": "needed"}]},
+    ]
+    server.does(cut)
+    server.says(207, {"created": 1, "existing": 0, "refused": 1, "items": items})
+
+    made = await hub.create_many([{"title": "a", "max_attempts": 2}, {"title": ""}], atomic=False)
+
+    assert (made.created, made.refused) == (1, 1)
+    assert (made.items[0].id, made.items[1].errors[0].pointer) == (ID, "/tasks/1/title")
+    first, second = server.requests
+    assert first.json == {
+        "tasks": [{"title": "a", "maxAttempts": 2}, {"title": ""}],
+        "atomic": False,
+    }
+    assert (first.path, first.body) == ("/tasks/batch", second.body)
+    assert first.headers["idempotency-key"] == second.headers["idempotency-key"]
+
+
 async def test_a_task_is_created_with_what_was_said(server: Server, hub: TaskHub) -> None:
     """Names as Python writes them, bodies as the API does."""
     server.says(201, task(payload={"n": 1}))

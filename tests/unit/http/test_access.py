@@ -149,7 +149,7 @@ async def test_a_policy_takes_the_place_of_the_table(house: House, way: Way) -> 
     route, rights = way
     usual = {"scope": " ".join(rights.scopes), "roles": list(rights.roles)}
     special = ({"scope": "shop:special"}, {"scope": "", "roles": ["Größe 1"]})
-    configured(house, **{route.name: ["scope:shop:special", "role:Größe 1"]})
+    configured(house, **{route.policy or route.name: ["scope:shop:special", "role:Größe 1"]})
 
     assert await status(house, route, UNKNOWN, bearer(**usual)) == 403
     for claims in special:

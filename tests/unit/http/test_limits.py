@@ -11,7 +11,7 @@ from typing import Any
 import msgspec
 import pytest
 from taskhub.config.sections import CorsSection, HttpSection, LimitsSection
-from taskhub.http.limits import CLIENTS_MOST, Limits
+from taskhub.http.limits import CLIENTS_MOST, Asked, Limits
 from taskhub.http.problems import RateLimited
 from taskhub.obs import telemetry as t
 from taskhub.rates import Rate, Reading
@@ -300,15 +300,23 @@ class Shared:
         self.wanted += 1
 
     def hit(
-        self, name: str, key: bytes, rate: Rate, learn: Callable[[Reading], None]
-    ) -> asyncio.Future[Reading | None] | None:
+        self,
+        name: str,
+        key: bytes,
+        rate: Rate,
+        learn: Callable[[Reading], None],
+        *,
+        times: int,
+    ) -> Asked | None:
         if not self.is_there:
             return None
         self.learn.append(learn)
         self.asked.append(asyncio.get_running_loop().create_future())
         return self.asked[-1]
 
-    def tell(self, name: str, key: bytes, rate: Rate, learn: Callable[[Reading], None]) -> bool:
+    def tell(
+        self, name: str, key: bytes, rate: Rate, learn: Callable[[Reading], None], *, times: int
+    ) -> bool:
         if self.is_there:
             self.told += 1
             self.learn.append(learn)

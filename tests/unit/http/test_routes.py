@@ -25,6 +25,7 @@ TOKENS: dict[str, dict[str, str]] = {
 }
 MAY: dict[tuple[str, str], set[str]] = {
     ("POST", "/tasks"): {"writer", "creator"},
+    ("POST", "/tasks/batch"): {"writer", "creator"},
     ("GET", "/tasks"): {"reader"},
     ("GET", "/tasks/{id}"): {"reader"},
     ("GET", "/tasks/{id}/attempts"): {"reader"},

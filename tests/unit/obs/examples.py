@@ -27,6 +27,7 @@ EXAMPLES: tuple[t.Telemetry, ...] = (
         request_id="r-1",
         trace_id=TRACE,
     ),
+    t.TaskExisting(task_id=TASK, type="simulate", request_id="r-2"),
     t.TaskStarted(task_id=TASK, type="simulate", queue="default", attempt=1, waited=0.0045),
     t.TaskProcessed(
         task_id=TASK,

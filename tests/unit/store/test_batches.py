@@ -12,13 +12,13 @@ from pathlib import Path
 import msgspec
 import pytest
 from taskhub.audit import Audit
+from taskhub.keys import IdempotencyKey, Told
 from taskhub.model import EventType, Owner, Status, TaskId, TaskItem, TypeInfo
 from taskhub.ports import (
     Cancel,
     Claim,
     Create,
     Finish,
-    IdempotencyKey,
     Progress,
     Register,
     Release,
@@ -91,7 +91,7 @@ BATCHES: dict[str, Callable[[int], Write]] = {
             principal="p",
             key=str(n),
             request_hash="h",
-            answer=b"",
+            answer=Told(201, b""),
             expires_at=NOW.replace(year=2999),
         ),
     ),

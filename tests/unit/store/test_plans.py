@@ -56,6 +56,12 @@ def fill(connection: sqlite3.Connection, count: int, name: str, **fields: object
         " WHERE Id >= :name || '-' AND Id < :name || '.'",
         {"name": name},
     )
+    connection.execute(
+        "INSERT INTO UniqueKeys (Type, Key, TaskId, ExpiresAt) SELECT Type, 'key:' || Id, Id,"
+        " CASE WHEN Id LIKE '%5' THEN 10 END FROM Tasks"
+        " WHERE Id >= :name || '-' AND Id < :name || '.'",
+        {"name": name},
+    )
 
 
 def steps(connection: sqlite3.Connection, name: str, values: Mapping[str, object]) -> int:
@@ -114,6 +120,8 @@ def test_the_count_of_steps_sees_a_scan(connection: sqlite3.Connection) -> None:
         ("failure_group", {"type": "simulate", "mark": "", "counted": 10}),
         ("failure_samples", {"type": "simulate", "mark": "", "samples": 3}),
         ("attempts", {"task": "a-00000001"}),
+        ("holders", {"keys": '[["simulate","key:a-00000001"]]', "now": 0}),
+        ("prune_unique_keys", {"now": 5, "limit": 10}),
         ("prune_tasks", {"before": NOW, "before_id": "", "limit": 10}),
     ],
 )

@@ -10,8 +10,9 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from taskhub import Backoff, handler
+from taskhub import Backoff, Unique, handler
 from taskhub.errors import ConfigError, ConfigProblem
+from taskhub.model import Status
 from taskhub.work import registry
 from taskhub.work.registry import Registry, discover
 
@@ -153,3 +154,56 @@ def test_a_generator_is_no_handler() -> None:
 
     with pytest.raises(ConfigError, match="no generator"):
         Registry.of(stream)
+
+
+def test_a_handler_may_say_which_of_its_tasks_are_the_same() -> None:
+    """The API reads it with the type's other defaults."""
+
+    @handler("sync", unique=Unique(by=("customer",), seconds=60))
+    def sync(customer: int, region: str = "eu") -> None:
+        del customer, region
+
+    (info,) = Registry.of(sync).types()
+
+    assert info.schema["x-taskhub"]["unique"] == {"by": ["customer"], "seconds": 60}
+    assert info.defaults.unique == Unique(by=("customer",), seconds=60)
+
+
+@pytest.mark.parametrize(
+    "unique",
+    [
+        Unique(by=()),
+        Unique(by="url"),  # type: ignore[arg-type]
+        Unique(key="k", by=("url",)),
+        Unique(key="k" * 201),
+        Unique(seconds=0),
+        Unique(states=(Status.DONE,)),
+        "url",
+    ],
+    ids=repr,
+)
+def test_a_unique_that_makes_no_sense_is_refused_where_it_stands(unique: Any) -> None:
+    """Before any task is lost to it."""
+    with pytest.raises(ConfigProblem, match="unique"):
+        handler("sync", unique=unique)
+
+
+def test_a_name_that_is_no_parameter_is_refused() -> None:
+    """All tasks of the type would be the same one."""
+
+    @handler("sync", unique=Unique(by=("custommer",)))
+    def sync(customer: int) -> None:
+        del customer
+
+    with pytest.raises(ConfigError, match="not `custommer`"):
+        Registry.of(sync)
+
+
+def test_who_takes_the_payload_whole_may_name_any_member() -> None:
+    """Nobody can say here which members it has."""
+
+    @handler("sync", unique=Unique(by=("anything",)))
+    def sync(payload: dict[str, Any]) -> None:
+        del payload
+
+    assert Registry.of(sync)["sync"].mark.unique == Unique(by=("anything",))

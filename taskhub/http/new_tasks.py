@@ -1,0 +1,141 @@
+"""The body of `POST /tasks/batch`: many new tasks, each with what is wrong with it in its place."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from datetime import datetime
+from itertools import islice
+from typing import Annotated, Any
+
+import msgspec
+from msgspec import UNSET, Meta, Raw, UnsetType
+from uuid_utils import uuid7
+
+from taskhub.errors import FieldError, Invalid, Malformed
+from taskhub.http import members, new_task
+from taskhub.http.catalog import KnownType
+from taskhub.http.new_task import Birth, Draft, NewTask
+from taskhub.http.strict_json import TWICE, repeats, strictly
+from taskhub.ports import Create
+
+MOST = 1_000
+"""Tasks in one batch."""
+ERRORS_MOST = 1_000
+"""Errors that one answer lists."""
+
+NO_OBJECT = "needed: an object, such as POST /tasks takes"
+MANY = Meta(min_length=1, max_length=MOST, description=f"1 to {MOST} tasks")
+Atomic = Annotated[bool, Meta(description="all or none; false: each for itself")]
+
+
+class NewTasks(
+    msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, omit_defaults=True
+):
+    """What a client may say of many tasks that it wants done."""
+
+    tasks: Annotated[list[NewTask], MANY]
+    atomic: Atomic = True
+
+
+class _Parts(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """The same, with each task as the text that the client has sent for it."""
+
+    tasks: Annotated[list[Raw], MANY]
+    atomic: Atomic | UnsetType = UNSET
+
+
+RULES: Mapping[str, Any] = {"tasks": Annotated[list[Any], MANY], "atomic": Atomic}
+
+_decode = msgspec.json.Decoder(_Parts).decode
+
+
+class Drafts(msgspec.Struct, frozen=True):
+    """What a batch asks for: each task, or what is wrong with it."""
+
+    is_atomic: bool
+    each: list[Draft | Invalid]
+
+    @property
+    def types(self) -> set[str]:
+        """The names of all types that are asked for."""
+        return {draft.new.type for draft in self.each if isinstance(draft, Draft)}
+
+
+def read(body: bytes) -> Drafts:
+    """The tasks that a body asks for; raises Malformed, or Invalid where it is no batch at all."""
+    try:
+        parts = _decode(body)
+    except (msgspec.MsgspecError, ValueError, RecursionError, OverflowError):
+        raise _explained(body) from None
+    if repeats(body, parts):
+        raise Malformed(TWICE)
+    each = [_draft(place, bytes(text)) for place, text in enumerate(parts.tasks)]
+    return Drafts(parts.atomic is not False, each)
+
+
+class Origin(msgspec.Struct, frozen=True):
+    """What all tasks of a batch have in common: who made them, when, in which trace."""
+
+    creator: str
+    at: datetime
+    trace_parent: str | None
+
+
+def creates(
+    drafts: Drafts, known: Mapping[str, KnownType], origin: Origin
+) -> list[Create | Invalid]:
+    """Each task as it is to be stored, or what is wrong with it; ids grow in their order."""
+    return [
+        draft if isinstance(draft, Invalid) else _create(place, draft, known, origin)
+        for place, draft in enumerate(drafts.each)
+    ]
+
+
+def refused(each: Sequence[object]) -> Invalid | None:
+    """All that is wrong with a batch whose tasks stand and fall together."""
+    wrong = [one for one in each if isinstance(one, Invalid)]
+    if not wrong:
+        return None
+    count = sum(len(one.errors) for one in wrong)
+    listed = list(islice((error for one in wrong for error in one.errors), ERRORS_MOST))
+    detail = f"Some members break a rule: {len(wrong)} of {len(each)} tasks; nothing is stored."
+    more = f" The first {ERRORS_MOST} of {count} errors are listed." if count > ERRORS_MOST else ""
+    return Invalid(listed, detail + more)
+
+
+def _draft(place: int, text: bytes) -> Draft | Invalid:
+    if not text.startswith(b"{"):
+        strictly(text)
+        return Invalid([FieldError(f"/tasks/{place}", NO_OBJECT)])
+    try:
+        return new_task.read(text)
+    except Invalid as error:
+        return _moved(error, place)
+
+
+def _create(
+    place: int, draft: Draft, known: Mapping[str, KnownType], origin: Origin
+) -> Create | Invalid:
+    kind = known.get(draft.new.type)
+    try:
+        if kind is None:
+            raise new_task.unknown_type()
+        item = new_task.item(draft, kind, Birth(str(uuid7()), origin.creator, origin.at))
+        key = new_task.unique_key(draft, kind, origin.at)
+        return Create(item=item, trace_parent=origin.trace_parent, unique=key)
+    except Invalid as error:
+        return _moved(error, place)
+
+
+def _moved(error: Invalid, place: int) -> Invalid:
+    """The same with pointers into the whole body."""
+    return Invalid([FieldError(f"/tasks/{place}{e.pointer}", e.detail) for e in error.errors])
+
+
+def _explained(body: bytes) -> Invalid:
+    """Why a body is no batch, with every rule that it breaks."""
+    value = strictly(body)
+    errors = members.broken(value, RULES)
+    if "tasks" not in value:
+        errors.insert(0, FieldError("/tasks", f"needed: {MANY.description}"))
+    return Invalid(errors or [FieldError("", "a member breaks a rule")])

@@ -1,0 +1,27 @@
+"""While its task is in which states a unique key is held, and an end of it with the task."""
+
+from __future__ import annotations
+
+import sqlalchemy as sa
+from alembic import op
+
+revision = "0007"
+down_revision = "0006"
+branch_labels = None
+depends_on = None
+
+HOLDING = sa.text("'Pending Processing'")
+
+
+def upgrade() -> None:
+    """Only add: programs of the revision before go on undisturbed."""
+    states = sa.Column("States", sa.String(60), nullable=False, server_default=HOLDING)
+    op.add_column("UniqueKeys", states)
+    expires = sa.text('"ExpiresAt" IS NOT NULL')
+    op.create_index("UniqueKeys_ExpiresAt", "UniqueKeys", ["ExpiresAt"], sqlite_where=expires)
+    op.execute(
+        'CREATE TRIGGER "UniqueKeys_end_with_tasks" AFTER DELETE ON "Tasks" '
+        'WHEN OLD."UniqueKey" IS NOT NULL BEGIN '
+        'DELETE FROM "UniqueKeys" WHERE "Type" = OLD."Type" AND "Key" = OLD."UniqueKey" '
+        'AND "TaskId" = OLD."Id"; END'
+    )
