@@ -117,7 +117,6 @@ GOOD_TOKENS: dict[str, str] = {
     "typ of an access token": signed(GOOD, {"alg": "HS256", "typ": "at+JWT"}),
     "longer hash": jwt.encode(GOOD, SECRET * 2, "HS512"),
     "aud in a list": signed(GOOD | {"aud": ["other", AUDIENCE]}),
-    "past, within the leeway": signed(GOOD | {"exp": NOW - 1}),
     "exp with a fraction": signed(GOOD | {"exp": NOW + 36_000.5}),
     "kid unknown": signed(GOOD, {"alg": "HS256", "kid": "../../dev/null"}),
 }
@@ -130,6 +129,13 @@ def test_a_good_token_is_believed(good: str) -> None:
     section = section_of(secret, leeway=300.0)
 
     assert Verifier(section).principal(f"bearer {good}").subject == "alice"
+
+
+def test_a_token_is_believed_a_little_longer() -> None:
+    """Clocks differ; this token is made here, since NOW may be minutes ago."""
+    late = signed(GOOD | {"exp": int(time.time()) - 1})
+
+    assert Verifier(section_of(SECRET, leeway=300.0)).principal(f"Bearer {late}").subject == "alice"
 
 
 def test_an_address_in_the_header_is_not_visited(monkeypatch: pytest.MonkeyPatch) -> None:
