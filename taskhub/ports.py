@@ -14,6 +14,7 @@ from taskhub.failures import Cause, FailurePage, FailureQuery, PastAttempt
 from taskhub.finding import Count, IdPage, Page, TaskQuery
 from taskhub.keys import Existing, IdempotencyKey, Kept, KeyReused, Replayed, UniqueKey
 from taskhub.model import Event, Lease, Owner, PastEvent, Status, TaskId, TaskItem, TypeInfo
+from taskhub.registration import TypeAct, TypeReads
 
 # ---- writes: each is one conditional change; `Store.commit` takes many at once -------------------
 
@@ -181,6 +182,7 @@ Write = (
     | Bulk
     | Audit
     | Register
+    | TypeAct
     | Prune
 )
 
@@ -328,7 +330,7 @@ class SchemaState(msgspec.Struct, frozen=True):
 # ---- the port ----
 
 
-class Store(Protocol):
+class Store(TypeReads, Protocol):
     """Where tasks live. Raises `Trouble` while the database is not well; never loses a commit."""
 
     async def open(self) -> None:
@@ -378,9 +380,6 @@ class Store(Protocol):
 
     async def owners(self) -> list[Owner]:
         """Who holds leases now."""
-
-    async def types(self) -> list[TypeInfo]:
-        """Every type that a worker has registered."""
 
     async def next_due(self) -> float | None:
         """Seconds until the next Pending task is due (0: one is due now; None: none waits)."""

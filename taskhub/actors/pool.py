@@ -10,6 +10,7 @@ from functools import partial
 from typing import TYPE_CHECKING
 
 from taskhub.actors.holdings import BRISK
+from taskhub.actors.registering import Registering
 from taskhub.actors.renewal import Renewal
 from taskhub.actors.running import LAST_WORDS, Lanes, Running
 from taskhub.actors.settling import Settler
@@ -18,7 +19,7 @@ from taskhub.kernel.clock import boottime
 from taskhub.kernel.mailbox import MailboxClosed, MailboxFull
 from taskhub.kernel.supervisor import first_of
 from taskhub.messages import PASSING, Put, Stop, Wake
-from taskhub.ports import Claim, Claimed, Register
+from taskhub.ports import Claim, Claimed
 from taskhub.telling import DELIVERY
 
 if TYPE_CHECKING:
@@ -74,6 +75,8 @@ class Pool:
         self._hungry, self._suspects_came = True, False
         self._moved = self._claimed = self._loop.time()
         self._names = tuple(info.name for info in parts.types)
+        known = [info for info in parts.types if info.name != DELIVERY]  # ours to make
+        self._registering = Registering(known, parts.store_box)
         self._settler = Settler(self._held, parts.store_box, self._forget, parts.emit)
         self._renewal = Renewal(parts.renew, self._held, self._on_renewed, parts.settings)
         lanes = parts.lanes(self)
@@ -84,7 +87,7 @@ class Pool:
         """Make the types known, work until stopped, drain."""
         try:
             self._renewal.start()
-            await self._register(ctx)
+            await self._registering.register(ctx)
             ctx.ready()
             await self._work(ctx)
             await self._go(ctx)
@@ -98,27 +101,19 @@ class Pool:
             await self._running.close()
             await self._renewal.stop()
 
-    async def _register(self, ctx: Context) -> None:
-        known = [info for info in self._parts.types if info.name != DELIVERY]  # ours to make
-        write = Register(types=known)
-        while not ctx.stopping.is_set():
-            with suppress(*PASSING):
-                await Put(write).sent_to(self._parts.store_box)
-                return
-            ctx.ready()  # trouble around us is a state: others may start meanwhile
-            await ctx.pause(0.2)
-
     async def _work(self, ctx: Context) -> None:
         async with asyncio.TaskGroup() as group:
             group.create_task(self._settler.run(), name="settler")
             listener = group.create_task(self._listen(), name="listener")
             watcher = group.create_task(self._renewal.watch(), name="watcher")
+            saying = group.create_task(self._registering.keep_saying(), name="saying")
             await first_of(ctx.stopping, self._parts.opening)
             await self._claim_until(ctx)
             await self._drain()
             self._settler.leave()
             listener.cancel()
             watcher.cancel()
+            saying.cancel()
 
     # ---- hearing ------------------------------------------------------------------------------
 

@@ -12,7 +12,8 @@ from taskhub.kernel.mailbox import Mailbox, MailboxClosed, MailboxFull, answerin
 from taskhub.messages import Publish, Put
 from taskhub.model import EventType, Status
 from taskhub.obs.telemetry import Committed, Emit, EventsDropped, StateChanged
-from taskhub.ports import Cancel, Changed
+from taskhub.ports import Cancel, Changed, Register, Touched
+from taskhub.registration import Forget
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -31,6 +32,8 @@ _KINDS = {
     EventType.FAILED: "ended",
     EventType.CANCELLED: "ended",
 }
+
+_OF_TYPES = frozenset({Register, Forget})
 
 
 @dataclass(slots=True)
@@ -123,6 +126,8 @@ class StoreActor:
         kinds = {_KINDS[event.type] for event in done.events if event.type in _KINDS}
         if _asks_for_cancel(writes, done):
             kinds.add("cancel")
+        if _changes_types(writes, done):
+            kinds.add("types")
         if done.events and not kinds:
             kinds.add("told")
         if self._outbox is None or not (kinds or done.events):
@@ -139,6 +144,14 @@ class StoreActor:
         self._health.state, self._health.detail = state, detail
         why = error.reason if error else ""  # /ready is for strangers too, the log is not
         self._emit(StateChanged(part="store", state=state, detail=why))
+
+
+def _changes_types(writes: Sequence[Write], done: Commit) -> bool:
+    """Whether types are other ones now; a worker that starts again changes none."""
+    return any(
+        type(write) in _OF_TYPES and isinstance(result, Touched) and result.count > 0
+        for write, result in zip(writes, done.results, strict=True)
+    )
 
 
 def _asks_for_cancel(writes: Sequence[Write], done: Commit) -> bool:

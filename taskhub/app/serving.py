@@ -48,6 +48,7 @@ def api_spec(process: Process) -> ChildSpec:
     tls.prepare(process.live.config.http)
     tls.apply()
     process.rings += [context.waiters.rang, context.live.rang]
+    process.rings.append(context.types.rang)
     process.checks.append(lambda config: Verifier(config.jwt))
     process.checks.append(lambda config: tls.prepare(config.http))
     process.follows.append(lambda _: tls.apply())
@@ -100,7 +101,9 @@ def _context(process: Process) -> ApiContext:
         emit=process.emit,
         settings=process.live,
         types=Catalog(
-            process.store.types, Registry.of(simulate, transform, fail, http_handler(None)).types()
+            process.store.types,
+            Registry.of(simulate, transform, fail, http_handler(None)).types(),
+            takes_unknown=lambda: process.live.config.http.unknown_types == "accept",
         ),
         health=view.health,
         metrics=view.metrics,

@@ -66,6 +66,11 @@ class Client:
                 return self._hub.request("POST", path)
             return self._hub.request("POST", path, body=body, key=key)
 
+    def delete(self, path: str) -> None:
+        """DELETE what is behind a path."""
+        with _explained():
+            self._hub.request("DELETE", path)
+
     def bulk(
         self, verb: Verb, search: str, *, everything: bool, dry_run: bool
     ) -> Iterator[BulkReport]:

@@ -32,6 +32,7 @@ COMMANDS = {
         "delete": ("acting:delete", "Delete tasks that have ended."),
         "failures": ("failures:failures", "Show failed tasks, in groups of those alike."),
         "attempts": ("failures:attempts", "Show the attempts of a task with their errors."),
+        "types": ("types:types", "Show the types of tasks and who does them."),
         "audit": ("audit:audit", "Show who did what, newest first."),
     },
 }

@@ -127,6 +127,12 @@ class NotFound(Problem):
     code = "not-found"
 
 
+class NoType(NotFound):
+    """404: no type of this name is registered."""
+
+    code = "no-type"
+
+
 class NotAcceptable(Problem):
     """406: the answer has no form that was asked for."""
 
@@ -143,6 +149,12 @@ class Conflict(Problem):
     """409: the task is in a state that does not allow this."""
 
     code = "conflict"
+
+
+class TypeInUse(Conflict):
+    """409: a worker does this type, so it cannot be taken away."""
+
+    code = "type-in-use"
 
 
 class TooLarge(Problem):

@@ -21,6 +21,7 @@ IN_PLACE = frozenset(
         "http.header_timeout",
         "http.body_timeout",
         "http.access_log",
+        "http.unknown_types",
         "http.tls_certificate",
         "http.tls_key",
         "http.metrics_allow",

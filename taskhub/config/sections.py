@@ -68,6 +68,8 @@ class HttpSection(Section, frozen=True, kw_only=True):
     """A file with the private key that belongs to it."""
     access_log: bool = False
     """Whether each answer has a line in the log."""
+    unknown_types: Literal["refuse", "accept"] = "refuse"
+    """What becomes of a new task whose type no worker has registered."""
     metrics_allow: tuple[str, ...] = ("127.0.0.0/8", "::1/128")
     """Networks that may read /metrics."""
     trusted_proxies: tuple[str, ...] = ()

@@ -1,9 +1,11 @@
-"""The types of tasks that some worker knows: read from the store, their schemas compiled once."""
+"""The types of tasks that are known: read from the store, their schemas compiled once."""
 
 from __future__ import annotations
 
+import asyncio
 import time
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+from contextlib import suppress
 from itertools import islice
 from typing import Any
 
@@ -50,37 +52,74 @@ class KnownType(msgspec.Struct, frozen=True):
 
 
 class Catalog:
-    """Finds types by name. `fixed` are known without any worker."""
+    """Finds types by name. `fixed` are known without any worker.
+
+    While `takes_unknown` says so, a type of any other name is taken too, with no rules at all.
+    """
 
     def __init__(
         self,
         read: Read,
         fixed: Sequence[TypeInfo] = (),
+        *,
         clock: Callable[[], float] = time.monotonic,
+        takes_unknown: Callable[[], bool] = lambda: False,
     ) -> None:
-        self._read, self._clock = read, clock
+        self._read, self._clock, self._takes_unknown = read, clock, takes_unknown
+        self.fixed: Mapping[str, TypeInfo] = {info.name: info for info in fixed}
         self._fixed = {info.name: _known(info) for info in fixed}
         self._known = dict(self._fixed)
+        self._all: Sequence[TypeInfo] = sorted(fixed, key=lambda info: info.name)
+        self._infos: Sequence[TypeInfo] = ()
         self._looked_at = float("-inf")
+        self._rang = asyncio.Event()
+
+    @property
+    def all(self) -> Sequence[TypeInfo]:
+        """Every type that is known by now, by name; the same object until there are others."""
+        return self._all
 
     def get(self, name: str) -> KnownType | None:
         """The type as far as it is known by now."""
         return self._known.get(name)
 
     async def find(self, name: str) -> KnownType | None:
-        """The type; an unknown one is looked for in the store, where it may just have come."""
+        """The type; an unknown one is looked for in the store, where it may just have come.
+
+        Raises Trouble where that cannot be read: nobody is told then that there is no such type.
+        """
         if name not in self._known and self._clock() - self._looked_at >= SOONEST:
-            await self.look()
-        return self._known.get(name)
+            await self._look()
+        known = self._known.get(name)
+        return _known(TypeInfo(name)) if known is None and self._takes_unknown() else known
 
     async def look(self) -> None:
         """Read the store's types; when it is not well, what is known stays."""
+        with suppress(Trouble):
+            await self._look()
+
+    def rang(self, kinds: frozenset[str]) -> None:
+        """Hear the bell: look when it says that types have changed."""
+        if "types" in kinds:
+            self._rang.set()
+
+    async def run(self) -> None:
+        """Look whenever it rings, and now and then."""
+        while True:
+            with suppress(TimeoutError):
+                async with asyncio.timeout(FRESH):
+                    await self._rang.wait()
+            self._rang.clear()
+            await self.look()
+
+    async def _look(self) -> None:
+        infos = await in_time(self._read())
         self._looked_at = self._clock()
-        try:
-            infos = await in_time(self._read())
-        except Trouble:
+        if infos is self._infos:
             return
         self._known = self._fixed | {info.name: self._compiled(info) for info in infos}
+        self._all = [self._known[name].info for name in sorted(self._known)]
+        self._infos = infos
 
     def _compiled(self, info: TypeInfo) -> KnownType:
         old = self._known.get(info.name)
@@ -91,14 +130,23 @@ def _known(info: TypeInfo) -> KnownType:
     """A type whose schema nobody can read is taken as one without rules: its worker decides."""
     rules = {name: rule for name, rule in info.schema.items() if name != DEFAULTS_KEY}
     try:
-        validator = jsonschema_rs.validator_for(rules, mask=MASK, offline=True) if rules else None
+        validator = _validator(rules) if rules else None
     except ValueError:
         validator = None
+    return KnownType(info, defaults_of(info), validator)
+
+
+def defaults_of(info: TypeInfo) -> TypeDefaults:
+    """The type's own defaults; the general ones where it names none, or wrong ones."""
     try:
-        defaults = info.defaults
+        return info.defaults
     except msgspec.ValidationError:
-        defaults = TypeDefaults()
-    return KnownType(info, defaults, validator)
+        return TypeDefaults()
+
+
+def _validator(rules: dict[str, Any]) -> Any:
+    """Formats count, as they do for the worker: a `date-time` must be one."""
+    return jsonschema_rs.validator_for(rules, mask=MASK, offline=True, validate_formats=True)
 
 
 def _pointer(path: Sequence[str | int]) -> str:

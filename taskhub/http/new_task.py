@@ -188,7 +188,9 @@ def unique_key(draft: Draft, known: KnownType, at: datetime) -> UniqueKey | None
 
 def unknown_type() -> Invalid:
     """What is said of a type that no worker has registered."""
-    return Invalid([FieldError("/type", "no worker has registered a type of this name")])
+    return Invalid(
+        [FieldError("/type", "no worker has registered a type of this name: GET /types")]
+    )
 
 
 def _given(value: T | UnsetType, default: D) -> T | D:

@@ -13,7 +13,6 @@ from contextlib import asynccontextmanager, suppress
 from aiohttp import web
 from aiohttp.http_parser import HttpRequestParser
 
-from taskhub.http.catalog import FRESH
 from taskhub.http.connection import Connection, Door
 from taskhub.http.context import ApiContext
 from taskhub.http.dispatch import Dispatch
@@ -64,7 +63,7 @@ async def serving(
             group.create_task(context.waiters.run(), name="http waiters"),
             group.create_task(context.live.run(), name="http events"),
             group.create_task(context.verifier.keyring.run(), name="http keys"),
-            group.create_task(_keep_fresh(context), name="http types"),
+            group.create_task(context.types.run(), name="http types"),
             group.create_task(context.limits.run(), name="http limits"),
             group.create_task(_sweep(door, context.patience), name="http deadlines"),
         ]
@@ -140,13 +139,6 @@ async def _say_goodbye(listener: asyncio.Server, door: Door, context: ApiContext
             while door.open:
                 door.emptied.clear()
                 await door.emptied.wait()
-
-
-async def _keep_fresh(context: ApiContext) -> None:
-    """Hear of types that workers register, and of those that are gone."""
-    while True:
-        await asyncio.sleep(FRESH)
-        await context.types.look()
 
 
 async def _sweep(door: Door, patience: Patience) -> None:

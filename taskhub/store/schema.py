@@ -186,6 +186,8 @@ types = Table(
     Column("RegisteredBy", String(200), nullable=False),
     Column("RegisteredAt", BigInteger, nullable=False),
     Column("Paused", Integer, nullable=False, server_default=text("0")),
+    Column("SeenAt", BigInteger),
+    Column("Revision", BigInteger, nullable=False, server_default=text("0")),
 )
 
 queues = Table(

@@ -9,7 +9,7 @@ import math
 import re
 import sys
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
 from types import MappingProxyType, ModuleType
@@ -47,6 +47,7 @@ class Mark:
     backoff: Backoff
     on_error: Rules
     unique: Unique | None
+    aliases: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -118,16 +119,18 @@ def handler(
     backoff: Backoff = _DEFAULT_BACKOFF,
     on_error: Rules = _NO_RULES,
     unique: Unique | None = None,
+    aliases: Sequence[str] = (),
 ) -> Callable[[F], F]:
     """Mark a function as the handler of the type `name`; `timeout` is in seconds.
 
     `queue`, `timeout`, `attempts` and `unique` are what a task gets whose creator says nothing
     else; `backoff` is how long to wait between attempts, `on_error` what becomes of a task when
-    it raises this or that. An `async def` runs in the event loop, a `def` in a thread. Raises
-    ConfigProblem when a value makes no sense.
+    it raises this or that; `aliases` are other names of the type, such as those that it had once.
+    An `async def` runs in the event loop, a `def` in a thread. Raises ConfigProblem when a value
+    makes no sense.
     """
     rules = MappingProxyType(dict(on_error))
-    mark = Mark(name, queue, timeout, attempts, backoff, rules, unique)
+    mark = Mark(name, queue, timeout, attempts, backoff, rules, unique, tuple(aliases))
     _check(mark)
 
     def marked(function: F) -> F:
@@ -167,7 +170,8 @@ def discover(
 
 def _check(mark: Mark) -> None:
     place = f"@handler({mark.name!r})"
-    for what, text in (("name", mark.name), ("queue", mark.queue)):
+    names = [("name", mark.name), *(("name", alias) for alias in mark.aliases)]
+    for what, text in (*names, ("queue", mark.queue)):
         if re.fullmatch(NAME_PATTERN, text) is None:
             raise ConfigProblem(
                 place, f"expected a {what} of letters, digits, _ . : - (at most 100)"
@@ -228,16 +232,17 @@ def _registry(found: list[tuple[str, Function]], problems: list[ConfigProblem]) 
         except ConfigProblem as problem:
             problems.append(problem)
             continue
-        known = specs.setdefault(spec.name, spec)
-        if known.function is not function:
-            problems.append(ConfigProblem(place, _used_twice(known, spec)))
+        for name in (spec.name, *spec.mark.aliases):
+            known = specs.setdefault(name, replace(spec, name=name))
+            if known.function is not function:
+                problems.append(ConfigProblem(place, _used_twice(known, spec)))
     if problems:
         raise ConfigError(problems)
     return Registry(specs.values())
 
 
 def _used_twice(known: HandlerSpec, spec: HandlerSpec) -> str:
-    return f"expected one handler for each name: `{spec.name}` is {_home(known)} and {_home(spec)}"
+    return f"expected one handler for each name: `{known.name}` is {_home(known)} and {_home(spec)}"
 
 
 def _home(spec: HandlerSpec) -> str:

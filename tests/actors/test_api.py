@@ -164,7 +164,7 @@ async def test_a_bug_behind_it_is_its_crash(
 ) -> None:
     """What looks after deadlines and types may not die unseen: the supervisor hears of it."""
     house = closed_house
-    monkeypatch.setattr("taskhub.http.server.FRESH", 0.01)
+    monkeypatch.setattr("taskhub.http.catalog.FRESH", 0.01)
     ctx = Context("api")
     task = asyncio.ensure_future(api(house).run(ctx))
     await ctx.is_ready.wait()

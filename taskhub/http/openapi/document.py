@@ -8,8 +8,10 @@ from typing import Any
 
 from taskhub.http.openapi import failures, shapes
 from taskhub.http.openapi.operations import OPEN, Describer, tag
+from taskhub.http.openapi.payloads import with_payloads
 from taskhub.http.problems import ProblemBody
 from taskhub.http.route import Message, Route
+from taskhub.model import TypeInfo
 
 ABOUT = """\
 Tasks that are stored once, run at least once, and end.
@@ -26,6 +28,7 @@ A signed token (JWT) of the configured issuer, with its scopes (`scope`, `scp`) 
 TAGS = {
     "tasks": "Create, find, cancel and retry tasks.",
     "events": "What happens, as it happens.",
+    "types": "Which types of tasks there are, and what their payloads must be.",
     "actors": "The parts that TaskHub itself is made of.",
     "audit": "What operators did, and who.",
     "queues": "Where tasks wait.",
@@ -34,9 +37,13 @@ TAGS = {
 }
 
 
-def document(routes: Sequence[Route], messages: Sequence[Message] = ()) -> dict[str, Any]:
-    """The whole description as plain values."""
+def document(
+    routes: Sequence[Route], messages: Sequence[Message] = (), types: Sequence[TypeInfo] = ()
+) -> dict[str, Any]:
+    """The whole description as plain values; `types` are those whose payloads it is to describe."""
     known = _schemas(routes, messages)
+    if types:
+        known = with_payloads(known, types)
     describer = Describer(routes, known)
     paths: dict[str, dict[str, Any]] = {}
     for route in routes:

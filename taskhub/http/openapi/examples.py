@@ -16,6 +16,7 @@ from taskhub.http.bulk import BulkReport, BulkWish, Sample
 from taskhub.http.context import ActorRow, PartHealth
 from taskhub.http.creating_many import BatchAnswer, BatchItem
 from taskhub.http.failing import AttemptList, FailureList
+from taskhub.http.kinds import TypeList, TypeRow
 from taskhub.http.live.frames import EventList
 from taskhub.http.new_task import NewTask
 from taskhub.http.new_tasks import NewTasks
@@ -25,6 +26,7 @@ from taskhub.http.routes.tasks import TaskPage
 from taskhub.http.routes.watching import ActorList
 from taskhub.http.watching import Readiness
 from taskhub.model import Event, EventType, Status, TaskId, TaskItem
+from taskhub.registration import Standing
 from taskhub.telling import EventItem, TaskEvent
 
 ID = "019aa1d2-8c6e-7b53-9a43-1d3c5a0f9e21"
@@ -87,6 +89,22 @@ GROUP = FailureGroup(
     last_seen=AT,
     samples=[TaskId(ID)],
 )
+TYPE = TypeRow(
+    name="resize",
+    payload_schema={
+        "type": "object",
+        "properties": {"url": {"type": "string"}, "width": {"type": "integer", "default": 640}},
+        "required": ["url"],
+        "additionalProperties": False,
+    },
+    queue="images",
+    timeout_seconds=30.0,
+    max_attempts=5,
+    standing=Standing.ACTIVE,
+    registered_at=AT,
+    seen_at=AT,
+    waiting=12,
+)
 
 SHAPES: Mapping[Any, Mapping[str, Any]] = {
     AuditList: {"page": AuditList([ENTRY], "1764022637000000-4711")},
@@ -143,6 +161,8 @@ SHAPES: Mapping[Any, Mapping[str, Any]] = {
         "last": FailureList([GROUP], None),
         "more": FailureList([GROUP], "1764022637000000-9f86d081884c7d65-resize"),
     },
+    TypeList: {"types": TypeList([TYPE])},
+    TypeRow: {"type": TYPE},
     ActorList: {"actors": ActorList([ACTOR])},
     Readiness: {
         "ok": Readiness("ok", [PartHealth("store", "ok"), PartHealth("events", "ok")]),

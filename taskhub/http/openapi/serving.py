@@ -19,6 +19,7 @@ from taskhub.http.conditional import conditional
 from taskhub.http.problems import BadQuery
 from taskhub.http.queries import no_query
 from taskhub.http.route import Field, Handler, Message, Reply, Route
+from taskhub.model import TypeInfo
 
 JSON_PATH, PAGE_PATH = "/openapi.json", "/docs"
 HTML = "text/html; charset=utf-8"
@@ -30,20 +31,20 @@ POLICY = (
     "frame-ancestors 'none'; require-trusted-types-for 'script'"
 )
 
-Making = Callable[[Policies], Answer]
+Making = Callable[[Policies, Sequence[TypeInfo]], Answer]
 
 
 def described(routes: Sequence[Route], messages: Sequence[Message] = ()) -> tuple[Route, ...]:
     """The routes, and two more that describe them all, themselves too."""
 
-    def description(policies: Policies) -> Answer:
+    def description(policies: Policies, types: Sequence[TypeInfo]) -> Answer:
         # late: most processes never answer this
         from taskhub.http.openapi.document import document
 
-        told = document(under(served, policies), messages)
+        told = document(under(served, policies), messages, types)
         return Answer(200, msgspec.json.encode(told), cache="no-cache")
 
-    served = (*routes, _json_route(_kept(description)), _page_route(_kept(lambda _: page())))
+    served = (*routes, _json_route(_kept(description)), _page_route(_kept(lambda *_: page())))
     return served
 
 
@@ -69,15 +70,15 @@ def page() -> Answer:
 
 
 def _kept(making: Making) -> Handler:
-    """Answers what was made once, until the policies are others."""
-    kept: list[tuple[Policies, Answer]] = []
+    """Answers what was made once, until the policies or the types are others."""
+    kept: list[tuple[Policies, Sequence[TypeInfo], Answer]] = []
 
     async def handle(call: Call) -> Answer:
         no_query(call.request)
-        policies = call.context.settings().policies
-        if not kept or kept[0][0] is not policies:
-            kept[:] = [(policies, await asyncio.to_thread(making, policies))]
-        return conditional(call.request, kept[0][1])
+        policies, types = call.context.settings().policies, call.context.types.all
+        if not kept or kept[0][0] is not policies or kept[0][1] is not types:
+            kept[:] = [(policies, types, await asyncio.to_thread(making, policies, types))]
+        return conditional(call.request, kept[0][2])
 
     return handle
 

@@ -12,6 +12,7 @@ from taskhub.audit import AuditEntry
 from taskhub.http.bulk import BulkReport, BulkWish
 from taskhub.http.context import ActorRow, PartHealth
 from taskhub.http.creating_many import BatchAnswer, BatchItem
+from taskhub.http.kinds import TypeRow
 from taskhub.http.live.frames import EventList
 from taskhub.http.new_task import NewTask
 from taskhub.http.problems import ErrorItem, ProblemBody
@@ -90,6 +91,15 @@ MEMBERS: Mapping[type, Mapping[str, Mapping[str, Any]]] = {
         "queue": {"description": "the task's queue"},
     },
     EventList: {"next": {"description": "`after` of the next page; null: this was the last"}},
+    TypeRow: {
+        "payloadSchema": {"description": "JSON Schema of the payload; empty: anything goes"},
+        "queue": {"description": "where its tasks wait when nothing else is said"},
+        "timeoutSeconds": {"description": "of one attempt when nothing else is said"},
+        "maxAttempts": {"description": "starts when nothing else is said"},
+        "registeredAt": {"description": "since when it is as it is; null: nobody registered it"},
+        "seenAt": {"description": "when a worker has last said that it does it"},
+        "waiting": {"description": "tasks that wait; from 10,000 in one queue on perhaps more"},
+    },
     BulkWish: {
         "all": {"description": "every task is meant: the search was not forgotten"},
         "dryRun": {"description": "count, show some, change nothing"},

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from taskhub.http.route import Route
-from taskhub.http.routes import bulk, events, failures, tasks, watching
+from taskhub.http.routes import bulk, events, failures, tasks, types, watching
 from taskhub.http.routes.messages import MESSAGES
 
 __all__ = ["MESSAGES", "ROUTES"]
@@ -13,5 +13,6 @@ ROUTES: tuple[Route, ...] = (
     *bulk.ROUTES,
     *failures.ROUTES,
     *events.ROUTES,
+    *types.ROUTES,
     *watching.ROUTES,
 )

@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from taskhub.audit import Audit
 from taskhub.model import EventType, Status, TaskId, TaskItem, micros_from_utc
 from taskhub.ports import Cancel, Changed, Missing, Prune, Register, Requeue, Touched, Unchanged
+from taskhub.registration import Forget, Seen
 from taskhub.store.sqlite.batch import Batch
 from taskhub.store.sqlite.ids import first_id_at
 from taskhub.store.sqlite.rows import json, task_of
@@ -68,8 +69,23 @@ def register(batch: Batch, group: Sequence[tuple[int, Register]]) -> None:
     """Make types known; what is known already is not written again."""
     now = batch.now.micros
     for place, write in group:
-        rows = [(info.name, json(info.schema), info.registered_by, now) for info in write.types]
+        rows = [
+            (info.name, json(info.schema), info.registered_by, now, now) for info in write.types
+        ]
         batch.results[place] = Touched(batch.each("register", rows))
+
+
+def seen(batch: Batch, group: Sequence[tuple[int, Seen]]) -> None:
+    """Keep that workers do these types now."""
+    for place, write in group:
+        values = {"now": batch.now.micros, "names": json(write.types)}
+        batch.results[place] = Touched(batch.change("seen", values))
+
+
+def forget(batch: Batch, group: Sequence[tuple[int, Forget]]) -> None:
+    """Take types away."""
+    for place, write in group:
+        batch.results[place] = Touched(batch.change("forget", {"name": write.name}))
 
 
 def prune(batch: Batch, group: Sequence[tuple[int, Prune]]) -> None:

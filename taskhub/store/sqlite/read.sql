@@ -64,6 +64,24 @@ SELECT DISTINCT LeaseOwner FROM Tasks INDEXED BY Tasks_Leases WHERE Status = 'Pr
 -- types: every type that was registered
 SELECT Name, Schema, RegisteredBy FROM Types ORDER BY Name;
 
+-- types_mark: another text once any type has come, gone or changed; cheap to ask again and again
+SELECT group_concat(Name || ' ' || Revision || ' ' || RegisteredAt) FROM Types;
+
+-- registrations: every type that was registered, or of which tasks wait; and how many do
+WITH RECURSIVE {kinds},
+waiting (Type, Number) AS (
+    SELECT Type, sum((SELECT count(*) FROM (
+                SELECT 1 FROM Tasks INDEXED BY Tasks_Status
+                 WHERE Status <> 'Processing' AND Status = 'Pending' AND Type = kinds.Type
+                   AND Queue = kinds.Queue LIMIT :limit)))
+      FROM kinds WHERE Status = 'Pending' GROUP BY Type)
+SELECT Name, Schema, RegisteredBy, RegisteredAt, SeenAt, coalesce(Number, 0)
+  FROM Types LEFT JOIN waiting ON waiting.Type = Types.Name
+ UNION ALL
+SELECT Type, '{}', '', NULL, NULL, Number FROM waiting
+ WHERE Type NOT IN (SELECT Name FROM Types)
+ ORDER BY 1;
+
 -- next_due: when the first Pending task that waits in no paused queue is due
 WITH RECURSIVE levels (Type, Queue, Priority, RunAt) AS (
     SELECT * FROM (SELECT Type, Queue, Priority, RunAt FROM Tasks INDEXED BY Tasks_Claim

@@ -17,9 +17,18 @@ from taskhub.failures import PastAttempt
 from taskhub.keys import Kept, Told
 from taskhub.model import Owner, TaskId, TaskItem, TypeInfo
 from taskhub.ports import EventPage, EventQuery, QueueCount
+from taskhub.registration import WAITING_LIMIT, Registration
 from taskhub.store.sqlite import audit
 from taskhub.store.sqlite.clock import Clock
-from taskhub.store.sqlite.rows import STATUS, Row, attempt_of, event_of, json, task_of
+from taskhub.store.sqlite.rows import (
+    STATUS,
+    Row,
+    attempt_of,
+    event_of,
+    json,
+    registration_of,
+    task_of,
+)
 from taskhub.store.sqlite.session import connect_reader, identity, trouble_of
 
 CONNECTIONS = 2
@@ -34,6 +43,8 @@ class Readers:
         self._free: asyncio.LifoQueue[aiosqlite.Connection | None] = asyncio.LifoQueue()
         self._open: dict[aiosqlite.Connection, tuple[int, int]] = {}
         """Every connection, and which file it reads."""
+        self._types: tuple[Row | None, list[TypeInfo]] = (None, [])
+        """What was read last, and its mark: a row read later than its mark is only read twice."""
         self._may_read = False
 
     async def open(self) -> None:
@@ -98,9 +109,18 @@ class Readers:
         return [owner for (owner,) in await self._ask("owners")]
 
     async def types(self) -> list[TypeInfo]:
-        """Every type that was registered."""
-        rows = await self._ask("types")
-        return [TypeInfo(name, msgspec.json.decode(schema), by) for name, schema, by in rows]
+        """Every type that was registered; read again only when one has changed."""
+        (mark,) = await self._ask("types_mark")
+        if mark != self._types[0]:
+            rows = await self._ask("types")
+            infos = [TypeInfo(name, msgspec.json.decode(schema), by) for name, schema, by in rows]
+            self._types = (mark, infos)
+        return self._types[1]
+
+    async def registrations(self) -> list[Registration]:
+        """Every type that was registered, or of which tasks wait."""
+        rows = await self._ask("registrations", {"limit": WAITING_LIMIT})
+        return [registration_of(row) for row in rows]
 
     async def next_due(self) -> float | None:
         """Seconds until the first Pending task is due."""

@@ -17,9 +17,11 @@ from taskhub.model import (
     PastEvent,
     Status,
     TaskItem,
+    TypeInfo,
     micros_from_utc,
     utc_from_micros,
 )
+from taskhub.registration import Registration
 
 STATUS = {status.value: status for status in Status}
 TYPE = {type_.value: type_ for type_ in EventType}
@@ -87,6 +89,17 @@ def attempt_of(row: Row) -> PastAttempt:
         exception=exception,
         place=place,
         trace=trace,
+    )
+
+
+def registration_of(row: Row) -> Registration:
+    """The type that a row of `registrations` holds."""
+    name, schema, by, registered, seen, waiting = row
+    return Registration(
+        info=TypeInfo(name, msgspec.json.decode(schema), by),
+        registered_at=None if registered is None else utc_from_micros(registered),
+        seen_at=None if seen is None else utc_from_micros(seen),
+        waiting=waiting,
     )
 
 

@@ -37,6 +37,7 @@ from taskhub.ports import (
     Takeover,
     Write,
 )
+from taskhub.registration import Forget, Registration, Seen
 from taskhub.store import migrations
 from taskhub.store.sqlite import acts, creating, ending, leasing, many
 from taskhub.store.sqlite.batch import Batch, Kinds, Statements, commit
@@ -51,6 +52,8 @@ T = TypeVar("T")
 
 KINDS: Kinds = {
     Register: acts.register,
+    Seen: acts.seen,
+    Forget: acts.forget,
     Create: creating.create,
     CreateMany: creating.create_many,
     Forward: creating.forward,
@@ -183,6 +186,10 @@ class SqliteStore:
     async def types(self) -> list[TypeInfo]:
         """Every type that a worker has registered."""
         return await self._readers.types()
+
+    async def registrations(self) -> list[Registration]:
+        """Every type that was registered, or of which tasks wait."""
+        return await self._readers.registrations()
 
     async def next_due(self) -> float | None:
         """Seconds until the next Pending task is due; those in paused queues are not looked at."""

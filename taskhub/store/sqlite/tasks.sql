@@ -61,11 +61,19 @@ RETURNING {task};
 INSERT INTO Audit (At, Message, Actor, TaskId, Address, RequestId) VALUES (?, ?, ?, ?, ?, ?);
 
 -- register: make a type known; a pause of it stays
-INSERT INTO Types (Name, Schema, RegisteredBy, RegisteredAt) VALUES (?, ?, ?, ?)
+INSERT INTO Types (Name, Schema, RegisteredBy, RegisteredAt, SeenAt, Revision)
+VALUES (?, ?, ?, ?, ?, (SELECT coalesce(max(Revision), 0) + 1 FROM Types))
     ON CONFLICT (Name) DO UPDATE
    SET Schema = excluded.Schema, RegisteredBy = excluded.RegisteredBy,
-       RegisteredAt = excluded.RegisteredAt
+       RegisteredAt = excluded.RegisteredAt, SeenAt = excluded.SeenAt,
+       Revision = excluded.Revision
  WHERE Schema <> excluded.Schema OR RegisteredBy <> excluded.RegisteredBy;
+
+-- seen: a worker does these types now
+UPDATE Types SET SeenAt = :now WHERE Name IN (SELECT value FROM json_each(:names));
+
+-- forget: take a type away
+DELETE FROM Types WHERE Name = :name;
 
 -- prune_tasks: delete the oldest ended tasks; ids tell when they were made, so young ones are not read
 WITH RECURSIVE {kinds}

@@ -19,7 +19,7 @@ FOREIGN = Owner("99999999-0000-0000-0000-000000000000/worker-1/dead")
 """An owner of another boot of this host."""
 
 LEASE = 15.0
-TYPES = ("simulate", "resize")
+TYPES = ("simulate", "resize", "ended")
 
 
 def new_id(micros: int, number: int) -> TaskId:

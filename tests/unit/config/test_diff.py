@@ -19,7 +19,7 @@ from taskhub.config.sections import (
 IN_PLACE = """
 supervisor.intensity supervisor.period supervisor.grace
 http.max_body http.max_batch_body http.header_timeout http.body_timeout http.metrics_allow
-http.trusted_proxies http.access_log
+http.trusted_proxies http.access_log http.unknown_types
 http.tls_certificate http.tls_key
 jwt.authority jwt.audience jwt.issuer_signing_key jwt.metadata_address jwt.leeway
 jwt.scope_claims jwt.role_claims

@@ -2,17 +2,19 @@
 
 from __future__ import annotations
 
+import asyncio
 from pathlib import Path
 
 import msgspec
 import pytest
 from taskhub.errors import StoreDown
-from taskhub.http.catalog import Catalog
+from taskhub.http.catalog import FRESH, Catalog
 from taskhub.model import DEFAULTS_KEY, TypeDefaults, TypeInfo
 from taskhub.ports import Register
 
 from tests.unit.http.house import House, open_house
-from tests.waiting import until
+from tests.virtual_clock import pass_time
+from tests.waiting import turns, until
 
 
 class Types:
@@ -25,7 +27,7 @@ class Types:
         self.looks += 1
         if self.is_down:
             raise StoreDown
-        return self.infos
+        return list(self.infos)
 
 
 class Clock:
@@ -54,7 +56,7 @@ async def test_an_unknown_type_is_looked_for_but_not_at_any_price() -> None:
 async def test_a_store_that_is_down_takes_no_types_away() -> None:
     """What is known stays known."""
     types, clock = Types(TypeInfo("a")), Clock()
-    catalog = Catalog(types, [TypeInfo("fixed")], clock)
+    catalog = Catalog(types, [TypeInfo("fixed")], clock=clock)
     await catalog.look()
     types.is_down = True
 
@@ -134,8 +136,54 @@ async def test_the_server_hears_of_types_by_itself(
     tmp_path: Path, empty_database: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Also of those that nobody asks for by name, and of those that are gone."""
-    monkeypatch.setattr("taskhub.http.server.FRESH", 0.01)
+    monkeypatch.setattr("taskhub.http.catalog.FRESH", 0.01)
     async with open_house(tmp_path, empty_database) as house:
         await house.put(Register(types=[TypeInfo("quiet")]))
 
         await until(lambda: house.context.types.get("quiet"))
+
+
+async def test_nobody_is_told_that_a_type_is_unknown_while_the_store_is_down() -> None:
+    """A client would throw its task away: 503 says try again."""
+    types = Types(TypeInfo("a"))
+    catalog = Catalog(types)
+    types.is_down = True
+
+    with pytest.raises(StoreDown):
+        await catalog.find("a")
+
+    types.is_down = False
+    assert await catalog.find("a") is not None
+
+
+@pytest.mark.virtual_clock
+async def test_types_are_read_when_the_bell_rings_for_them_and_now_and_then() -> None:
+    """A deploy is heard of in milliseconds, without an event server in two seconds."""
+    types = Types()
+    catalog = Catalog(types)
+    watching = asyncio.create_task(catalog.run())
+    try:
+        await turns()
+        catalog.rang(frozenset({"work"}))
+        await turns()
+        assert types.looks == 0
+        types.infos.append(TypeInfo("new"))
+        catalog.rang(frozenset({"types"}))
+        await turns()
+        assert catalog.get("new") is not None
+        await pass_time(FRESH + 0.01)
+        assert types.looks == 2
+    finally:
+        watching.cancel()
+
+
+async def test_formats_count_as_they_do_for_the_worker() -> None:
+    """A time that is none would only fail there, when nobody looks any more."""
+    schema = {"type": "object", "properties": {"at": {"type": "string", "format": "date-time"}}}
+    catalog = Catalog(Types(TypeInfo("t", schema)))
+    await catalog.look()
+    known = catalog.get("t")
+    assert known is not None
+
+    assert [error.pointer for error in known.broken({"at": "soon"})] == ["/at"]
+    assert known.broken({"at": "2030-01-31T08:00:00Z"}) == []

@@ -207,3 +207,34 @@ def test_who_takes_the_payload_whole_may_name_any_member() -> None:
         del payload
 
     assert Registry.of(sync)["sync"].mark.unique == Unique(by=("anything",))
+
+
+def test_a_type_may_have_the_names_that_it_had_once() -> None:
+    """After a deploy that renames it, tasks of the old name are done by the new code."""
+
+    @handler("scale", aliases=("resize", "shrink"), queue="images")
+    def scale(url: str) -> str:
+        return url
+
+    registry = Registry.of(scale)
+
+    assert registry.names == ("resize", "scale", "shrink")
+    assert {registry[name].function for name in registry} == {scale}
+    old, new, _ = registry.types()
+    assert (old.name, new.name) == ("resize", "scale")
+    assert old.schema == new.schema
+
+
+def test_an_alias_is_a_name_like_any_other() -> None:
+    """It has the same letters, and nobody else has it."""
+    with pytest.raises(ConfigProblem, match="letters"):
+        handler("a", aliases=("no name",))
+
+    @handler("one", aliases=("both",))
+    def one() -> None: ...
+
+    @handler("both")
+    def both() -> None: ...
+
+    with pytest.raises(ConfigError, match=r"`both` is .*one and .*both"):
+        Registry.of(one, both)

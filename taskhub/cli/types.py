@@ -1,0 +1,68 @@
+"""`taskhub types`: which types of tasks there are, and takes away what nobody does any more."""
+
+from __future__ import annotations
+
+from typing import Any
+from urllib.parse import quote
+
+import click
+
+from taskhub.cli import client, exits, options, say
+
+Row = dict[str, Any]
+
+
+@click.group(invoke_without_command=True)
+@options.json_option
+@click.pass_context
+def types(ctx: click.Context, *, as_json: bool) -> int:
+    """Show the types of tasks: who does them, how many wait, what their payloads must be.
+
+    STANDING: active (a worker does it), away (none has said so for three minutes), unknown (tasks
+    of it wait, and no worker has ever registered it, or it was forgotten).
+    """
+    if ctx.invoked_subcommand is None:
+        rows = client.from_environment().get("/types")["items"]
+        if as_json:
+            for row in rows:
+                say.json_line(row)
+        else:
+            header = ("TYPE", "STANDING", "WAITING", "QUEUE", "SEEN", "PAYLOAD")
+            say.table(header, map(_row, rows))
+    return exits.OK
+
+
+@types.command()
+@click.argument("name")
+def show(name: str) -> None:
+    """Show one type with the JSON Schema of its payload, as JSON."""
+    say.document(client.from_environment().get(_path(name)))
+
+
+@types.command()
+@click.argument("name")
+def forget(name: str) -> None:
+    """Take a type away that no worker does any more; needs the role Admin or Operator.
+
+    New tasks of it are refused from then on. Those that wait stay until a worker registers it
+    again; `taskhub cancel --query 'type:NAME status:pending'` cancels them.
+    """
+    client.from_environment().delete(_path(name))
+    say.note(say.printable(f"{name} is forgotten"))
+
+
+def _path(name: str) -> str:
+    return f"/types/{quote(name, safe='')}"
+
+
+def _row(row: Row) -> tuple[object, ...]:
+    seen = str(row["seenAt"] or "-")[:19].replace("T", " ")
+    return row["name"], row["standing"], row["waiting"], row["queue"], seen, _members(row)
+
+
+def _members(row: Row) -> str:
+    """`url width?`: the members of its payload, those that may be missing with a mark."""
+    schema = row["payloadSchema"]
+    needed = set(schema.get("required", ()))
+    names = schema.get("properties", {})
+    return " ".join(name if name in needed else f"{name}?" for name in names) or "-"
