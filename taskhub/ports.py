@@ -14,6 +14,7 @@ from taskhub.failures import Cause, FailurePage, FailureQuery, PastAttempt
 from taskhub.finding import Count, IdPage, Page, TaskQuery
 from taskhub.keys import Existing, IdempotencyKey, Kept, KeyReused, Replayed, UniqueKey
 from taskhub.model import Event, Lease, Owner, PastEvent, Status, TaskId, TaskItem, TypeInfo
+from taskhub.queues import Pause, Standings
 from taskhub.registration import TypeAct, TypeReads
 
 # ---- writes: each is one conditional change; `Store.commit` takes many at once -------------------
@@ -180,6 +181,7 @@ Write = (
     | Cancel
     | Requeue
     | Bulk
+    | Pause
     | Audit
     | Register
     | TypeAct
@@ -330,7 +332,7 @@ class SchemaState(msgspec.Struct, frozen=True):
 # ---- the port ----
 
 
-class Store(TypeReads, Protocol):
+class Store(Standings, TypeReads, Protocol):
     """Where tasks live. Raises `Trouble` while the database is not well; never loses a commit."""
 
     async def open(self) -> None:

@@ -13,6 +13,7 @@ from taskhub.messages import Publish, Put
 from taskhub.model import EventType, Status
 from taskhub.obs.telemetry import Committed, Emit, EventsDropped, StateChanged
 from taskhub.ports import Cancel, Changed, Register, Touched
+from taskhub.queues import Pause
 from taskhub.registration import Forget
 
 if TYPE_CHECKING:
@@ -128,6 +129,8 @@ class StoreActor:
             kinds.add("cancel")
         if _changes_types(writes, done):
             kinds.add("types")
+        if any(map(_lets_go, writes, done.results)):
+            kinds.add("work")
         if done.events and not kinds:
             kinds.add("told")
         if self._outbox is None or not (kinds or done.events):
@@ -156,6 +159,11 @@ def _changes_types(writes: Sequence[Write], done: Commit) -> bool:
 
 def _asks_for_cancel(writes: Sequence[Write], done: Commit) -> bool:
     return any(map(_is_asked_to_stop, writes, done.results))
+
+
+def _lets_go(write: Write, result: Result) -> bool:
+    """Whether a queue or a type is no longer paused."""
+    return isinstance(write, Pause) and not write.paused and result == Touched(1)
 
 
 def _is_asked_to_stop(write: Write, result: Result) -> bool:

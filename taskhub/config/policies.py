@@ -18,6 +18,14 @@ ROUTES = (
     "deleteTasks",
     "listFailures",
     "taskAttempts",
+    "explainTask",
+    "listQueues",
+    "pauseQueue",
+    "resumeQueue",
+    "drainQueue",
+    "pauseType",
+    "resumeType",
+    "drainType",
     "followEvents",
     "taskEvents",
     "listTypes",
@@ -29,7 +37,9 @@ ROUTES = (
 )
 """Every route that asks who calls, as the route table names it."""
 
-OWNABLE = frozenset({"getTask", "cancelTask", "retryTask", "taskEvents", "taskAttempts"})
+OWNABLE = frozenset(
+    {"getTask", "cancelTask", "retryTask", "explainTask", "taskEvents", "taskAttempts"}
+)
 """Routes of one task, where a grant may be for one's own tasks alone."""
 
 OWN = "own"

@@ -45,7 +45,8 @@ def _status(text: str) -> Status:
     return Status(text)
 
 
-def _name(text: str) -> str:
+def name_of(text: str) -> str:
+    """A name of a queue or a type; raises ValueError."""
     return matched(_NAME, text)
 
 
@@ -71,7 +72,8 @@ def moment(text: str) -> datetime:
     return found.astimezone(UTC)
 
 
-def _wait(text: str) -> float:
+def seconds_of(text: str) -> float:
+    """How long to wait, up to WAIT_LIMIT; raises ValueError."""
     seconds = float(matched(_SECONDS, text))
     if seconds > WAIT_LIMIT:
         raise ValueError(text)
@@ -103,7 +105,7 @@ def limit_of(things: str) -> Parameter:
 
 
 OF_TYPE = Parameter(
-    "type", "type", "the name of a type", _name, {"type": "string", "pattern": NAME_PATTERN}
+    "type", "type", "the name of a type", name_of, {"type": "string", "pattern": NAME_PATTERN}
 )
 LIST = (
     Parameter(
@@ -122,7 +124,11 @@ LIST = (
     ),
     OF_TYPE,
     Parameter(
-        "queue", "queue", "the name of a queue", _name, {"type": "string", "pattern": NAME_PATTERN}
+        "queue",
+        "queue",
+        "the name of a queue",
+        name_of,
+        {"type": "string", "pattern": NAME_PATTERN},
     ),
     Parameter("createdFrom", "created_from", f"{RFC3339}; tasks from then on", moment, TIME),
     Parameter("createdTo", "created_to", f"{RFC3339}; tasks before then", moment, TIME),
@@ -134,7 +140,7 @@ WAIT = (
         "wait",
         "wait",
         f"0 to {WAIT_LIMIT:g} seconds: answer when the task has ended, or then",
-        _wait,
+        seconds_of,
         {"type": "number", "minimum": 0, "maximum": WAIT_LIMIT},
     ),
 )

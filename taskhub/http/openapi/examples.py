@@ -20,14 +20,17 @@ from taskhub.http.kinds import TypeList, TypeRow
 from taskhub.http.live.frames import EventList
 from taskhub.http.new_task import NewTask
 from taskhub.http.new_tasks import NewTasks
+from taskhub.http.pausing import QueueList
 from taskhub.http.problems import BadQuery, ErrorItem, Exists
 from taskhub.http.restarting import RestartAsked
 from taskhub.http.routes.tasks import TaskPage
 from taskhub.http.routes.watching import ActorList
 from taskhub.http.watching import Readiness
 from taskhub.model import Event, EventType, Status, TaskId, TaskItem
+from taskhub.queues import LineState, QueueState
 from taskhub.registration import Standing
 from taskhub.telling import EventItem, TaskEvent
+from taskhub.why import Reason, Why
 
 ID = "019aa1d2-8c6e-7b53-9a43-1d3c5a0f9e21"
 AT = datetime(2026, 11, 24, 22, 17, 17, tzinfo=UTC)
@@ -163,6 +166,15 @@ SHAPES: Mapping[Any, Mapping[str, Any]] = {
     },
     TypeList: {"types": TypeList([TYPE])},
     TypeRow: {"type": TYPE},
+    QueueList: {"queues": QueueList([QueueState("images", False, 1204, 16, 12.5)])},
+    LineState: {"stands": LineState("images", paused=True, processing=0)},
+    Why: {
+        "paused": Why(
+            TaskId(ID),
+            Status.PENDING,
+            [Reason(cause="queuePaused", text="The queue images is paused.")],
+        )
+    },
     ActorList: {"actors": ActorList([ACTOR])},
     Readiness: {
         "ok": Readiness("ok", [PartHealth("store", "ok"), PartHealth("events", "ok")]),

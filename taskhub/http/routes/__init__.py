@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from taskhub.http.route import Route
-from taskhub.http.routes import bulk, events, failures, tasks, types, watching
+from taskhub.http.routes import bulk, events, failures, queues, tasks, types, watching
 from taskhub.http.routes.messages import MESSAGES
 
 __all__ = ["MESSAGES", "ROUTES"]
@@ -12,6 +12,7 @@ ROUTES: tuple[Route, ...] = (
     *tasks.ROUTES,
     *bulk.ROUTES,
     *failures.ROUTES,
+    *queues.ROUTES,
     *events.ROUTES,
     *types.ROUTES,
     *watching.ROUTES,

@@ -17,8 +17,9 @@ from taskhub.failures import PastAttempt
 from taskhub.keys import Kept, Told
 from taskhub.model import Owner, TaskId, TaskItem, TypeInfo
 from taskhub.ports import EventPage, EventQuery, QueueCount
+from taskhub.queues import Circumstances, Line, LineState, QueueState
 from taskhub.registration import WAITING_LIMIT, Registration
-from taskhub.store.sqlite import audit
+from taskhub.store.sqlite import audit, pausing
 from taskhub.store.sqlite.clock import Clock
 from taskhub.store.sqlite.rows import (
     STATUS,
@@ -103,6 +104,21 @@ class Readers:
             QueueCount(queue, STATUS[status], count, max(0, now - due) / 1e6)
             for queue, status, count, due in await self._ask("counts")
         ]
+
+    async def queues(self) -> list[QueueState]:
+        """Every queue that is paused or has live tasks."""
+        return pausing.states(await self._ask("pauses"), await self.counts())
+
+    async def standing(self, line: Line, name: str) -> LineState | None:
+        """How a queue or a type stands."""
+        rows = await self._ask(f"{line}_standing", {"name": name})
+        return LineState(name, bool(rows[0][0]), rows[0][1]) if rows else None
+
+    async def circumstances(self, task: TaskId) -> Circumstances | None:
+        """A task and what is around it, at one moment."""
+        now = self._clock.read()
+        rows = await self._ask("circumstances", pausing.asked(task, now))
+        return pausing.circumstances_of(rows[0], now) if rows else None
 
     async def owners(self) -> list[Owner]:
         """Who holds leases now."""

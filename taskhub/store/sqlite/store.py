@@ -37,9 +37,10 @@ from taskhub.ports import (
     Takeover,
     Write,
 )
+from taskhub.queues import Circumstances, Line, LineState, Pause, QueueState
 from taskhub.registration import Forget, Registration, Seen
 from taskhub.store import migrations
-from taskhub.store.sqlite import acts, creating, ending, leasing, many
+from taskhub.store.sqlite import acts, creating, ending, leasing, many, pausing
 from taskhub.store.sqlite.batch import Batch, Kinds, Statements, commit
 from taskhub.store.sqlite.clock import Clock
 from taskhub.store.sqlite.hand import Hand
@@ -66,6 +67,7 @@ KINDS: Kinds = {
     Cancel: acts.cancel,
     Requeue: acts.requeue,
     Bulk: many.bulk,
+    Pause: pausing.pause,
     Claim: leasing.claim,
     Audit: acts.audit,
     Prune: acts.prune,
@@ -178,6 +180,18 @@ class SqliteStore:
     async def counts(self) -> list[QueueCount]:
         """Depths of the live states by queue."""
         return await self._readers.counts()
+
+    async def queues(self) -> list[QueueState]:
+        """Every queue that is paused or has live tasks."""
+        return await self._readers.queues()
+
+    async def standing(self, line: Line, name: str) -> LineState | None:
+        """How a queue or a type stands."""
+        return await self._readers.standing(line, name)
+
+    async def circumstances(self, task: TaskId) -> Circumstances | None:
+        """A task and what is around it."""
+        return await self._readers.circumstances(task)
 
     async def owners(self) -> list[Owner]:
         """Who holds leases now."""

@@ -18,6 +18,7 @@ from taskhub.bulk import ALLOWED, Act, Acted, Bulk
 from taskhub.failures import AttemptEnd, Cause, PastAttempt, cause_of, worker_of
 from taskhub.keys import Existing, IdempotencyKey, KeyReused, Replayed, Told, UniqueKey
 from taskhub.model import EventType, Lease, Owner, Status, TaskId, TaskItem
+from taskhub.queues import Circumstances, Line, Pause
 
 PENDING, PROCESSING = Status.PENDING, Status.PROCESSING
 DONE, FAILED, CANCELLED = Status.DONE, Status.FAILED, Status.CANCELLED
@@ -31,7 +32,7 @@ ENDS = {
 
 ORDER: tuple[type[Any], ...] = (
     *(p.Register, p.Create, p.CreateMany, p.Forward, p.Finish, p.Progress, p.Renew, p.Release),
-    *(p.Takeover, p.Sweep, p.Cancel, p.Requeue, Bulk, p.Claim, Audit, p.Prune),
+    *(p.Takeover, p.Sweep, p.Cancel, p.Requeue, Bulk, Pause, p.Claim, Audit, p.Prune),
 )
 """The kinds of write in the order in which one commit does them."""
 
@@ -82,7 +83,9 @@ class Model:
     boottime: float = 1_000.0
     rows: dict[TaskId, Row] = field(default_factory=dict)
     keys: dict[tuple[str, str], Kept] = field(default_factory=dict)
-    paused: set[str] = field(default_factory=set)
+    paused: set[tuple[Line, str]] = field(default_factory=set)
+    audit: list[str] = field(default_factory=list)
+    types: set[str] = field(default_factory=set)
     holds: dict[tuple[str, str], Hold] = field(default_factory=dict)
     cursors: dict[str, int] = field(default_factory=dict)
     events: list[tuple[EventType, TaskId]] = field(default_factory=list)
@@ -182,7 +185,8 @@ class Model:
             and item.run_at <= self.now
             and item.type in write.types
             and (not write.queues or item.queue in write.queues)
-            and item.queue not in self.paused
+            and (Line.QUEUE, item.queue) not in self.paused
+            and (Line.TYPE, item.type) not in self.paused
         )
 
     def _lease(self, row: Row, write: p.Claim) -> Lease:
@@ -328,6 +332,44 @@ class Model:
 
     def _held_by(self, owner: Owner) -> list[Row]:
         return [row for row in self._processing() if row.owner == owner]
+
+    # ---- queues and types --------------------------------------------------------------------
+
+    def _pause(self, write: Pause) -> p.Result:
+        if write.line is Line.TYPE and write.name not in self.types:
+            return p.Missing()
+        place = write.line, write.name
+        if (place in self.paused) is write.paused:
+            return p.Touched(0)
+        self.paused ^= {place}
+        self.audit.append(write.audit.message)
+        return p.Touched(1)
+
+    def circumstances(self, task: TaskId) -> Circumstances:
+        """What is around a task."""
+        row = self.rows[task]
+        item = row.item
+        return Circumstances(
+            item=item,
+            suspect=row.suspect,
+            owner=row.owner,
+            lease_left=row.until - self.boottime if row.owner else 0.0,
+            queue_paused=(Line.QUEUE, item.queue) in self.paused,
+            type_known=item.type in self.types,
+            type_paused=(Line.TYPE, item.type) in self.paused,
+            ahead=sum(self._is_before(other, item) for other in self.rows.values()),
+            running=len(self._processing()),
+        )
+
+    def _is_before(self, row: Row, item: TaskItem) -> bool:
+        other = row.item
+        return (
+            other.status is PENDING
+            and not row.suspect
+            and other.run_at <= self.now
+            and (other.type, other.queue) == (item.type, item.queue)
+            and (-other.priority, other.run_at, other.id) < (-item.priority, item.run_at, item.id)
+        )
 
     # ---- acts --------------------------------------------------------------------------------
 

@@ -21,7 +21,8 @@ from taskhub.audit import Audit
 from taskhub.bulk import Act, Bulk
 from taskhub.failures import cause_of
 from taskhub.keys import IdempotencyKey, Tell, Told, UniqueKey
-from taskhub.model import HOLDING, Owner, Status, TaskId
+from taskhub.model import HOLDING, Owner, Status, TaskId, TypeInfo
+from taskhub.queues import Line, Pause
 
 from tests.conformance.store.backends import Backend, Hands
 from tests.conformance.store.model import Model
@@ -68,6 +69,9 @@ class Lives(RuleBasedStateMachine):
         items = [self.world.task(max_attempts=2) for _ in range(1 + others)]
         self.ids += [item.id for item in items]
         self.both(*(p.Create(item=item) for item in items))
+        self.model.types = {*TYPES}
+        known = [TypeInfo(name) for name in TYPES]
+        self.loop.run(self.world.store.commit([p.Register(types=known)]))
         self.both(p.Claim(owner=A, limit=1, lease=LEASE, types=TYPES))
 
     # ---- what can happen ---------------------------------------------------------------------
@@ -222,6 +226,31 @@ class Lives(RuleBasedStateMachine):
         """A process has died."""
         known = None if started is None else [self.held(number)[0] for number in started]
         self.both(p.Takeover(owner=owner, started=known))
+
+    @rule(
+        line=st.sampled_from(list(Line)),
+        name=st.sampled_from(["default", "images", TYPES[0], "exotic"]),
+        paused=st.booleans(),
+    )
+    def pause(self, line: Line, name: str, *, paused: bool) -> None:
+        """An operator stops a queue or a type, or lets it go on, and workers ask meanwhile."""
+        entry = Audit(message=f"{paused} {line} {name}", actor="olga")
+        pause = Pause(line=line, name=name, paused=paused, audit=entry)
+        self.both(p.Claim(owner=B, limit=2, lease=LEASE, types=TYPES), pause)
+        assert self.model.audit == [
+            row["Message"]
+            for row in self.world.backend.rows("Audit")
+            if row["Actor"] == entry.actor
+        ]
+
+    @rule(which=pick)
+    def explain(self, which: int) -> None:
+        """Somebody asks why."""
+        task, _ = self.held(which)
+        if task in self.model.rows:
+            self.model.now, self.model.boottime = self.hands.now, self.hands.boottime
+            told = self.loop.run(self.world.store.circumstances(task))
+            assert plain([told]) == plain([self.model.circumstances(task)])
 
     @rule(seconds=st.sampled_from([1, 16, 46]))
     def wait(self, seconds: int) -> None:

@@ -68,7 +68,10 @@ def test_own_is_for_routes_of_one_task() -> None:
 
     assert (key, said) == (
         "policies.listTasks",
-        "own is for routes of one task (cancelTask, getTask, retryTask, taskAttempts, taskEvents)",
+        (
+            "own is for routes of one task "
+            "(cancelTask, explainTask, getTask, retryTask, taskAttempts, taskEvents)"
+        ),
     )
 
 

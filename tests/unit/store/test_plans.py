@@ -100,6 +100,21 @@ def test_a_claim_takes_its_few_out_of_many(connection: sqlite3.Connection) -> No
     assert steps(connection, "due", DUE) < alone * 2 + 100
 
 
+@pytest.mark.parametrize("crowd", [{"run_at": NOW - 2}, {"run_at": NOW + 1}])
+def test_what_is_before_a_task_is_counted_to_a_bound(
+    connection: sqlite3.Connection, crowd: dict[str, Any]
+) -> None:
+    """Who asks why the last of a million tasks waits holds nobody up."""
+    fill(connection, CROWD, "b", **crowd)
+    values = {"id": "a-00000000", "now": NOW, "most": 100}
+    few = steps(connection, "circumstances", values)
+
+    fill(connection, CROWD, "c", **crowd)
+
+    assert steps(connection, "circumstances", values) <= few + 20
+    assert few < 500
+
+
 def test_the_count_of_steps_sees_a_scan(connection: sqlite3.Connection) -> None:
     """The control: reading all rows costs what the bound above would never allow."""
     fill(connection, CROWD, "b", **CROWDS["of the future"])
@@ -115,6 +130,8 @@ def test_the_count_of_steps_sees_a_scan(connection: sqlite3.Connection) -> None:
         ("history", {"task": "a-00000001", "after": 0, "limit": 10}),
         ("owners", {}),
         ("get", {"ids": '["a-00000001"]'}),
+        ("queue_standing", {"name": "default"}),
+        ("type_standing", {"name": "simulate"}),
         ("failure_groups", GROUPS),
         ("failure_groups", GROUPS | {"type": "simulate", "since": 0, "last": NOW}),
         ("failure_group", {"type": "simulate", "mark": "", "counted": 10}),

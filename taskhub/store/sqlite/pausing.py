@@ -1,0 +1,73 @@
+"""Pausing queues and types, and reading how they stand; it hands nothing out."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+
+from taskhub.model import Owner
+from taskhub.ports import Missing, QueueCount, Touched
+from taskhub.queues import AHEAD_MOST, Circumstances, Line, Pause, QueueState
+from taskhub.store.sqlite import acts
+from taskhub.store.sqlite.batch import Batch
+from taskhub.store.sqlite.clock import Moment
+from taskhub.store.sqlite.rows import Row, task_of
+
+AROUND = 7
+"""Columns behind those of the task."""
+
+
+def pause(batch: Batch, group: Sequence[tuple[int, Pause]]) -> None:
+    """Pause or resume, one after the other; the audit log has what was changed."""
+    for place, write in group:
+        verb = "pause" if write.paused else "resume"
+        values = {"name": write.name, "now": batch.now.micros, "by": write.audit.actor}
+        changed = batch.change(f"{verb}_{write.line}", values)
+        if changed:
+            acts.audit(batch, [(place, write.audit)])
+        is_missing = (
+            not changed
+            and write.line is Line.TYPE
+            and not batch.ask("type_standing", {"name": write.name})
+        )
+        batch.results[place] = Missing() if is_missing else Touched(changed)
+
+
+def states(pauses: Sequence[Row], counts: Sequence[QueueCount]) -> list[QueueState]:
+    """Every queue that is paused or has live tasks, by name."""
+    paused = {name for name, is_paused in pauses if is_paused}
+    found: dict[str, dict[str, QueueCount]] = {name: {} for name in paused}
+    for count in counts:
+        found.setdefault(count.queue, {})[count.status] = count
+    return [_state(name, name in paused, found[name]) for name in sorted(found)]
+
+
+def _state(name: str, paused: bool, counts: Mapping[str, QueueCount]) -> QueueState:  # noqa: FBT001 - a member of the answer
+    waits, runs = counts.get("Pending"), counts.get("Processing")
+    return QueueState(
+        name=name,
+        paused=paused,
+        pending=waits.count if waits else 0,
+        processing=runs.count if runs else 0,
+        oldest_seconds=waits.oldest if waits else 0.0,
+    )
+
+
+def asked(id_: str, now: Moment) -> dict[str, object]:
+    """What the statement `circumstances` takes."""
+    return {"id": id_, "now": now.micros, "most": AHEAD_MOST}
+
+
+def circumstances_of(row: Row, now: Moment) -> Circumstances:
+    """What a row of the statement `circumstances` says."""
+    suspect, owner, until, queue_paused, type_paused, ahead, running = row[-AROUND:]
+    return Circumstances(
+        item=task_of(row[:-AROUND]),
+        suspect=bool(suspect),
+        owner=None if owner is None else Owner(owner),
+        lease_left=0.0 if until is None else until - now.boottime,
+        queue_paused=bool(queue_paused),
+        type_known=type_paused is not None,
+        type_paused=bool(type_paused),
+        ahead=min(ahead, AHEAD_MOST),
+        running=running,
+    )

@@ -1,0 +1,139 @@
+"""Why a task does or does not run, in words: from the circumstances to an answer; no store."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from datetime import datetime, timedelta
+from typing import Literal
+
+import msgspec
+
+from taskhub.model import Owner, Status, TaskId, TaskItem
+from taskhub.queues import AHEAD_MOST, Circumstances
+
+Cause = Literal[
+    "ended",
+    "leaseHeld",
+    "unknownType",
+    "typePaused",
+    "queuePaused",
+    "scheduled",
+    "retryBackoff",
+    "noWorker",
+    "waitingForSlot",
+]
+
+PATIENCE = timedelta(seconds=3)
+"""A due task that is the first of all and waits longer, while nothing runs, has no worker."""
+
+
+class Reason(msgspec.Struct, frozen=True, kw_only=True):
+    """One cause, in words too. `until`: when it passes by itself, where that is known.
+
+    `position`: how many of its type and queue are handed out before it, and itself. `holder`: the
+    process that runs it.
+    """
+
+    cause: Cause
+    text: str
+    until: datetime | None = None
+    position: int | None = None
+    holder: str | None = None
+
+
+class Why(msgspec.Struct, frozen=True):
+    """Everything that keeps a task as it is; the first reason is the one to look at first."""
+
+    id: TaskId
+    status: Status
+    reasons: list[Reason]
+
+
+def why(found: Circumstances, now: datetime) -> Why:
+    """The answer for a task as it is `now`."""
+    item = found.item
+    if item.status.is_final:
+        reasons = [_ended(item)]
+    elif item.status is Status.PROCESSING:
+        reasons = [_held(found, now)]
+    else:
+        reasons = list(_waits(found, now))
+    return Why(item.id, item.status, reasons)
+
+
+def _ended(item: TaskItem) -> Reason:
+    again = "" if item.status is Status.DONE else "; `retry` lets it begin anew"
+    text = f"It has ended as {item.status} {_on_attempt(item)}{again}."
+    return Reason(cause="ended", text=text)
+
+
+def _on_attempt(item: TaskItem) -> str:
+    if not item.attempts:
+        return "before it was started"
+    return f"on attempt {item.attempts} of {item.max_attempts}"
+
+
+def _held(found: Circumstances, now: datetime) -> Reason:
+    holder = _name(found.owner)
+    until = now + timedelta(seconds=found.lease_left)
+    if found.lease_left <= 0:
+        text = f"{holder} held it until {_at(until)} and is lost: it is about to be freed."
+    elif found.item.cancel_requested:
+        text = f"{holder} runs it and was asked to stop it; its lease ends at {_at(until)}."
+    else:
+        text = f"{holder} runs it, {_on_attempt(found.item)}; its lease ends at {_at(until)}"
+        text += " unless it is renewed."
+    return Reason(cause="leaseHeld", text=text, until=until, holder=holder)
+
+
+def _waits(found: Circumstances, now: datetime) -> Iterator[Reason]:
+    item = found.item
+    if not found.type_known:
+        text = f"No worker has registered the type {item.type}."
+        yield Reason(cause="unknownType", text=text)
+    if found.type_paused:
+        yield Reason(cause="typePaused", text=f"The type {item.type} is paused.")
+    if found.queue_paused:
+        yield Reason(cause="queuePaused", text=f"The queue {item.queue} is paused.")
+    if item.run_at > now:
+        yield _later(item)
+    elif found.type_known and not (found.type_paused or found.queue_paused):
+        yield _due(found, now)
+
+
+def _later(item: TaskItem) -> Reason:
+    if item.attempts:
+        text = f"Attempt {item.attempts} of {item.max_attempts} has failed"
+        text += f"; the next one begins at {_at(item.run_at)}."
+        return Reason(cause="retryBackoff", text=text, until=item.run_at)
+    text = f"It is scheduled for {_at(item.run_at)}."
+    return Reason(cause="scheduled", text=text, until=item.run_at)
+
+
+def _due(found: Circumstances, now: datetime) -> Reason:
+    item = found.item
+    waited = now - max(item.run_at, item.updated_at)
+    if waited >= PATIENCE and not found.running:
+        text = f"It has been due for {waited.total_seconds():.0f} s and nothing runs anywhere: "
+        text += f"no worker that knows the type {item.type} serves the queue {item.queue}."
+        return Reason(cause="noWorker", text=text)
+    position = found.ahead + 1
+    place = f"more than {AHEAD_MOST:,} are" if found.ahead >= AHEAD_MOST else f"{found.ahead} are"
+    text = f"It is due and waits for a free slot: {place} before it, {_tasks(found.running)}."
+    if found.suspect:
+        text = f"It may have killed its worker and must run alone: {_tasks(found.running)}."
+    return Reason(cause="waitingForSlot", text=text, position=position)
+
+
+def _name(owner: Owner | None) -> str:
+    """The process alone: its machine's boot id is nobody's business."""
+    _, _, rest = (owner or "").partition("/")
+    return rest.partition("/")[0] or "a worker"
+
+
+def _at(moment: datetime) -> str:
+    return moment.isoformat(timespec="seconds").replace("+00:00", "Z")
+
+
+def _tasks(count: int) -> str:
+    return "1 task runs" if count == 1 else f"{count:,} tasks run"
