@@ -26,7 +26,7 @@ ROUTES: tuple[Route, ...] = (
     Route(
         method="GET",
         path="/types/{name}",
-        pattern="/types/{name:.+}",
+        pattern="/types/{name:[^/]+}",
         name="getType",
         text="One type of tasks.",
         handler=kinds.show,
@@ -37,7 +37,7 @@ ROUTES: tuple[Route, ...] = (
     Route(
         method="DELETE",
         path="/types/{name}",
-        pattern="/types/{name:.+}",
+        pattern="/types/{name:[^/]+}",
         name="forgetType",
         text=(
             "Take a type away that no worker does any more: new tasks of it are refused from then "
