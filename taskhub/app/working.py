@@ -119,6 +119,7 @@ def _lanes(process: Process, registry: Registry, calls: Calls, pool: Pool) -> La
     )
     suspects = ProcessorLane(registry, spec, process.emit, on_progress=pool.on_progress)
     process.host.pulse.deadline = runner.earliest_deadline
+    process.host.pulse.doing = runner.doing
 
     async def close() -> None:
         await suspects.close()

@@ -103,12 +103,14 @@ class HookFailed:
 class LoopBlocked:
     """The event loop has not turned for `seconds`; `stack` names the culprit.
 
-    Emitted once per block, from the keeper's thread: the loop cannot say it itself.
+    `doing` is what kind of work it is at, and which one, if its process knows. Emitted once per
+    block, from the keeper's thread: the loop cannot say it itself.
     """
 
     name: str
     seconds: float
     stack: str
+    doing: tuple[str, str] = ("", "")
 
 
 @dataclass(frozen=True, slots=True)

@@ -113,7 +113,8 @@ class Keeper:
             return False
         if not told:
             with suppress(Exception):  # who listens must not be able to stop the keeper
-                self._emit(LoopBlocked(self.name, age, thread_stack(self._loop_thread)))
+                stack = thread_stack(self._loop_thread)
+                self._emit(LoopBlocked(self.name, age, stack, self.pulse.doing()))
         return True
 
     def _connected(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:

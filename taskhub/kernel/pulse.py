@@ -27,6 +27,8 @@ class Pulse:
         self.at = time.monotonic()
         self.lag = 0.0
         self.deadline: Callable[[], float] = lambda: math.inf
+        self.doing: Callable[[], tuple[str, str]] = lambda: ("", "")
+        """What kind of work the loop is at, and which one; asked from the keeper's thread."""
         self.is_ready = False
         self.is_draining = False
         self._timer: asyncio.TimerHandle | None = None

@@ -133,6 +133,8 @@ class Actors(Counted):
         self.exits = counter("taskhub_process_exits", "Child processes that were reaped.")
         self.exits.by("actor")
         self.blocks = counter("taskhub_loop_blocks", "Times the event loop stood still.")
+        self.blockers = counter("taskhub_worker_handler_blocks", "Handlers that stopped the loop.")
+        self.blockers.by("type")
         self.lag = gauge("taskhub_loop_lag_seconds", "The worst recent lateness of a timer.")
         self.hooks = counter("taskhub_hook_failures", "Hooks of child processes that failed.")
         self._lags: deque[float] = deque(maxlen=LAG_SAMPLES)
@@ -145,8 +147,13 @@ class Actors(Counted):
             t.ActorUnstopped: counts(self.unstopped),
             t.ProcessChanged: self._process_changed,
             t.HookFailed: counts(self.hooks),
-            t.LoopBlocked: counts(self.blocks),
+            t.LoopBlocked: self._blocked,
         }
+
+    def _blocked(self, event: t.LoopBlocked) -> None:
+        only(self.blocks).value += 1
+        if event.type:
+            self.blockers[event.type].inc()
 
     def short(self, actor: str) -> str:
         """An actor's name beside the `unit` label: `worker-1/pool` is `pool`."""

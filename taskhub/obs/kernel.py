@@ -92,7 +92,9 @@ def _hook_failed(event: k.HookFailed) -> tuple[Telemetry, ...]:
 
 
 def _blocked(event: k.LoopBlocked) -> tuple[Telemetry, ...]:
-    return (t.LoopBlocked(seconds=event.seconds, trace=event.stack),)
+    type_, task_id = event.doing
+    blocked = t.LoopBlocked(seconds=event.seconds, trace=event.stack, type=type_, task_id=task_id)
+    return (blocked,)
 
 
 def _signalled(event: k.SignalReceived) -> tuple[Telemetry, ...]:

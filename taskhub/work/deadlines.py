@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import math
 from collections.abc import Callable
+from typing import Any
 
 from taskhub.work.attempt import Attempt
 
@@ -33,6 +34,12 @@ class Deadlines:
         self._watched.discard(attempt)
         if self._expired:
             self._expired.discard(attempt)
+
+    def run_by(self, task: asyncio.Task[Any] | None) -> Attempt | None:
+        """The attempt that this task runs in the loop, if it is one of ours; from any thread."""
+        running = [*self._watched.copy(), *self._expired.copy()]
+        mine = (each for each in running if each.task is task and each.waiter is None)
+        return None if task is None else next(mine, None)
 
     def earliest_in_loop(self) -> float:
         """The earliest deadline of what runs in the loop itself (infinite: none); any thread."""

@@ -80,6 +80,11 @@ class Runner:
         """Of all handlers that could block the loop, from any thread (infinite: none runs)."""
         return self._deadlines.earliest_in_loop()
 
+    def doing(self) -> tuple[str, str]:
+        """The type and the task whose handler has the loop at this moment; from any thread."""
+        attempt = self._deadlines.run_by(asyncio.current_task(self._loop))
+        return ("", "") if attempt is None else (attempt.lease.item.type, attempt.id)
+
     def close(self) -> None:
         """Forget timers and reports; the threads are their maker's."""
         self._deadlines.close()

@@ -88,5 +88,6 @@ async def test_a_handler_that_blocks_the_loop_past_its_deadline_is_killed(
 
     assert (await hub.ended(task["id"]))["status"] == "Failed"
     assert await hub.stop() == 0
-    assert hub.told("LoopBlocked")
+    (blocked,) = hub.told("LoopBlocked")
+    assert (blocked["TaskId"], blocked["Type"]) == (task["id"], "blocking")
     assert [line for line in hub.told("ProcessChanged") if line["What"] == "killed"]

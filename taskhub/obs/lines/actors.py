@@ -111,8 +111,11 @@ def _stacks_dumped(event: t.StacksDumped) -> Told:
 
 
 def _loop_blocked(event: t.LoopBlocked) -> Told:
-    return f"LoopBlocked for {event.seconds:.2f} s", filled(
+    culprit = f" by {event.type} {event.task_id}" if event.type else ""
+    return f"LoopBlocked for {event.seconds:.2f} s{culprit}", filled(
         {
+            "TaskId": event.task_id,
+            "Type": event.type,
             "Seconds": round(event.seconds, 3),
             "@x": event.trace,
         }

@@ -87,12 +87,18 @@ class StacksDumped(Telemetry, frozen=True, kw_only=True):
 
 
 class LoopBlocked(Telemetry, frozen=True, kw_only=True):
-    """The event loop did not turn for `seconds`; `trace` shows what it was doing."""
+    """The event loop did not turn for `seconds`; `trace` shows what it was doing.
+
+    `type` and `task_id`: whose handler it is, if it is one's. Counter
+    `taskhub_worker_handler_blocks_total{type}`, and `taskhub_loop_blocks_total` of all.
+    """
 
     message: ClassVar[str] = "LoopBlocked"
     level: ClassVar[Level] = Level.WARNING
     seconds: float
     trace: str
+    type: str = ""
+    task_id: str = ""
 
 
 class LoopLag(Telemetry, frozen=True, kw_only=True):

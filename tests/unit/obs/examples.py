@@ -63,7 +63,12 @@ EXAMPLES: tuple[t.Telemetry, ...] = (
     t.HookFailed(actor="tree/worker-1", hook="release", error="StoreLocked: busy"),
     t.SignalReceived(actor="tree", signal="SIGTERM", action="drain"),
     t.StacksDumped(actor="tree", trace="Thread 1:\n  ...\n"),
-    t.LoopBlocked(seconds=1.25, trace='  File "handler.py", line 3, in resize\n'),
+    t.LoopBlocked(
+        seconds=1.25,
+        trace='  File "handler.py", line 3, in resize\n',
+        type="resize",
+        task_id="01890a5d-ac96-774b-bcce-b302099a8057",
+    ),
     t.LoopLag(seconds=0.001),
     t.Heartbeat(),
     t.Said(text="TaskHub 0.1.0 is ready"),

@@ -67,6 +67,7 @@ def processed(result: str, kind: str = "simulate") -> t.TaskProcessed:
         ("taskhub_actor_messages_refused_total", {"actor": "pool"}, 2),
         ("taskhub_loop_lag_seconds", {}, 0.001),
         ("taskhub_loop_blocks_total", {}, 1),
+        ("taskhub_worker_handler_blocks_total", {"type": "resize"}, 1),
         ("taskhub_heartbeats_total", {}, 1),
         ("taskhub_queue_depth", {"queue": "default", "status": "Pending"}, 3),
         ("taskhub_queue_oldest_age_seconds", {"queue": "default", "status": "Pending"}, 1.5),

@@ -7,6 +7,7 @@ import contextvars
 import json
 import threading
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from typing import Any
 
@@ -632,6 +633,29 @@ async def test_the_earliest_deadline_is_that_of_what_runs_in_the_loop() -> None:
         go.set()
         runner.stop(second, StopReason.DRAIN)
         await asyncio.wait(tasks)
+
+
+async def test_whose_handler_has_the_loop_is_known_to_other_threads() -> None:
+    """The keeper names it when it blocks; who only waits has not got the loop."""
+    told: list[tuple[str, str]] = []
+    here: list[Callable[[], tuple[str, str]]] = []
+
+    @handler("greedy")
+    async def greedy() -> None:
+        with ThreadPoolExecutor(1) as other:
+            told.append(other.submit(here[0]).result(10))
+
+    waiting, blocking = attempt(timeout=50), attempt("greedy")
+    with running(_waits, greedy) as runner:
+        here.append(runner.doing)
+        task = asyncio.create_task(runner.run(waiting))
+        await turns()
+        assert runner.doing() == ("", "")
+        await runner.run(blocking)
+        runner.stop(waiting, StopReason.DRAIN)
+        await task
+
+    assert told == [("greedy", blocking.id)]
 
 
 def test_a_lease_s_payload_is_what_the_client_sent() -> None:
