@@ -204,6 +204,9 @@ class TypeDefaults(msgspec.Struct, frozen=True, kw_only=True, rename="camel"):
     unique: Unique | UnsetType = UNSET
 
 
+EXTERNAL = "ext:"
+"""How `registered_by` begins where an external worker has registered a type."""
+
 DEFAULTS_KEY = "x-taskhub"
 """The member of a type's JSON Schema that holds its TypeDefaults; validators ignore it."""
 
@@ -214,6 +217,11 @@ class TypeInfo(msgspec.Struct, frozen=True):
     name: str
     schema: dict[str, Any] = msgspec.field(default_factory=dict)
     registered_by: str = ""
+
+    @property
+    def is_external(self) -> bool:
+        """Whether workers do it that claim over HTTP, and none of TaskHub's own."""
+        return self.registered_by.startswith(EXTERNAL)
 
     @property
     def defaults(self) -> TypeDefaults:

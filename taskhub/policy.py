@@ -18,6 +18,15 @@ SHORTEST_SNOOZE = 0.1
 """Seconds; a snooze costs no attempt, so a task that always snoozes must not become a busy loop."""
 
 
+RESULT_LIMIT = 1_048_576
+"""Bytes of JSON that a result may have."""
+
+ERROR_LIMIT = 4_000
+"""Characters of an error that are kept."""
+
+_KEPT = {"\n", "\t"}
+
+
 class Tries(msgspec.Struct, frozen=True):
     """Where a task stands: this is attempt number `attempt` of at most `limit`."""
 
@@ -75,3 +84,13 @@ def _later(now: datetime, seconds: float) -> datetime:
 def _bounded(seconds: float) -> float:
     """A handler may hand us anything: not a number counts as 0, for ever as a year."""
     return min(LONGEST_PAUSE, seconds) if seconds > 0 else 0.0
+
+
+def cleaned(text: str, limit: int = ERROR_LIMIT) -> str:
+    """A text that every store and terminal takes: printable, valid UTF-8, at most `limit` long."""
+    text = text[: limit + 1]
+    if not text.isprintable():
+        text = "".join(
+            c if c.isprintable() or c in _KEPT else "\N{REPLACEMENT CHARACTER}" for c in text
+        )
+    return text if len(text) <= limit else text[: limit - 1] + "…"

@@ -82,7 +82,8 @@ class Finish(msgspec.Struct, frozen=True, kw_only=True, tag=True, gc=False):
     `status` is Done, Failed, Cancelled, or Pending (retry or snooze at `run_at`). A task whose
     cancel was requested ends as Cancelled where Pending or Failed is asked for. `refund` gives the
     attempt back. `suspect` is what the row's mark becomes. An attempt that failed (Failed, or
-    Pending without a refund) is kept among the task's attempts, with its `cause`.
+    Pending without a refund) is kept among the task's attempts, with its `cause`. `key` is kept
+    with the outcome, its answer told from the Finished.
     """
 
     id: TaskId
@@ -94,6 +95,7 @@ class Finish(msgspec.Struct, frozen=True, kw_only=True, tag=True, gc=False):
     refund: bool = False
     suspect: bool = False
     cause: Cause | None = None
+    key: IdempotencyKey | None = None
 
 
 class Progress(msgspec.Struct, frozen=True, kw_only=True, tag=True):
@@ -153,7 +155,7 @@ class Requeue(msgspec.Struct, frozen=True, kw_only=True, tag=True):
 
 
 class Register(msgspec.Struct, frozen=True, kw_only=True, tag=True):
-    """Make the types that a worker knows known to all. Result: Touched."""
+    """Make types known to all; an external worker never changes one of ours. Result: Touched."""
 
     types: Sequence[TypeInfo]
 
@@ -201,6 +203,14 @@ class CreatedMany(msgspec.Struct, frozen=True):
     """What has become of each of many new tasks, in their order."""
 
     results: Sequence[Created | Existing | Refused]
+
+
+class Held(msgspec.Struct, frozen=True):
+    """A task, its newest fence, and who holds it under that (None: nobody any more)."""
+
+    item: TaskItem
+    fence: int
+    owner: Owner | None
 
 
 class Claimed(msgspec.Struct, frozen=True):
@@ -355,6 +365,9 @@ class Store(Standings, TypeReads, Protocol):
 
     async def failures(self, query: FailureQuery) -> FailurePage:
         """Failed tasks in groups of those that are alike."""
+
+    async def held(self, id_: TaskId) -> Held | None:
+        """The task and its lease; None: there is no such task."""
 
     async def kept(self, principal: str, key: str) -> Kept | None:
         """What is kept under this key of this principal; None where nothing is, or no longer."""

@@ -4,22 +4,12 @@ from __future__ import annotations
 
 import asyncio
 import random
-from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
 from taskhub.kernel.mailbox import MailboxClosed
 from taskhub.messages import PASSING, Put
-from taskhub.model import Status
-from taskhub.obs.telemetry import (
-    Complained,
-    Emit,
-    StaleFinish,
-    TaskCancelled,
-    TaskFailed,
-    TaskProcessed,
-    TaskReleased,
-    TaskRetrying,
-)
+from taskhub.obs.ended import End, tell_end
+from taskhub.obs.telemetry import Complained, Emit, StaleFinish, TaskReleased
 from taskhub.ports import Finish, Finished, Refused, Release, Stale
 
 if TYPE_CHECKING:
@@ -128,49 +118,9 @@ class Settler:
     def _tell(self, row: Settled, result: Result | None) -> None:
         item, write = row.attempt.lease.item, row.write
         if isinstance(result, Finished) and isinstance(write, Finish):
-            self._tell_outcome(row, write, result.status)
+            end = End(result.status, row.seconds, write.error, write.run_at)
+            tell_end(self._emit, item, end)
         elif isinstance(result, Stale):
             self._emit(StaleFinish(task_id=item.id, attempt=item.attempts))
         elif isinstance(write, Release):
             self._emit(TaskReleased(task_id=item.id))
-
-    def _tell_outcome(self, row: Settled, finish: Finish, status: Status) -> None:
-        item, emit = row.attempt.lease.item, self._emit
-        if status is Status.CANCELLED:
-            emit(TaskCancelled(task_id=item.id))
-            return
-        emit(
-            TaskProcessed(
-                task_id=item.id,
-                type=item.type,
-                queue=item.queue,
-                attempt=item.attempts,
-                duration=row.seconds,
-                result="success" if status is Status.DONE else "failed",
-            )
-        )
-        if status is Status.FAILED:
-            emit(
-                TaskFailed(
-                    task_id=item.id,
-                    type=item.type,
-                    attempt=item.attempts,
-                    error=finish.error or "",
-                )
-            )
-        elif status is Status.PENDING:
-            emit(
-                TaskRetrying(
-                    task_id=item.id,
-                    type=item.type,
-                    attempt=item.attempts,
-                    in_seconds=_seconds_until(finish.run_at),
-                    error=finish.error or "",
-                )
-            )
-
-
-def _seconds_until(moment: datetime | None) -> float:
-    if moment is None:
-        return 0.0
-    return round(max(0.0, (moment - datetime.now(UTC)).total_seconds()), 3)

@@ -14,6 +14,8 @@ from taskhub.app.restarts import Restarts
 from taskhub.http.auth import Verifier
 from taskhub.http.catalog import Catalog
 from taskhub.http.context import ActorRow, ApiContext, PartHealth
+from taskhub.http.external.bench import Bench
+from taskhub.http.external.claiming import giving_back
 from taskhub.http.limits import Limits
 from taskhub.http.live.tail import Tail
 from taskhub.http.oidc.keyring import Keyring
@@ -47,7 +49,7 @@ def api_spec(process: Process) -> ChildSpec:
     context, tls = _context(process), Tls(process.emit)
     tls.prepare(process.live.config.http)
     tls.apply()
-    process.rings += [context.waiters.rang, context.live.rang]
+    process.rings += [context.waiters.rang, context.bench.rang, context.live.rang]
     process.rings.append(context.types.rang)
     process.checks.append(lambda config: Verifier(config.jwt))
     process.checks.append(lambda config: tls.prepare(config.http))
@@ -110,6 +112,7 @@ def _context(process: Process) -> ApiContext:
         actors=view.actors,
         restarts=Restarts(process),
         waiters=Waiters(process.store.get),
+        bench=Bench(giving_back(process.boxes.store, process.emit)),
         live=Tail(process.store.events, process.emit),
         patience=Patience(asyncio.get_running_loop()),
         limits=Limits(config.limits, process.emit, counts),

@@ -157,6 +157,18 @@ class TypeInUse(Conflict):
     code = "type-in-use"
 
 
+class LeaseOver(Conflict):
+    """409: the lease of an external worker is over; drop the work."""
+
+    code = "lease-over"
+
+
+class OwnType(Conflict):
+    """409: a type of this name is done by TaskHub's own workers."""
+
+    code = "own-type"
+
+
 class TooLarge(Problem):
     """413: the body is larger than is taken there."""
 

@@ -258,7 +258,7 @@ def _handlers(modules: tuple[str, ...]) -> Iterator[Wrong]:
 
 
 def _limits(limits: LimitsSection) -> Iterator[Wrong]:
-    for name in ("create", "acts", "bad_tokens"):
+    for name in ("create", "acts", "work", "bad_tokens"):
         text = getattr(limits, name)
         try:
             _ = read_rate(text) if text else None

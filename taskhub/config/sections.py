@@ -196,6 +196,8 @@ class LimitsSection(Section, frozen=True, kw_only=True):
     """New tasks of one principal, such as `100/second`; empty: no limit."""
     acts: str = ""
     """Its acts on tasks (cancel, retry)."""
+    work: str = ""
+    """What it asks for as an external worker: claims, renewals, outcomes."""
     bad_tokens: str = ""
     """Tokens of one address that are refused; past it none is looked at."""
 

@@ -117,6 +117,14 @@ class Connection(web.RequestHandler):
         """Whether this answer should say that the connection ends."""
         return self._door.is_draining or (self._is_half_closed and not self._messages)
 
+    @property
+    def has_hung_up(self) -> bool:
+        """Whether the client has gone, or has ended its side: one that was killed looks like that.
+
+        What must not be lost is not sent to it.
+        """
+        return self.transport is None or self.transport.is_closing() or self._is_half_closed
+
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         """Take the client in, or send it away when there are too many."""
         super().connection_made(transport)

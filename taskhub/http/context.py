@@ -18,6 +18,7 @@ from taskhub.ports import Store
 if TYPE_CHECKING:
     from taskhub.http.auth import Verifier
     from taskhub.http.catalog import Catalog
+    from taskhub.http.external.bench import Bench
     from taskhub.http.limits import Limits
     from taskhub.http.live.tail import Tail
     from taskhub.http.patience import Patience
@@ -81,6 +82,7 @@ class ApiContext:
     actors: Callable[[], Awaitable[Sequence[ActorRow]]]
     restarts: Restarts
     waiters: Waiters
+    bench: Bench
     live: Tail
     patience: Patience
     limits: Limits

@@ -21,8 +21,8 @@ from taskhub.obs import telemetry as t
 from taskhub.obs.telemetry import Emit
 from taskhub.rates import Rate, Reading, Window, advance, read_rate, seconds_until, take_over, used
 
-CREATE, ACTS, BAD_TOKENS = "create", "acts", "bad_tokens"
-NAMES = (CREATE, ACTS, BAD_TOKENS)
+CREATE, ACTS, WORK, BAD_TOKENS = "create", "acts", "work", "bad_tokens"
+NAMES = (CREATE, ACTS, WORK, BAD_TOKENS)
 """The limits of `[limits]` that are rates; an empty one is off."""
 CLIENTS_MOST = 10_000
 """Clients that one limit remembers, some 200 bytes each."""

@@ -90,6 +90,7 @@ class Route(msgspec.Struct, frozen=True, kw_only=True):
 READ = access("scope:tasks.read")
 CREATE = access("scope:tasks.write", "role:Task.Creator")
 CANCEL = access("own scope:tasks.write", "role:Admin", "role:Operator")
+WORK = access("scope:tasks.work")
 OPERATE = access("role:Admin", "role:Operator")
 ADMINISTER = access("role:Admin")
 

@@ -54,13 +54,13 @@ async def serving(
     if runner.server is None:
         raise RuntimeError("aiohttp has made no server")
     dispatch.attach(runner.server)
-    context.waiters.open()
-    context.live.open()
+    _let_wait(context)
     await context.types.look()
     _warn_of_slow_parser(context)
     async with asyncio.TaskGroup() as group:
         chores = [
             group.create_task(context.waiters.run(), name="http waiters"),
+            group.create_task(context.bench.run(), name="http workers"),
             group.create_task(context.live.run(), name="http events"),
             group.create_task(context.verifier.keyring.run(), name="http keys"),
             group.create_task(context.types.run(), name="http types"),
@@ -76,9 +76,7 @@ async def serving(
             left = 2 * DRAIN
         finally:
             listener.close()
-            context.waiters.close()
-            context.live.close()
-            context.verifier.keyring.close()
+            _send_home(context)
             try:
                 async with asyncio.timeout(left):
                     await runner.cleanup()
@@ -86,6 +84,20 @@ async def serving(
                 door.cut_rest()
             for chore in chores:
                 chore.cancel()
+
+
+def _let_wait(context: ApiContext) -> None:
+    context.waiters.open()
+    context.bench.open()
+    context.live.open()
+
+
+def _send_home(context: ApiContext) -> None:
+    """Whoever waits for something is answered now; may be said twice."""
+    context.waiters.close()
+    context.bench.close()
+    context.live.close()
+    context.verifier.keyring.close()
 
 
 def _door(context: ApiContext) -> Door:
@@ -131,9 +143,7 @@ async def _say_goodbye(listener: asyncio.Server, door: Door, context: ApiContext
     """Take no new clients; tell the others by `Connection: close`, as long as they still ask."""
     listener.close()
     door.is_draining = True
-    context.waiters.close()
-    context.live.close()
-    context.verifier.keyring.close()
+    _send_home(context)
     with suppress(TimeoutError):
         async with asyncio.timeout(LAME_DUCK):
             while door.open:

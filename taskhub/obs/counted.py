@@ -226,9 +226,9 @@ class World(Counted):
             only(family)
         for reason in ("full", "away"):
             self.dropped[reason].inc(0)
-        for limit in ("create", "acts", "bad_tokens"):
+        for limit in ("create", "acts", "work", "bad_tokens"):
             self.limited[limit].inc(0)
-        for limit in ("create", "acts"):  # bad tokens are never counted together
+        for limit in ("create", "acts", "work"):  # bad tokens are never counted together
             self.alone[limit].inc(0)
         for result in ("applied", "refused"):
             self.reloads[result].inc(0)

@@ -11,17 +11,13 @@ from typing import Any
 import msgspec
 
 from taskhub.model import Cancel, Done, Fail, Outcome, Retry, Snooze
+from taskhub.policy import RESULT_LIMIT, cleaned
 
-RESULT_LIMIT = 1_048_576
-"""Bytes of JSON that a result may have."""
-
-ERROR_LIMIT = 4_000
 TRACE_LIMIT = 8_000
 _FRAMES = 20
 _CAUSES = 5
 _OUTCOMES = (Retry, Snooze, Cancel, Fail)
 _NOTHING = Done()
-_KEPT = {"\n", "\t"}
 
 _encoder = msgspec.json.Encoder()
 
@@ -59,16 +55,6 @@ def trace_text(error: BaseException) -> str:
         return cleaned("".join(traceback.format_exception(error, limit=-_FRAMES)), TRACE_LIMIT)
     parts = [f"{''.join(_frames(each))}{_one_line(each)}" for each in _causes(error)]
     return cleaned("\n\nthen\n\n".join(parts)[-TRACE_LIMIT:], TRACE_LIMIT)
-
-
-def cleaned(text: str, limit: int = ERROR_LIMIT) -> str:
-    """A text that every store and terminal takes: printable, valid UTF-8, at most `limit` long."""
-    text = text[: limit + 1]
-    if not text.isprintable():
-        text = "".join(
-            c if c.isprintable() or c in _KEPT else "\N{REPLACEMENT CHARACTER}" for c in text
-        )
-    return text if len(text) <= limit else text[: limit - 1] + "…"
 
 
 def _causes(error: BaseException) -> list[BaseException]:

@@ -26,14 +26,19 @@ PATIENCE = 60.0  # seconds until a test that waits for a fact gives up
 Task = dict[str, Any]
 
 
-def token(*, roles: Sequence[str] = ("Operator",), subject: str = "tester") -> str:
-    """What an issuer would give to a client with both scopes."""
+def token(
+    *,
+    roles: Sequence[str] = ("Operator",),
+    subject: str = "tester",
+    scope: str = "tasks.read tasks.write",
+) -> str:
+    """What an issuer would give to a client, with both scopes unless it shall have others."""
     claims = {
         "iss": ISSUER,
         "aud": AUDIENCE,
         "sub": subject,
         "exp": int(time.time()) + 3_600,
-        "scope": "tasks.read tasks.write",
+        "scope": scope,
         "roles": list(roles),
     }
     return jwt.encode(claims, KEY, algorithm="HS256")

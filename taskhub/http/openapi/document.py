@@ -29,6 +29,7 @@ TAGS = {
     "tasks": "Create, find, cancel and retry tasks.",
     "events": "What happens, as it happens.",
     "types": "Which types of tasks there are, and what their payloads must be.",
+    "work": "For workers of your own, in any language.",
     "actors": "The parts that TaskHub itself is made of.",
     "audit": "What operators did, and who.",
     "queues": "Where tasks wait.",

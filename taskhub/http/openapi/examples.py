@@ -15,6 +15,7 @@ from taskhub.http.auditing import AuditList
 from taskhub.http.bulk import BulkReport, BulkWish, Sample
 from taskhub.http.context import ActorRow, PartHealth
 from taskhub.http.creating_many import BatchAnswer, BatchItem
+from taskhub.http.external import bodies
 from taskhub.http.failing import AttemptList, FailureList
 from taskhub.http.kinds import TypeList, TypeRow
 from taskhub.http.live.frames import EventList
@@ -33,6 +34,7 @@ from taskhub.telling import EventItem, TaskEvent
 from taskhub.why import Reason, Why
 
 ID = "019aa1d2-8c6e-7b53-9a43-1d3c5a0f9e21"
+LEASE = "1.Zm9ydHktdHdvIGJ5dGVzIQ"
 AT = datetime(2026, 11, 24, 22, 17, 17, tzinfo=UTC)
 
 ITEM = TaskItem(
@@ -175,6 +177,58 @@ SHAPES: Mapping[Any, Mapping[str, Any]] = {
             [Reason(cause="queuePaused", text="The queue images is paused.")],
         )
     },
+    bodies.NewTypes: {
+        "minimal": bodies.NewTypes(types=[bodies.NewType(name="resize-image")]),
+        "whole": {
+            "types": [
+                {
+                    "name": "resize-image",
+                    "queue": "images",
+                    "timeoutSeconds": 300,
+                    "maxAttempts": 3,
+                    "payloadSchema": {"type": "object", "required": ["url"]},
+                }
+            ]
+        },
+    },
+    bodies.KnownTypes: {"known": bodies.KnownTypes(["resize-image"])},
+    bodies.Wish: {
+        "one": {"types": ["resize-image"], "worker": "mill-1"},
+        "batch": {
+            "types": ["resize-image"],
+            "worker": "mill-1",
+            "limit": 20,
+            "leaseSeconds": 60,
+            "wait": 30,
+        },
+    },
+    bodies.HandedList: {
+        "one": bodies.HandedList(
+            [
+                bodies.Handed(
+                    id=TaskId(ID),
+                    lease=LEASE,
+                    lease_until=AT,
+                    fence=1,
+                    task=msgspec.structs.replace(
+                        ITEM, status=Status.PROCESSING, attempts=1, type="resize-image"
+                    ),
+                )
+            ]
+        )
+    },
+    bodies.Renewal: {"longer": {"lease": LEASE, "leaseSeconds": 60}},
+    bodies.LeaseState: {
+        "goesOn": bodies.LeaseState(id=TaskId(ID), lease_until=AT, cancel_requested=False)
+    },
+    bodies.Report: {"half": {"lease": LEASE, "fraction": 0.5, "text": "2 of 4 images"}},
+    bodies.Completion: {"done": {"lease": LEASE, "result": {"width": 640}}},
+    bodies.Failure: {
+        "again": {"lease": LEASE, "error": "the disk is full", "retryInSeconds": 60},
+        "forGood": {"lease": LEASE, "error": "this is no image", "final": True},
+    },
+    bodies.GivingBack: {"given": {"lease": LEASE}},
+    bodies.Outcome: {"done": bodies.Outcome(TaskId(ID), "Done")},
     ActorList: {"actors": ActorList([ACTOR])},
     Readiness: {
         "ok": Readiness("ok", [PartHealth("store", "ok"), PartHealth("events", "ok")]),

@@ -162,11 +162,12 @@ def _in_path(of: str, name: str) -> dict[str, Any]:
         kind, example = failures.TEXT, "worker-1/pool"
     else:
         kind, example = (UUID, ID) if name == "id" else (NAME, "default")
+    things = "tasks" if of == "work" else of
     return {
         "name": name,
         "in": "path",
         "required": True,
-        "description": f"the {name} of one of the {of}",
+        "description": f"the {name} of one of the {things}",
         "schema": kind,
         "example": example,
     }

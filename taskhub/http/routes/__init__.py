@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from taskhub.http.route import Route
-from taskhub.http.routes import bulk, events, failures, queues, tasks, types, watching
+from taskhub.http.routes import bulk, events, failures, queues, tasks, types, watching, work
 from taskhub.http.routes.messages import MESSAGES
 
 __all__ = ["MESSAGES", "ROUTES"]
@@ -15,5 +15,6 @@ ROUTES: tuple[Route, ...] = (
     *queues.ROUTES,
     *events.ROUTES,
     *types.ROUTES,
+    *work.ROUTES,
     *watching.ROUTES,
 )

@@ -8,6 +8,7 @@ from taskhub.failures import KEPT, Cause
 from taskhub.model import EventType, Status, TaskId, micros_from_utc
 from taskhub.ports import Finish, Finished, Progress, Stale
 from taskhub.store.sqlite.batch import ENDS, Batch, saying
+from taskhub.store.sqlite.keys import keep
 from taskhub.store.sqlite.rows import STATUS, clean, json, text_of
 
 Places = dict[tuple[TaskId, int], int]
@@ -42,6 +43,9 @@ def finish(batch: Batch, group: Sequence[tuple[int, Finish]]) -> None:
         _keep(batch, failures)
     for shape, ended in shapes.items():
         _finish(batch, shape, ended, first)
+    for place, write in group:
+        if write.key is not None and isinstance(result := batch.results[place], Finished):
+            keep(batch, write.key, write.id, result)
 
 
 def _ended(write: Finish) -> Ended:

@@ -47,6 +47,9 @@ SELECT {task} FROM Tasks WHERE Id IN (SELECT value FROM json_each(:ids));
 SELECT Attempt, StartedAt, EndedAt, Worker, Error, Fingerprint, Exception, Place, Trace
   FROM Attempts WHERE TaskId = :task ORDER BY Fence;
 
+-- held: the task with this id, its newest fence, and who holds it
+SELECT {task}, Fence, LeaseOwner FROM Tasks WHERE Id = :id;
+
 -- counts: how many tasks of each queue live, and when the one due longest was due
 SELECT Queue, Status, count(*), min(RunAt) FROM (
     SELECT Queue, Status, RunAt FROM Tasks INDEXED BY Tasks_Claim

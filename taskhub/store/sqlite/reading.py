@@ -16,7 +16,7 @@ from taskhub.errors import StoreDown, StoreLocked
 from taskhub.failures import PastAttempt
 from taskhub.keys import Kept, Told
 from taskhub.model import Owner, TaskId, TaskItem, TypeInfo
-from taskhub.ports import EventPage, EventQuery, QueueCount
+from taskhub.ports import EventPage, EventQuery, Held, QueueCount
 from taskhub.queues import Circumstances, Line, LineState, QueueState
 from taskhub.registration import WAITING_LIMIT, Registration
 from taskhub.store.sqlite import audit, pausing
@@ -73,6 +73,11 @@ class Readers:
     async def attempts(self, id_: TaskId) -> list[PastAttempt]:
         """What attempts of the task have failed of, oldest first."""
         return list(map(attempt_of, await self._ask("attempts", {"task": id_})))
+
+    async def held(self, id_: TaskId) -> Held | None:
+        """The task and its lease."""
+        rows = await self._ask("held", {"id": id_})
+        return Held(task_of(rows[0]), *rows[0][-2:]) if rows else None
 
     async def kept(self, principal: str, key: str) -> Kept | None:
         """What is kept under this key, unless it has expired."""

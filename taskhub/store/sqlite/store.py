@@ -24,6 +24,7 @@ from taskhub.ports import (
     EventQuery,
     Finish,
     Forward,
+    Held,
     Progress,
     Prune,
     QueueCount,
@@ -148,6 +149,10 @@ class SqliteStore:
     async def failures(self, query: FailureQuery) -> FailurePage:
         """Failed tasks in groups of those that are alike."""
         return await self._searcher.failures(query)
+
+    async def held(self, id_: TaskId) -> Held | None:
+        """The task and its lease."""
+        return await self._readers.held(id_)
 
     async def kept(self, principal: str, key: str) -> Kept | None:
         """What is kept under this key of this principal."""

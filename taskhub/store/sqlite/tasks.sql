@@ -60,14 +60,15 @@ RETURNING {task};
 -- audit: append to the audit log
 INSERT INTO Audit (At, Message, Actor, TaskId, Address, RequestId) VALUES (?, ?, ?, ?, ?, ?);
 
--- register: make a type known; a pause of it stays
+-- register: make a type known; a pause of it stays, and what our own workers do stays theirs
 INSERT INTO Types (Name, Schema, RegisteredBy, RegisteredAt, SeenAt, Revision)
 VALUES (?, ?, ?, ?, ?, (SELECT coalesce(max(Revision), 0) + 1 FROM Types))
     ON CONFLICT (Name) DO UPDATE
    SET Schema = excluded.Schema, RegisteredBy = excluded.RegisteredBy,
        RegisteredAt = excluded.RegisteredAt, SeenAt = excluded.SeenAt,
        Revision = excluded.Revision
- WHERE Schema <> excluded.Schema OR RegisteredBy <> excluded.RegisteredBy;
+ WHERE (Schema <> excluded.Schema OR RegisteredBy <> excluded.RegisteredBy)
+   AND (RegisteredBy LIKE 'ext:%' OR excluded.RegisteredBy NOT LIKE 'ext:%');
 
 -- seen: a worker does these types now
 UPDATE Types SET SeenAt = :now WHERE Name IN (SELECT value FROM json_each(:names));

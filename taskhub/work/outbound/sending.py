@@ -11,8 +11,8 @@ from typing import TYPE_CHECKING, Any
 
 import msgspec
 
+from taskhub.policy import cleaned
 from taskhub.work.outbound.guard import Guard, NotAllowed
-from taskhub.work.outcome import cleaned
 from taskhub.work.threads import Threads
 
 if TYPE_CHECKING:

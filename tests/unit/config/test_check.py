@@ -342,7 +342,7 @@ def limits_of(name: str, rate: str) -> LimitsSection:
     return LimitsSection(**values)
 
 
-@pytest.mark.parametrize("name", ["create", "acts", "bad_tokens"])
+@pytest.mark.parametrize("name", ["create", "acts", "work", "bad_tokens"])
 def test_limits_are_rates_or_nothing(name: str) -> None:
     """A limit that is not what one thinks protects nobody."""
     ((key, said),) = wrong(limits=limits_of(name, "50 per s"))

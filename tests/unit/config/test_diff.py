@@ -26,7 +26,7 @@ jwt.scope_claims jwt.role_claims
 work.concurrency work.lease work.queues
 heartbeat.every logs.level cors.origins limits.mailbox retention.tasks_days
 retention.events_days retention.audit_days retention.keys_hours cors.credentials
-limits.create limits.acts limits.bad_tokens
+limits.create limits.acts limits.work limits.bad_tokens
 outbound.allow outbound.secret
 """
 RESTART_NEEDED = """

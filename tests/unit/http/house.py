@@ -22,6 +22,8 @@ from taskhub.config.sections import Config, HttpSection, JwtSection, Secret
 from taskhub.http.auth import Verifier
 from taskhub.http.catalog import Catalog
 from taskhub.http.context import ActorRow, ApiContext, PartHealth, Verdict
+from taskhub.http.external.bench import Bench
+from taskhub.http.external.claiming import giving_back
 from taskhub.http.limits import Limits
 from taskhub.http.live.tail import Tail
 from taskhub.http.oidc.keyring import Keyring
@@ -113,6 +115,7 @@ class House:
             actors=_actors,
             restarts=self.restarts,
             waiters=Waiters(store.get, limit=4, poll=0.2),
+            bench=Bench(giving_back(box, self.told.append), limit=2, poll=0.2),
             live=Tail(store.events, self.told.append),
             patience=Patience(asyncio.get_running_loop()),
             limits=Limits(config.limits, self.told.append),

@@ -48,6 +48,13 @@ MAY: dict[tuple[str, str], set[str]] = {
     ("POST", "/types/{name}/pause"): {"operator", "admin"},
     ("POST", "/types/{name}/resume"): {"operator", "admin"},
     ("POST", "/types/{name}/drain"): {"operator", "admin"},
+    ("PUT", "/work/types"): {"worker"},
+    ("POST", "/work/claim"): {"worker"},
+    ("POST", "/work/{id}/renew"): {"worker"},
+    ("POST", "/work/{id}/progress"): {"worker"},
+    ("POST", "/work/{id}/complete"): {"worker"},
+    ("POST", "/work/{id}/fail"): {"worker"},
+    ("POST", "/work/{id}/release"): {"worker"},
     ("GET", "/actors"): {"operator", "admin"},
     ("POST", "/actors/{name}/restart"): {"admin"},
     ("GET", "/audit"): {"operator", "admin"},
@@ -65,7 +72,7 @@ def test_every_route_that_writes_counts_against_a_limit_and_no_other_does() -> N
 
     assert writes
     assert [route.path for route in SERVED if bool(route.limit) != (route in writes)] == []
-    assert {route.limit for route in writes} <= {limits.CREATE, limits.ACTS}
+    assert {route.limit for route in writes} <= {limits.CREATE, limits.ACTS, limits.WORK}
 
 
 @pytest.mark.parametrize("route", SERVED, ids=lambda route: f"{route.method} {route.path}")

@@ -8,11 +8,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from taskhub import Cancel, Done, Fail, Retry, Snooze
+from taskhub.policy import ERROR_LIMIT, RESULT_LIMIT, cleaned
 from taskhub.work.outcome import (
-    ERROR_LIMIT,
-    RESULT_LIMIT,
     TRACE_LIMIT,
-    cleaned,
     error_text,
     outcome_of_error,
     outcome_of_value,

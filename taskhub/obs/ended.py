@@ -1,0 +1,63 @@
+"""Tells what has become of an attempt: the same words for whoever ran it; it decides nothing."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING
+
+import msgspec
+
+from taskhub.model import Status, TaskItem
+from taskhub.obs.telemetry import TaskCancelled, TaskFailed, TaskProcessed, TaskRetrying
+
+if TYPE_CHECKING:
+    from taskhub.obs.telemetry import Emit
+
+
+class End(msgspec.Struct, frozen=True):
+    """What the row says now, how long the attempt ran, why it failed, when it comes again."""
+
+    status: Status
+    seconds: float
+    error: str | None = None
+    run_at: datetime | None = None
+
+
+def tell_end(emit: Emit, item: TaskItem, end: End) -> None:
+    """Tell of an outcome that is stored; `item` is the task as it was claimed."""
+    if end.status is Status.CANCELLED:
+        emit(TaskCancelled(task_id=item.id))
+        return
+    emit(
+        TaskProcessed(
+            task_id=item.id,
+            type=item.type,
+            queue=item.queue,
+            attempt=item.attempts,
+            duration=end.seconds,
+            result="success" if end.status is Status.DONE else "failed",
+        )
+    )
+    _tell_failure(emit, item, end)
+
+
+def _tell_failure(emit: Emit, item: TaskItem, end: End) -> None:
+    id_, error = item.id, end.error or ""
+    if end.status is Status.FAILED:
+        emit(TaskFailed(task_id=id_, type=item.type, attempt=item.attempts, error=error))
+    elif end.status is Status.PENDING:
+        emit(
+            TaskRetrying(
+                task_id=id_,
+                type=item.type,
+                attempt=item.attempts,
+                in_seconds=_seconds_until(end.run_at),
+                error=error,
+            )
+        )
+
+
+def _seconds_until(moment: datetime | None) -> float:
+    if moment is None:
+        return 0.0
+    return round(max(0.0, (moment - datetime.now(UTC)).total_seconds()), 3)

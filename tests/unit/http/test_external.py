@@ -1,0 +1,372 @@
+"""External workers over HTTP: types, claims, leases, outcomes; and what strangers cannot do."""
+
+from __future__ import annotations
+
+import asyncio
+import io
+from pathlib import Path
+from typing import Any
+
+import aiohttp
+import pytest
+from taskhub.model import Owner, TaskId, TypeInfo
+from taskhub.obs.telemetry import (
+    StaleFinish,
+    TaskFailed,
+    TaskProcessed,
+    TaskReleased,
+    TaskRetrying,
+    TaskStarted,
+)
+from taskhub.ports import Register, Sweep
+
+from tests.unit.http.house import CONFIG, House, Reply, bearer, open_house, tuned
+from tests.waiting import until
+
+WORKER = bearer(sub="mill", scope="tasks.work")
+STRANGER = bearer(sub="stranger", scope="tasks.work")
+LEASE_OVER = "urn:taskhub:problem:lease-over"
+
+
+async def say(house: House, path: str, who: dict[str, str] = WORKER, **body: Any) -> Reply:
+    """One request of an external worker."""
+    method = "PUT" if path == "types" else "POST"
+    return await house.ask(method, f"/work/{path}", json=body, headers=who)
+
+
+ACTS: dict[str, dict[str, Any]] = {
+    "renew": {},
+    "progress": {"fraction": 0.5},
+    "complete": {},
+    "fail": {"error": "late"},
+    "release": {},
+}
+"""What is said beside the lease."""
+
+
+@pytest.fixture
+async def mill(house: House) -> House:
+    """A house that knows a type `press`, done by external workers."""
+    reply = await say(house, "types", types=[{"name": "press", "queue": "mill", "maxAttempts": 3}])
+    assert (reply.status, reply.json) == (200, {"types": ["press"]})
+    return house
+
+
+async def claim(house: House, **wish: Any) -> list[dict[str, Any]]:
+    """What a claim hands out now."""
+    reply = await say(house, "claim", **({"types": ["press"], "worker": "mill-1"} | wish))
+    assert reply.status in {200, 204}, reply.body
+    items: list[dict[str, Any]] = reply.json["items"] if reply.status == 200 else []
+    return items
+
+
+async def held(house: House, **task: Any) -> tuple[str, str]:
+    """A new task in the hands of the worker: its id and its lease."""
+    await house.create(type="press", **task)
+    (item,) = await claim(house)
+    return item["id"], item["lease"]
+
+
+async def passed_on(house: House, id_: str) -> str:
+    """Let the lease of a task expire and somebody else have it: the new lease."""
+    elsewhere = Owner("another-boot/u/n")  # to which every lease of this boot has expired
+    await house.put(Sweep(owner=elsewhere, held=(), living=(), lease=15.0))
+    (item,) = await claim(house)
+    assert item["id"] == id_
+    return str(item["lease"])
+
+
+async def test_a_type_that_was_made_known_can_be_created_with_its_defaults(mill: House) -> None:
+    """At once, in the process that was told."""
+    made = await mill.create(type="press")
+
+    assert (made["queue"], made["maxAttempts"], made["timeoutSeconds"]) == ("mill", 3, 60.0)
+
+
+async def test_a_schema_that_comes_with_a_type_is_kept_to(house: House) -> None:
+    """Payloads that the worker could not read are refused where they are made."""
+    schema = {"type": "object", "required": ["url"]}
+    await say(house, "types", types=[{"name": "press", "payloadSchema": schema}])
+
+    reply = await house.ask("POST", "/tasks", json={"title": "x", "type": "press"})
+
+    assert (reply.status, reply.json["errors"][0]["pointer"]) == (422, "/payload")
+
+
+@pytest.mark.parametrize(
+    ("types", "pointer"),
+    [
+        ([], "/types"),
+        ([{"name": "no name"}], "/types"),
+        ([{"name": "a", "payloadSchema": {"type": "nothing"}}], "/types/0/payloadSchema"),
+        (
+            [{"name": "a", "payloadSchema": {"$ref": "http://127.0.0.1/x"}}],
+            "/types/0/payloadSchema",
+        ),
+        ([{"name": "a", "payloadSchema": {"title": "x" * 17_000}}], "/types/0/payloadSchema"),
+        ([{"name": "a"}, {"name": "a"}], "/types/1/name"),
+    ],
+)
+async def test_a_type_that_makes_no_sense_is_refused(
+    house: House, types: list[Any], pointer: str
+) -> None:
+    """422, with the place."""
+    reply = await say(house, "types", types=types)
+
+    assert (reply.status, reply.json["errors"][0]["pointer"]) == (422, pointer)
+
+
+async def test_types_of_our_own_workers_stay_theirs(house: House) -> None:
+    """Neither changed nor claimed by external workers: their handlers would be passed over."""
+    await house.put(Register(types=[TypeInfo("resize")]))
+
+    put = await say(house, "types", types=[{"name": "resize"}])
+    taken = await say(house, "claim", types=["resize"])
+
+    assert (put.status, put.json["type"]) == (409, "urn:taskhub:problem:own-type")
+    assert (taken.status, taken.json["errors"][0]["pointer"]) == (422, "/types/0")
+
+
+async def test_an_unknown_type_is_named_in_the_answer_to_a_claim(mill: House) -> None:
+    """Else a worker with a slip in a name would wait for ever."""
+    reply = await say(mill, "claim", types=["press", "pres"])
+
+    assert reply.status == 422
+    assert [error["pointer"] for error in reply.json["errors"]] == ["/types/1"]
+
+
+async def test_a_task_goes_to_a_worker_and_comes_back_done(mill: House) -> None:
+    """With its result to the byte, and told like one of our own workers' tasks."""
+    made = await mill.create(type="press", payload={"sheets": 3})
+
+    (item,) = await claim(mill)
+    said = f'{{"lease":"{item["lease"]}","result":{{"pages": [1, 2.50]}}}}'
+    reply = await mill.ask(
+        "POST",
+        f"/work/{item['id']}/complete",
+        data=said,
+        headers=WORKER | {"Content-Type": "application/json"},
+    )
+
+    assert item["task"]["payload"] == {"sheets": 3}
+    assert (item["fence"], item["task"]["attempts"]) == (1, 1)
+    assert (reply.status, reply.json) == (200, {"id": made["id"], "status": "Done"})
+    (done,) = await mill.store.get([TaskId(made["id"])])
+    assert bytes(done.result or b"") == b'{"pages": [1, 2.50]}'
+    assert [event.attempt for event in mill.said(TaskStarted)] == [1]
+    assert [event.result for event in mill.said(TaskProcessed)] == ["success"]
+
+
+async def test_a_batch_is_no_larger_than_asked_for(mill: House) -> None:
+    """The most urgent first."""
+    for priority in (0, 5, 9):
+        await mill.create(type="press", priority=priority)
+
+    first = await claim(mill, limit=2)
+    rest = await claim(mill, limit=100)
+
+    assert [item["task"]["priority"] for item in first + rest] == [9, 5, 0]
+    assert len(first) == 2
+
+
+async def test_nothing_to_do_is_204(mill: House) -> None:
+    """No body to read, no error to log."""
+    reply = await say(mill, "claim", types=["press"])
+
+    assert (reply.status, reply.body) == (204, b"")
+
+
+async def test_a_worker_that_waits_is_woken_by_the_bell(mill: House) -> None:
+    """It does not ask in vain: the bench asks for it."""
+    waiting = asyncio.create_task(claim(mill, wait=60))
+    await until(lambda: mill.context.bench.seats)
+
+    made = await mill.create(type="press")
+    mill.context.bench.rang(frozenset({"work"}))
+
+    assert [item["id"] for item in await waiting] == [made["id"]]
+
+
+async def test_a_lost_bell_costs_no_more_than_a_look(mill: House) -> None:
+    """The event server may be away."""
+    waiting = asyncio.create_task(claim(mill, wait=60))
+    await until(lambda: mill.context.bench.seats)
+
+    made = await mill.create(type="press")
+
+    assert [item["id"] for item in await waiting] == [made["id"]]
+
+
+async def test_more_who_wait_than_there_are_seats_are_told_to_come_again(mill: House) -> None:
+    """503 with Retry-After; who asks without waiting is served all the same."""
+    crowd = [asyncio.create_task(claim(mill, wait=60)) for _ in range(2)]
+    await until(lambda: len(mill.context.bench.seats) == 2)
+
+    reply = await say(mill, "claim", types=["press"], wait=60)
+
+    assert (reply.status, "Retry-After" in reply.headers) == (503, True)
+    mill.context.bench.close()
+    assert await asyncio.gather(*crowd) == [[], []]
+
+
+async def test_a_waiting_worker_that_has_gone_is_given_nothing(mill: House) -> None:
+    """Its task would be lost for a lease, and an attempt with it."""
+    async with aiohttp.ClientSession(f"http://127.0.0.1:{mill.port}", headers=WORKER) as gone:
+        wish = {"types": ["press"], "wait": 60}
+        waiting = asyncio.create_task(gone.post("/work/claim", json=wish))
+        await until(lambda: mill.context.bench.seats)
+        waiting.cancel()
+    await until(lambda: not any(seat.is_there() for seat in mill.context.bench.seats))
+
+    made = await mill.create(type="press")
+    mill.context.bench.rang(frozenset({"work"}))
+
+    assert [item["id"] for item in await claim(mill, wait=60)] == [made["id"]]
+    assert [event.attempt for event in mill.said(TaskStarted)] == [1]
+
+
+@pytest.mark.parametrize("act", ACTS)
+async def test_an_old_lease_is_409_and_changes_nothing(mill: House, act: str) -> None:
+    """The fence: the task is somebody else's by now."""
+    id_, old = await held(mill)
+    new = await passed_on(mill, id_)
+
+    reply = await say(mill, f"{id_}/{act}", lease=old, **ACTS[act])
+
+    assert (reply.status, reply.json["type"]) == (409, LEASE_OVER)
+    assert (await say(mill, f"{id_}/complete", lease=new)).status == 200
+    assert len(mill.said(StaleFinish)) == (act in {"complete", "fail"})
+
+
+@pytest.mark.parametrize("act", ACTS)
+async def test_a_stranger_cannot_use_a_lease(mill: House, act: str) -> None:
+    """Neither with the very token nor with a guess of it."""
+    id_, lease = await held(mill)
+
+    stolen = await say(mill, f"{id_}/{act}", STRANGER, lease=lease, **ACTS[act])
+    guessed = await say(mill, f"{id_}/{act}", lease=f"1.{'A' * 22}", **ACTS[act])
+
+    assert (stolen.status, guessed.status) == (409, 409)
+    assert (await say(mill, f"{id_}/complete", lease=lease)).status == 200
+
+
+@pytest.mark.parametrize("act", ["complete", "fail"])
+async def test_the_same_outcome_again_is_answered_the_same(mill: House, act: str) -> None:
+    """The answer was lost on the way: nothing happens twice, and the worker learns it."""
+    id_, lease = await held(mill)
+    body = {"error": "no paper", "final": True} if act == "fail" else {"result": 7}
+
+    first = await say(mill, f"{id_}/{act}", lease=lease, **body)
+    again = await say(mill, f"{id_}/{act}", lease=lease, **body)
+    other = await say(mill, f"{id_}/{act}", lease=lease, error="another", final=True)
+
+    assert (first.status, again.status, first.body) == (200, 200, again.body)
+    assert other.status in {409, 422}
+    assert len(mill.said(TaskProcessed)) == 1
+
+
+async def test_a_failed_attempt_comes_again_when_it_says(mill: House) -> None:
+    """At the cost of the attempt; the last one ends it."""
+    id_, lease = await held(mill)
+
+    reply = await say(mill, f"{id_}/fail", lease=lease, error="jam\x00med", retryInSeconds=0)
+    (again,) = await claim(mill)
+    await say(mill, f"{id_}/fail", lease=again["lease"], error="again", retryInSeconds=0)
+    (last,) = await claim(mill)
+    end = await say(mill, f"{id_}/fail", lease=last["lease"], error="for good")
+
+    assert (reply.status, reply.json["status"]) == (200, "Pending")
+    assert again["task"]["error"] == "jam\N{REPLACEMENT CHARACTER}med"
+    assert (last["task"]["attempts"], end.json["status"]) == (3, "Failed")
+    assert len(mill.said(TaskRetrying)) == 2
+    assert [event.error for event in mill.said(TaskFailed)] == ["for good"]
+
+
+async def test_a_task_given_back_costs_no_attempt(mill: House) -> None:
+    """A worker that is stopped drains like our own."""
+    id_, lease = await held(mill)
+
+    reply = await say(mill, f"{id_}/release", lease=lease)
+    (again,) = await claim(mill)
+
+    assert (reply.status, again["task"]["attempts"]) == (204, 1)
+    assert len(mill.said(TaskReleased)) == 1
+
+
+async def test_a_renewal_says_when_a_cancel_is_wished(mill: House) -> None:
+    """And a failure then ends the task as Cancelled."""
+    id_, lease = await held(mill)
+    before = await say(mill, f"{id_}/renew", lease=lease)
+    await mill.ask("POST", f"/tasks/{id_}/cancel")
+
+    after = await say(mill, f"{id_}/renew", lease=lease, leaseSeconds=5)
+    end = await say(mill, f"{id_}/fail", lease=lease, error="stopped")
+
+    assert (before.json["cancelRequested"], after.json["cancelRequested"]) == (False, True)
+    assert end.json["status"] == "Cancelled"
+
+
+async def test_a_lease_is_not_renewed_past_the_time_limit_of_the_task(mill: House) -> None:
+    """A worker that hangs and renews for ever must not hold a task for ever."""
+    id_, lease = await held(mill, timeoutSeconds=0.1)
+
+    async def is_over() -> bool:
+        return (await say(mill, f"{id_}/renew", lease=lease)).status == 409
+
+    while not await is_over():
+        pass
+    assert (await say(mill, f"{id_}/complete", lease=lease)).status == 200
+
+
+async def test_progress_is_kept_on_the_task(mill: House) -> None:
+    """As `job.progress` keeps it."""
+    id_, lease = await held(mill)
+
+    reply = await say(mill, f"{id_}/progress", lease=lease, fraction=0.5, text="2 of 4")
+
+    (item,) = await mill.store.get([TaskId(id_)])
+    assert reply.status == 204
+    assert bytes(item.progress or b"") == b'{"fraction":0.5,"text":"2 of 4"}'
+
+
+@pytest.mark.parametrize(
+    ("path", "body", "pointers"),
+    [
+        ("claim", {}, ["/types"]),
+        ("claim", {"types": ["press"], "limit": 101}, ["/limit"]),
+        ("claim", {"types": ["press"], "wait": 61}, ["/wait"]),
+        ("claim", {"types": ["press"], "leaseSeconds": 0.5}, ["/leaseSeconds"]),
+        ("claim", {"types": ["press"], "worker": "a/b"}, ["/worker"]),
+        ("claim", {"types": ["press"], "secret": "s3cret"}, [""]),
+        ("complete", {}, ["/lease"]),
+        ("complete", {"lease": "1.short"}, ["/lease"]),
+        ("fail", {"lease": f"1.{'A' * 22}"}, ["/error"]),
+        ("renew", {"lease": f"1.{'A' * 22}", "leaseSeconds": 3_601}, ["/leaseSeconds"]),
+    ],
+)
+async def test_what_breaks_a_rule_is_named(
+    mill: House, path: str, body: dict[str, Any], pointers: list[str]
+) -> None:
+    """By its place and its rule, never by what was sent."""
+    place = path if path == "claim" else f"019aa1d2-8c6e-7b53-9a43-1d3c5a0f9e21/{path}"
+
+    reply = await say(mill, place, **body)
+
+    assert reply.status == 422
+    assert [error["pointer"] for error in reply.json["errors"]] == pointers
+    assert b"s3cret" not in reply.body
+
+
+async def test_a_result_has_a_limit(tmp_path: Path, empty_database: Path) -> None:
+    """As with our own workers: 1 MiB of JSON, even where bodies may be larger."""
+    config = tuned(CONFIG, max_body=2_000_000)
+    async with open_house(tmp_path, empty_database, config) as mill:
+        await say(mill, "types", types=[{"name": "press"}])
+        id_, lease = await held(mill)
+
+        said = f'{{"lease":"{lease}","result":"{"x" * 1_048_577}"}}'
+        fields = WORKER | {"Content-Type": "application/json"}
+        large = io.BytesIO(said.encode())
+        reply = await mill.ask("POST", f"/work/{id_}/complete", data=large, headers=fields)
+
+        assert (reply.status, reply.json["errors"][0]["pointer"]) == (422, "/result")
