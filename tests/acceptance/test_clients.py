@@ -78,7 +78,8 @@ async def test_postmans_collection_runs_from_top_to_bottom(
 ) -> None:
     """Newman sends every request with its example; each answer is one that is promised."""
     environment = json.loads((POSTMAN / "taskhub.postman_environment.json").read_text())
-    values = {"baseUrl": shared.url, "token": token(roles=("Admin", "Operator"))}
+    secret = token(roles=("Admin", "Operator"), scope="tasks.read tasks.write tasks.work")
+    values = {"baseUrl": shared.url, "token": secret}
     for row in environment["values"]:
         row["value"] = values[row["key"]]
     filled = tmp_path / "environment.json"

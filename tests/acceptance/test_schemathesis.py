@@ -14,6 +14,7 @@ from taskhub.http.routes import ROUTES
 from tests.acceptance.installation import Installation, token
 
 CONFIG = Path(__file__).with_name("schemathesis.toml")
+HOOKS = Path(__file__).with_name("robot_hooks.py")
 SECONDS = 12
 """The robot's time; what it has not tried by then it tries in another run."""
 SEED = 1
@@ -41,12 +42,12 @@ def arguments(hub: Installation) -> list[str]:
 async def test_every_promise_of_the_description_is_kept(hub: Installation) -> None:
     """Answers have the status, the shape and the fields that are told; bad input is refused."""
     await hub.start()
-    secret = token(roles=("Admin", "Operator"))
+    secret = token(roles=("Admin", "Operator"), scope="tasks.read tasks.write tasks.work")
 
     robot = await asyncio.create_subprocess_exec(
         *(sys.executable, "-m", "schemathesis.cli", *arguments(hub)),
         cwd=hub.folder,
-        env={**os.environ, "TASKHUB_TOKEN": secret},
+        env={**os.environ, "TASKHUB_TOKEN": secret, "SCHEMATHESIS_HOOKS": str(HOOKS)},
         stdout=asyncio.subprocess.PIPE,
         stderr=asyncio.subprocess.STDOUT,
     )
