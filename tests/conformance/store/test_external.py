@@ -5,12 +5,18 @@ from __future__ import annotations
 from datetime import timedelta
 from typing import Any
 
+from taskhub.keys import IdempotencyKey, Kept, Told
 from taskhub.model import Owner, Status, TaskId, TypeInfo
-from taskhub.ports import Finish, Finished, Held, IdempotencyKey, Kept, Register, Stale, Sweep
+from taskhub.ports import Finish, Finished, Held, Register, Result, Stale, Sweep
 
 from tests.conformance.store.world import BOOT, LEASE, A, World
 
 MILL = Owner(f"{BOOT}/ext:mill-1/~0123456789abcdef0123456789abcdef")
+
+
+def told(result: Result) -> Told | None:
+    """What an API would answer."""
+    return Told(200, result.status.encode()) if isinstance(result, Finished) else None
 
 
 def key(world: World, name: str = "k") -> IdempotencyKey:
@@ -19,7 +25,7 @@ def key(world: World, name: str = "k") -> IdempotencyKey:
         principal="alice",
         key=name,
         request_hash="h",
-        answer=b"",
+        answer=told,
         expires_at=world.hands.now + timedelta(hours=24),
     )
 
@@ -46,7 +52,7 @@ async def test_an_outcome_keeps_its_key_with_what_came_of_it(world: World) -> No
     done = await world.finish(lease, key=key(world))
 
     assert done == Finished(Status.DONE)
-    assert await world.store.kept("alice", "k") == Kept("h", b"Done")
+    assert await world.store.kept("alice", "k") == Kept("h", Told(200, b"Done"))
 
 
 async def test_a_stale_outcome_keeps_no_key(world: World) -> None:
@@ -72,7 +78,7 @@ async def test_of_two_outcomes_in_one_batch_only_the_first_keeps_its_key(world: 
         Finish(**ended, status=Status.FAILED, key=key(world, "second")),
     )
 
-    assert await world.store.kept("alice", "first") == Kept("h", b"Done")
+    assert await world.store.kept("alice", "first") == Kept("h", Told(200, b"Done"))
     assert await world.store.kept("alice", "second") is None
 
 

@@ -1,0 +1,110 @@
+"""What has become of writes: one result each, in their order."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import msgspec
+
+from taskhub.bulk import Acted
+from taskhub.keys import Existing, KeyReused, Replayed
+from taskhub.model import Event, Lease, Status, TaskId, TaskItem
+
+
+class Created(msgspec.Struct, frozen=True, gc=False):
+    """The task is on disk."""
+
+    item: TaskItem
+
+
+class CreatedMany(msgspec.Struct, frozen=True):
+    """What has become of each of many new tasks, in their order."""
+
+    results: Sequence[Created | Existing | Refused]
+
+
+class Claimed(msgspec.Struct, frozen=True):
+    """The leases handed out, most urgent first."""
+
+    leases: Sequence[Lease]
+
+
+class Renewed(msgspec.Struct, frozen=True):
+    """`lost`: the fence no longer holds; `cancel`: a cancel was requested."""
+
+    lost: Sequence[TaskId] = ()
+    cancel: Sequence[TaskId] = ()
+
+
+class Finished(msgspec.Struct, frozen=True, gc=False):
+    """The outcome is stored; `status` is what the row says now."""
+
+    status: Status
+
+
+class Stale(msgspec.Struct, frozen=True):
+    """Somebody else holds the task or was first, or it has ended: nothing was changed."""
+
+
+class Touched(msgspec.Struct, frozen=True):
+    """How many rows were changed."""
+
+    count: int
+
+
+class Swept(msgspec.Struct, frozen=True):
+    """What a sweep or a takeover has moved, and whose cancel is asked for."""
+
+    requeued: Sequence[TaskId] = ()
+    failed: Sequence[TaskId] = ()
+    cancelled: Sequence[TaskId] = ()
+    cancel: Sequence[TaskId] = ()
+
+
+class Changed(msgspec.Struct, frozen=True):
+    """The row was changed; `item` is how it is now."""
+
+    item: TaskItem
+
+
+class Unchanged(msgspec.Struct, frozen=True):
+    """The row's state does not allow it; `item` is how it is."""
+
+    item: TaskItem
+
+
+class Missing(msgspec.Struct, frozen=True):
+    """There is no such task."""
+
+
+class Refused(msgspec.Struct, frozen=True):
+    """This write alone cannot be stored (a poisonous row); its neighbours were."""
+
+    reason: str
+
+
+Result = (
+    Created
+    | CreatedMany
+    | Existing
+    | Replayed
+    | KeyReused
+    | Claimed
+    | Renewed
+    | Finished
+    | Stale
+    | Touched
+    | Swept
+    | Changed
+    | Unchanged
+    | Missing
+    | Acted
+    | Refused
+)
+
+
+class Committed(msgspec.Struct, frozen=True):
+    """One transaction's answers in the order of its writes, and the events it appended."""
+
+    results: Sequence[Result]
+    events: Sequence[Event]
