@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from datetime import datetime
 from enum import StrEnum
 from typing import Protocol
 
@@ -64,6 +65,8 @@ class Circumstances(msgspec.Struct, frozen=True, kw_only=True):
     queue_paused: bool = False
     type_known: bool = True
     type_paused: bool = False
+    type_seen: datetime | None = None
+    """When a worker has last said that it does the type."""
     ahead: int = 0
     """Due tasks of its type and queue that come before it; counted up to AHEAD_MOST."""
     running: int = 0

@@ -10,6 +10,7 @@ import msgspec
 
 from taskhub.model import Owner, Status, TaskId, TaskItem
 from taskhub.queues import AHEAD_MOST, Circumstances
+from taskhub.registration import SILENT_AFTER
 
 Cause = Literal[
     "ended",
@@ -112,6 +113,10 @@ def _later(item: TaskItem) -> Reason:
 
 def _due(found: Circumstances, now: datetime) -> Reason:
     item = found.item
+    seen = found.type_seen
+    if seen is not None and now - seen >= SILENT_AFTER:
+        text = f"No worker does the type {item.type}: the last one was there at {_at(seen)}."
+        return Reason(cause="noWorker", text=text)
     waited = now - max(item.run_at, item.updated_at)
     if waited >= PATIENCE and not found.running:
         text = f"It has been due for {waited.total_seconds():.0f} s and nothing runs anywhere: "

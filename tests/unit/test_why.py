@@ -67,6 +67,16 @@ CASES: dict[str, tuple[dict[str, Any], dict[str, Any], list[tuple[Cause, str]]]]
             )
         ],
     ),
+    "a worker that has gone": (
+        {},
+        {"type_seen": NOW - timedelta(minutes=5), "running": 64},
+        [
+            (
+                "noWorker",
+                "No worker does the type simulate: the last one was there at 2030-01-31T07:55:00Z.",
+            )
+        ],
+    ),
     "a slot": (
         {},
         {"ahead": 3, "running": 64},

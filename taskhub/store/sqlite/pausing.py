@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 
-from taskhub.model import Owner
+from taskhub.model import Owner, utc_from_micros
 from taskhub.ports import Missing, QueueCount, Touched
 from taskhub.queues import AHEAD_MOST, Circumstances, Line, Pause, QueueState
 from taskhub.store.sqlite import acts
@@ -12,7 +12,7 @@ from taskhub.store.sqlite.batch import Batch
 from taskhub.store.sqlite.clock import Moment
 from taskhub.store.sqlite.rows import Row, task_of
 
-AROUND = 7
+AROUND = 8
 """Columns behind those of the task."""
 
 
@@ -59,7 +59,7 @@ def asked(id_: str, now: Moment) -> dict[str, object]:
 
 def circumstances_of(row: Row, now: Moment) -> Circumstances:
     """What a row of the statement `circumstances` says."""
-    suspect, owner, until, queue_paused, type_paused, ahead, running = row[-AROUND:]
+    suspect, owner, until, queue_paused, type_paused, seen, ahead, running = row[-AROUND:]
     return Circumstances(
         item=task_of(row[:-AROUND]),
         suspect=bool(suspect),
@@ -68,6 +68,7 @@ def circumstances_of(row: Row, now: Moment) -> Circumstances:
         queue_paused=bool(queue_paused),
         type_known=type_paused is not None,
         type_paused=bool(type_paused),
+        type_seen=None if seen is None else utc_from_micros(seen),
         ahead=min(ahead, AHEAD_MOST),
         running=running,
     )

@@ -34,6 +34,7 @@ SELECT Name, Paused FROM Queues ORDER BY Name;
 SELECT {task}, Suspect, LeaseOwner, LeaseUntil,
        ifnull((SELECT Paused FROM Queues WHERE Name = Tasks.Queue), 0),
        (SELECT Paused FROM Types WHERE Name = Tasks.Type),
+       (SELECT SeenAt FROM Types WHERE Name = Tasks.Type),
        (SELECT count(*)
           FROM (SELECT Urgent.RunAt FROM Tasks AS Urgent INDEXED BY Tasks_Claim
                  WHERE Urgent.Status = 'Pending' AND Urgent.Suspect = 0

@@ -85,7 +85,8 @@ class Model:
     keys: dict[tuple[str, str], Kept] = field(default_factory=dict)
     paused: set[tuple[Line, str]] = field(default_factory=set)
     audit: list[str] = field(default_factory=list)
-    types: set[str] = field(default_factory=set)
+    types: dict[str, datetime] = field(default_factory=dict)
+    """The types that are registered, and when they were last seen."""
     holds: dict[tuple[str, str], Hold] = field(default_factory=dict)
     cursors: dict[str, int] = field(default_factory=dict)
     events: list[tuple[EventType, TaskId]] = field(default_factory=list)
@@ -357,6 +358,7 @@ class Model:
             queue_paused=(Line.QUEUE, item.queue) in self.paused,
             type_known=item.type in self.types,
             type_paused=(Line.TYPE, item.type) in self.paused,
+            type_seen=self.types.get(item.type),
             ahead=sum(self._is_before(other, item) for other in self.rows.values()),
             running=len(self._processing()),
         )

@@ -69,7 +69,7 @@ class Lives(RuleBasedStateMachine):
         items = [self.world.task(max_attempts=2) for _ in range(1 + others)]
         self.ids += [item.id for item in items]
         self.both(*(p.Create(item=item) for item in items))
-        self.model.types = {*TYPES}
+        self.model.types = dict.fromkeys(TYPES, self.hands.now)
         known = [TypeInfo(name) for name in TYPES]
         self.loop.run(self.world.store.commit([p.Register(types=known)]))
         self.both(p.Claim(owner=A, limit=1, lease=LEASE, types=TYPES))
