@@ -91,6 +91,28 @@ def test_a_claim_costs_the_same_beside_a_crowd_it_cannot_take(
     assert steps(connection, "due", DUE) < alone * 2 + 100
 
 
+def test_a_claim_takes_the_same_steps_beside_any_number_of_tasks_for_later(
+    connection: sqlite3.Connection,
+) -> None:
+    """Flat, not merely slow to grow: each look is a seek, and a claim makes a fixed number."""
+    fill(connection, 1_000, "b", run_at=NOW + 1)
+    few = steps(connection, "due", DUE)
+
+    fill(connection, CROWD, "c", run_at=NOW + 1)
+
+    assert abs(steps(connection, "due", DUE) - few) <= 1  # they are counted in tens
+
+
+def test_a_claim_seeks_and_reads_no_row_that_is_not_due(connection: sqlite3.Connection) -> None:
+    """As the database itself explains it: by the claim's index alone, down to the due time."""
+    plan = connection.execute(f"EXPLAIN QUERY PLAN {STATEMENTS['due']}", DUE).fetchall()
+
+    lines = [line for *_, line in plan if " Tasks " in line]
+    assert [line for line in lines if "RunAt<?" in line]
+    assert all(line.startswith("SEARCH") for line in lines), lines
+    assert all("Tasks_Claim" in line or "rowid=?" in line for line in lines), lines
+
+
 def test_a_claim_takes_its_few_out_of_many(connection: sqlite3.Connection) -> None:
     """Twenty thousand that could be taken cost no more than ten."""
     alone = steps(connection, "due", DUE)
