@@ -21,7 +21,7 @@ from taskhub.audit import Audit
 from taskhub.bulk import Act, Bulk
 from taskhub.failures import cause_of
 from taskhub.keys import IdempotencyKey, Tell, Told, UniqueKey
-from taskhub.model import HOLDING, Owner, Status, TaskId, TypeInfo
+from taskhub.model import HOLDING, TRANSITIONS, Owner, Status, TaskId, TaskItem, TypeInfo
 from taskhub.queues import Line, Pause
 
 from tests.conformance.store.backends import Backend, Hands
@@ -270,6 +270,7 @@ class Lives(RuleBasedStateMachine):
     def both(self, *writes: p.Write) -> None:
         """Do it in both worlds, and compare the answers, the events and all rows."""
         self.model.now, self.model.boottime = self.hands.now, self.hands.boottime
+        before = self.standing()
         expected = self.model.commit(writes)
         done = self.loop.run(self.world.store.commit(writes))
 
@@ -278,10 +279,29 @@ class Lives(RuleBasedStateMachine):
         assert told == sorted((kind.value, task) for kind, task in self.model.events)
         rows = self.loop.run(self.world.store.get(list(self.model.rows)))
         assert plain(rows) == plain([row.item for row in self.model.rows.values()])
+        self.check_moves(before, {row.id: row for row in rows}, len(writes))
         assert self.loop.run(self.world.store.forwarded()) == self.model.cursors
         for task, row in self.model.rows.items():
             if row.failed:
                 assert self.loop.run(self.world.store.attempts(task)) == row.failed
+
+    def standing(self) -> dict[TaskId, tuple[Status, int]]:
+        """Each task's state, and its fence."""
+        return {task: (row.item.status, row.fence) for task, row in self.model.rows.items()}
+
+    def check_moves(
+        self,
+        before: dict[TaskId, tuple[Status, int]],
+        rows: dict[TaskId, TaskItem],
+        writes: int,
+    ) -> None:
+        """One write makes one legal move of a task; fences never fall, attempts have a limit."""
+        for task, (status, fence) in self.standing().items():
+            was, old_fence = before.get(task, (Status.PENDING, 0))
+            assert fence >= old_fence
+            assert 0 <= rows[task].attempts <= rows[task].max_attempts
+            assert was is not Status.DONE or status is Status.DONE
+            assert writes > 1 or status is was or status in TRANSITIONS[was]
 
 
 def _key(number: int, request: int, answer: Told | Tell, expires: Any) -> IdempotencyKey:
