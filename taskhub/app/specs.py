@@ -77,7 +77,7 @@ def _scheduler(process: Process) -> ChildSpec:
 
 def _pruner(process: Process) -> ChildSpec:
     def build() -> Pruner:
-        return Pruner(process.boxes.store, lambda: process.live.config.retention)
+        return Pruner(process.boxes.store, lambda: process.live.config.retention, process.emit)
 
     return ChildSpec("pruner", build, stop_timeout=5.0)
 

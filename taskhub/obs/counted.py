@@ -198,6 +198,8 @@ class World(Counted):
         self.parts.by("part", "state")
         self.depth = gauge("taskhub_queue_depth", "Tasks by queue and status.")
         self.oldest = gauge("taskhub_queue_oldest_age_seconds", "Age of the task due longest.")
+        self.pruned = counter("taskhub_rows_pruned", "Rows deleted, past their retention.")
+        self.pruned.by("kind")
         self.heartbeats = counter("taskhub_heartbeats", "Heartbeat rows on disk.")
         self.beat_age = gauge("taskhub_heartbeat_age_seconds", "Time since the last heartbeat.")
         self.reloads = counter("taskhub_config_reloads", "Reloads of the configuration.")
@@ -232,6 +234,8 @@ class World(Counted):
             self.alone[limit].inc(0)
         for result in ("applied", "refused"):
             self.reloads[result].inc(0)
+        for kind in t.RowsPruned.__struct_fields__:
+            self.pruned[kind].inc(0)
 
     def _hears(self) -> Hears:
         return {
@@ -239,6 +243,7 @@ class World(Counted):
             t.RequestCrashed: counts(self.crashes),
             t.CertificateLoaded: self._certificate,
             t.RateLimited: lambda event: self.limited[event.limit].inc(),
+            t.RowsPruned: self._pruned,
             t.CountedAlone: lambda event: self.alone[event.limit].inc(),
             t.Committed: self._committed,
             t.EventsPublished: self._published,
@@ -292,6 +297,10 @@ class World(Counted):
             cell.value = max(cell.value, age)
         replace(self.depth, depth)
         replace(self.oldest, oldest)
+
+    def _pruned(self, event: t.RowsPruned) -> None:
+        for kind in event.__struct_fields__:
+            self.pruned[kind].inc(getattr(event, kind))
 
     def _heartbeat(self, _event: t.Heartbeat) -> None:
         only(self.heartbeats).inc()

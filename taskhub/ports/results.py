@@ -52,6 +52,16 @@ class Touched(msgspec.Struct, frozen=True):
     count: int
 
 
+class Pruned(msgspec.Struct, frozen=True, kw_only=True):
+    """How many rows of each kind were deleted."""
+
+    tasks: int
+    events: int
+    audit: int
+    keys: int
+    unique_keys: int
+
+
 class Swept(msgspec.Struct, frozen=True):
     """What a sweep or a takeover has moved, and whose cancel is asked for."""
 
@@ -94,6 +104,7 @@ Result = (
     | Finished
     | Stale
     | Touched
+    | Pruned
     | Swept
     | Changed
     | Unchanged

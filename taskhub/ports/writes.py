@@ -157,7 +157,7 @@ class Register(msgspec.Struct, frozen=True, kw_only=True, tag=True):
 
 
 class Prune(msgspec.Struct, frozen=True, kw_only=True, tag=True):
-    """Delete up to `limit` rows of each kind that are older than these times. Result: Touched."""
+    """Delete up to `limit` rows of each kind that are older than these times. Result: Pruned."""
 
     tasks_before: datetime
     events_before: datetime

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+import msgspec
 import pytest
 from taskhub.actors import pruner as pruner_module
 from taskhub.actors.pruner import Pruner
@@ -13,6 +15,7 @@ from taskhub.audit import Audit
 from taskhub.config.sections import RetentionSection
 from taskhub.kernel.actor import ChildSpec
 from taskhub.model import Status, TaskId
+from taskhub.obs.telemetry import RowsPruned
 from taskhub.ports import Finish
 
 from tests.actors.workshop import Workshop, running
@@ -36,7 +39,8 @@ class Keeping:
 
     def spec(self) -> ChildSpec:
         """As a supervisor starts it."""
-        return ChildSpec("pruner", lambda: Pruner(self.shop.box, lambda: self.retention))
+        told = self.shop.told.append
+        return ChildSpec("pruner", lambda: Pruner(self.shop.box, lambda: self.retention, told))
 
 
 def count(shop: Workshop, table: str) -> int:
@@ -71,6 +75,14 @@ async def audited(shop: Workshop, number: int, days: float) -> None:
         await shop.put(*(Audit(message="m", actor="a") for _ in range(number)))
 
 
+def pruned(shop: Workshop) -> Counter[str]:
+    """What was told of the deleted rows, by kind."""
+    total = Counter[str]()
+    for event in shop.said(RowsPruned):
+        total.update(msgspec.structs.asdict(event))
+    return total
+
+
 async def test_what_is_older_than_its_retention_goes_and_the_rest_stays(
     workshop: Workshop,
 ) -> None:
@@ -84,6 +96,9 @@ async def test_what_is_older_than_its_retention_goes_and_the_rest_stays(
     async with running([Keeping(workshop).spec()]):
         await until(lambda: count(workshop, "Tasks") == 4 and count(workshop, "Audit") == 2)
 
+        await until(lambda: pruned(workshop)["tasks"] == 3)
+
+    assert pruned(workshop)["audit"] == 4
     left = {row[0] for row in workshop.sql("SELECT Id FROM Tasks")}
     assert left == {*new, *waiting}
 

@@ -64,6 +64,7 @@ from taskhub.obs.telemetry.world import (
     ReloadRefused,
     RequestCrashed,
     RequestServed,
+    RowsPruned,
     ServerSaid,
     StateChanged,
 )
@@ -107,6 +108,7 @@ __all__ = [
     "RequestCrashed",
     "RequestSent",
     "RequestServed",
+    "RowsPruned",
     "Said",
     "ServerSaid",
     "SignalReceived",

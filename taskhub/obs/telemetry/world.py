@@ -166,3 +166,16 @@ class KeysAsked(Telemetry, frozen=True, kw_only=True):
 
     part: str
     result: str
+
+
+class RowsPruned(Telemetry, frozen=True, kw_only=True):
+    """So many rows past their retention are deleted: for metrics alone.
+
+    Counter `taskhub_rows_pruned_total{kind}`.
+    """
+
+    tasks: int
+    events: int
+    audit: int
+    keys: int
+    unique_keys: int

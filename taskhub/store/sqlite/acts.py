@@ -3,10 +3,21 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from datetime import datetime
 
 from taskhub.audit import Audit
 from taskhub.model import EventType, Status, TaskId, TaskItem, micros_from_utc
-from taskhub.ports import Cancel, Changed, Missing, Prune, Register, Requeue, Touched, Unchanged
+from taskhub.ports import (
+    Cancel,
+    Changed,
+    Missing,
+    Prune,
+    Pruned,
+    Register,
+    Requeue,
+    Touched,
+    Unchanged,
+)
 from taskhub.registration import Forget, Seen
 from taskhub.store.sqlite.batch import Batch
 from taskhub.store.sqlite.ids import first_id_at
@@ -91,16 +102,18 @@ def forget(batch: Batch, group: Sequence[tuple[int, Forget]]) -> None:
 def prune(batch: Batch, group: Sequence[tuple[int, Prune]]) -> None:
     """Delete what is old enough, a limited number of rows at a time."""
     for place, write in group:
-        ages = {
-            "prune_tasks": micros_from_utc(write.tasks_before),
-            "prune_keys": batch.now.micros,
-            "prune_unique_keys": batch.now.micros,
-            "prune_events": micros_from_utc(write.events_before),
-            "prune_audit": micros_from_utc(write.audit_before),
-        }
-        count = 0
-        for statement, before in ages.items():
-            values = {"before": before, "before_id": first_id_at(before, later=True)}
-            values |= {"now": batch.now.micros, "limit": write.limit}
-            count += batch.change(statement, values)
-        batch.results[place] = Touched(count)
+        batch.results[place] = Pruned(
+            tasks=_delete(batch, "prune_tasks", write.tasks_before, write.limit),
+            keys=_delete(batch, "prune_keys", None, write.limit),
+            unique_keys=_delete(batch, "prune_unique_keys", None, write.limit),
+            events=_delete(batch, "prune_events", write.events_before, write.limit),
+            audit=_delete(batch, "prune_audit", write.audit_before, write.limit),
+        )
+
+
+def _delete(batch: Batch, statement: str, before: datetime | None, limit: int) -> int:
+    """Delete the oldest that are from before this time; those that say themselves when, by now."""
+    now = batch.now.micros
+    micros = now if before is None else micros_from_utc(before)
+    values = {"before": micros, "before_id": first_id_at(micros, later=True)}
+    return batch.change(statement, values | {"now": now, "limit": limit})
