@@ -7,7 +7,7 @@ import random
 import time
 import traceback
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
@@ -22,7 +22,7 @@ from taskhub.policy import Tries, settle
 from taskhub.ports import Finish
 
 if TYPE_CHECKING:
-    from collections.abc import Awaitable, Callable, Iterable, Sequence
+    from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
 
     from taskhub.actors.holdings import Holdings
     from taskhub.attempts import Attempt, Ended, Ledger, Runner
@@ -46,6 +46,8 @@ class Lanes:
     resize: Callable[[int], None]
     """Called when the concurrency has changed."""
     close: Callable[[], Awaitable[None]]
+    apart: Mapping[str, Runner[Any]] = field(default_factory=dict)
+    """What runs attempts of these types, in place of `main`."""
 
 
 class Running:
@@ -201,4 +203,6 @@ class Running:
             self._ledger.end(attempt.id)
 
     def _lane(self, attempt: Attempt) -> Runner[Any]:
-        return self._lanes.suspects if attempt.lease.suspect else self._lanes.main
+        if attempt.lease.suspect:
+            return self._lanes.suspects
+        return self._lanes.apart.get(attempt.lease.item.type, self._lanes.main)

@@ -15,6 +15,7 @@ from taskhub.config.snapshot import encode
 from taskhub.kernel.actor import ChildSpec
 from taskhub.kernel.process import EXIT_REPLACE_ME
 from taskhub.work.attempt import Attempt
+from taskhub.work.crew import Crew
 from taskhub.work.executor import Runner
 from taskhub.work.incarnation import IncarnationLock, ledger_file
 from taskhub.work.lane import ProcessorLane
@@ -117,16 +118,27 @@ def _lanes(process: Process, registry: Registry, calls: Calls, pool: Pool) -> La
         folder=process.folder,
         settings=lambda: encode(process.live.config, NOT_FOR_HANDLERS),
     )
-    suspects = ProcessorLane(registry, spec, process.emit, on_progress=pool.on_progress)
+
+    def lane() -> ProcessorLane:
+        return ProcessorLane(registry, spec, process.emit, on_progress=pool.on_progress)
+
+    processes = process.live.config.work.processes or os.cpu_count() or 1
+    suspects, crew = lane(), Crew([lane() for _ in range(processes)])
     process.host.pulse.deadline = runner.earliest_deadline
     process.host.pulse.doing = runner.doing
 
     async def close() -> None:
         await suspects.close()
+        await crew.close()
         runner.close()
         await calls.close()
         threads.close()
 
     return Lanes(
-        main=runner, suspects=suspects, attempt=Attempt, resize=threads.resize, close=close
+        main=runner,
+        suspects=suspects,
+        attempt=Attempt,
+        resize=threads.resize,
+        close=close,
+        apart=dict.fromkeys(registry.computing, crew),
     )

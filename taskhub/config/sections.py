@@ -131,6 +131,8 @@ class WorkSection(Section, frozen=True, kw_only=True):
 
     handlers: tuple[str, ...] = ()
     concurrency: Annotated[int, Meta(ge=1, le=10_000)] = 64
+    processes: Annotated[int, Meta(ge=0, le=1_000)] = 0
+    """Child processes for handlers that compute; 0: as many as there are processors."""
     lease: Annotated[float, Meta(ge=1, le=3_600)] = 15.0
     queues: tuple[str, ...] = ()
     """Queues served here; empty: all."""

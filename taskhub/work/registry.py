@@ -48,6 +48,7 @@ class Mark:
     on_error: Rules
     unique: Unique | None
     aliases: tuple[str, ...] = ()
+    cpu: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -105,6 +106,11 @@ class Registry(Mapping[str, HandlerSpec]):
         """The types that can be done here, in order."""
         return tuple(sorted(self._specs))
 
+    @property
+    def computing(self) -> tuple[str, ...]:
+        """Those that are done in processes of their own."""
+        return tuple(name for name, spec in self._specs.items() if spec.mark.cpu)
+
     def types(self) -> list[TypeInfo]:
         """Every type with its schema and defaults, by name."""
         return [self._specs[name].info for name in self.names]
@@ -120,17 +126,19 @@ def handler(
     on_error: Rules = _NO_RULES,
     unique: Unique | None = None,
     aliases: Sequence[str] = (),
+    cpu: bool = False,
 ) -> Callable[[F], F]:
     """Mark a function as the handler of the type `name`; `timeout` is in seconds.
 
     `queue`, `timeout`, `attempts` and `unique` are what a task gets whose creator says nothing
     else; `backoff` is how long to wait between attempts, `on_error` what becomes of a task when
     it raises this or that; `aliases` are other names of the type, such as those that it had once.
-    An `async def` runs in the event loop, a `def` in a thread. Raises ConfigProblem when a value
-    makes no sense.
+    An `async def` runs in the event loop, a `def` in a thread; with `cpu` both run in a process of
+    their own, which is killed at their time limit. Raises ConfigProblem when a value makes no
+    sense.
     """
     rules = MappingProxyType(dict(on_error))
-    mark = Mark(name, queue, timeout, attempts, backoff, rules, unique, tuple(aliases))
+    mark = Mark(name, queue, timeout, attempts, backoff, rules, unique, tuple(aliases), cpu)
     _check(mark)
 
     def marked(function: F) -> F:

@@ -31,7 +31,7 @@ outbound.allow outbound.secret
 """
 RESTART_NEEDED = """
 supervisor.runtime_directory http.host http.port store.url store.lock_timeout
-events.url events.channel redis.username redis.password work.handlers
+events.url events.channel redis.username redis.password work.handlers work.processes
 metrics.host metrics.port logs.directory logs.format logs.keep_days
 """
 
