@@ -1,40 +1,30 @@
 #!/bin/bash
-# A worker for TaskHub in bash: it counts the words of a text. Needs curl, jq and setpriv (util-linux).
-#   TASKHUB_URL=http://127.0.0.1:8080 TASKHUB_TOKEN=... examples/workers/worker.sh
-set -eu
-lease=${LEASE_SECONDS:-15} answer=$(mktemp) stopping=
-trap 'rm -f "$answer"' EXIT
+# Counts words for TaskHub. Needs TASKHUB_URL, TASKHUB_TOKEN; curl, jq and setpriv (util-linux).
+set -euo pipefail
+lease=${LEASE_SECONDS:-15} stopping=
 trap 'stopping=yes' TERM INT # the task in hand is finished first
-
-say() { # METHOD PATH, the body on stdin: sets $status; asks again while TaskHub is away or busy
-    local body && body=$(cat) # curl dies with this shell: it must not claim a task for nobody
-    until status=$(exec setpriv --pdeathsig KILL curl -sS -o "${3:-$answer}" -w '%{http_code}' -X "$1" "$TASKHUB_URL/work/$2" \
-        --config <(printf 'header = "Authorization: Bearer %s"\n' "$TASKHUB_TOKEN") \
-        -H 'Content-Type: application/json' --data-binary @- <<<"$body") \
-        && ((status < 500 && status != 429)); do sleep 1; done
+say() { # METHOD PATH BODY: sets $answer, $status; asks again while TaskHub is away or busy
+    until answer=$(exec setpriv --pdeathsig KILL curl -sS -w '\n%{http_code}' -X "$1" \
+        -H @<(echo "Authorization: Bearer $TASKHUB_TOKEN") -H 'Content-Type: application/json' \
+        --data-binary @- "$TASKHUB_URL/work/$2" <<<"$3") && status=${answer##*$'\n'} \
+        && answer=${answer%$'\n'*} && ((status < 500 && status != 429)); do sleep 1; done
 }
 count_words() { # the payload on stdin, the result on stdout
-    local payload && payload=$(cat)
-    sleep "$(jq -r '.seconds // 0' <<<"$payload")"
-    jq -e '{words: (.text | [splits("\\s+") | select(. != "")] | length)}' <<<"$payload"
+    jq '(.seconds // 0), {words: (.text | [splits("\\s+") | select(. != "")] | length)}' \
+        | { read -r seconds && sleep "$seconds" && cat; }
 }
-say PUT types <<<'{"types":[{"name":"count-words","timeoutSeconds":300}]}'
-((status == 200)) || { cat "$answer" >&2 && exit 1; }
+say PUT types '{"types": [{"name": "count-words", "timeoutSeconds": 300}]}'
 while [ -z "$stopping" ]; do
-    say POST claim <<<"{\"types\":[\"count-words\"],\"worker\":\"bash\",\"leaseSeconds\":$lease,\"wait\":20}"
+    say POST claim "{\"types\": [\"count-words\"], \"leaseSeconds\": $lease, \"wait\": 20}"
     ((status == 204)) && continue
-    ((status == 200)) || { cat "$answer" >&2 && exit 1; }
-    id=$(jq -r '.items[0].id' "$answer") token=$(jq '{lease: .items[0].lease}' "$answer")
+    ((status == 200)) || { echo "$answer" >&2 && exit 1; }
+    id=$(jq -r '.items[0].id' <<<"$answer") held=$(jq '{lease: .items[0].lease}' <<<"$answer")
     # Renews while this very shell lives: killed, it must not hold the task any longer.
-    (while sleep "$((lease / 3))" && kill -0 $$; do
-        say POST "$id/renew" /dev/null <<<"$(jq ".leaseSeconds = $lease" <<<"$token")"
+    (while sleep $((lease / 3)) && kill -0 $$; do
+        say POST "$id/renew" "$(jq ".leaseSeconds = $lease" <<<"$held")"
     done) 2>/dev/null & renewing=$!
-    if result=$(jq '.items[0].task.payload' "$answer" | count_words 2>&1); then
-        ended=complete body=$(jq --argjson result "$result" '.result = $result' <<<"$token")
-    else
-        ended=fail body=$(jq --arg error "${result:-it went wrong}" '.error = $error' <<<"$token")
-    fi
-    kill "$renewing" 2>/dev/null || true
-    say POST "$id/$ended" <<<"$body"
-    echo "$id $ended $status" # 409: the lease was lost, and somebody else has the task
+    set -- complete result && result=$(jq '.items[0].task.payload' <<<"$answer" | count_words 2>&1) \
+        || { set -- fail error && result=$(jq -Rs . <<<"$result"); }
+    kill $renewing && say POST "$id/$1" "$(jq -s ".[0] + {$2: .[1]}" <<<"$held $result")"
+    echo "$id $1 $status" # 409: the lease was lost, and somebody else has the task
 done
