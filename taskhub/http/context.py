@@ -10,6 +10,7 @@ import msgspec
 
 from taskhub.config.sections import Config
 from taskhub.http.batches import Batches
+from taskhub.http.external.sightings import Sightings
 from taskhub.kernel.mailbox import Mailbox
 from taskhub.messages import Put
 from taskhub.obs.telemetry import Emit
@@ -87,3 +88,4 @@ class ApiContext:
     patience: Patience
     limits: Limits
     batches: Batches = field(default_factory=Batches)
+    sightings: Sightings = field(default_factory=Sightings)

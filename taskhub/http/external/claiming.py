@@ -37,6 +37,7 @@ async def claim(call: Call) -> Answer:
     no_query(call.request)
     wish = await bodies.read(await call.json_body(), bodies.Wish)
     await check_types(call, wish.types)
+    await call.context.sightings.say(call, wish.types)
     secret = leases.new_secret(call.principal, wish.worker)
     wanted = (frozenset(wish.types), frozenset(wish.queues))
     seat = Seat(wanted, wish.limit, lambda: _claimed(call, wish, secret), lambda: _is_there(call))

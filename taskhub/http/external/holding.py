@@ -32,6 +32,7 @@ async def renew(call: Call) -> Answer:
     if not isinstance(result, Renewed) or result.lost:
         call.context.emit(LeaseLost(task_id=id_))
         raise LeaseOver
+    await call.context.sightings.say(call, [held.item.type])
     state = bodies.LeaseState(id=id_, lease_until=until, cancel_requested=bool(result.cancel))
     return Answer(200, _encode(state))
 

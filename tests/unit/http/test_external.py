@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import asyncio
 import io
+from datetime import datetime
 from pathlib import Path
 from typing import Any
 
 import aiohttp
 import pytest
+from taskhub.http.external.sightings import Sightings
 from taskhub.model import Owner, TaskId, TypeInfo
 from taskhub.obs.telemetry import (
     StaleFinish,
@@ -155,6 +157,30 @@ async def test_a_task_goes_to_a_worker_and_comes_back_done(mill: House) -> None:
     assert bytes(done.result or b"") == b'{"pages": [1, 2.50]}'
     assert [event.attempt for event in mill.said(TaskStarted)] == [1]
     assert [event.result for event in mill.said(TaskProcessed)] == ["success"]
+
+
+async def test_who_claims_and_renews_is_seen_to_do_the_type_once_a_minute(mill: House) -> None:
+    """Else it would look as if nobody did it, minutes after its worker has started."""
+    now = 0.0
+    mill.context.sightings = Sightings(lambda: now)
+    seen = [await last_seen(mill)]
+
+    id_, lease = await held(mill)
+    seen.append(await last_seen(mill))
+    await say(mill, f"{id_}/renew", lease=lease)
+    seen.append(await last_seen(mill))
+    now = 60.0
+    await say(mill, f"{id_}/renew", lease=lease)
+    seen.append(await last_seen(mill))
+
+    assert seen[0] < seen[1] == seen[2] < seen[3]
+
+
+async def last_seen(house: House) -> datetime:
+    """When somebody has last said that it does the type."""
+    found = {each.info.name: each.seen_at for each in await house.store.registrations()}
+    assert found["press"] is not None
+    return found["press"]
 
 
 async def test_a_batch_is_no_larger_than_asked_for(mill: House) -> None:
