@@ -28,6 +28,11 @@ Tell = Callable[["Result"], Told | None]
 called in the transaction, by whatever thread that runs in.
 """
 
+if TYPE_CHECKING:
+    TellOrTold = Told | Tell
+else:
+    TellOrTold = Any  # no message holds a function, and what reads messages must not look for one
+
 
 class IdempotencyKey(msgspec.Struct, frozen=True, kw_only=True):
     """An `Idempotency-Key` of one principal, with the answer to keep (stored with the task)."""
@@ -35,7 +40,7 @@ class IdempotencyKey(msgspec.Struct, frozen=True, kw_only=True):
     principal: str
     key: str
     request_hash: str
-    answer: Told | Tell
+    answer: TellOrTold
     expires_at: datetime
 
 
