@@ -11,7 +11,7 @@ from taskhub import Backoff, Cancel, Fail, Job, Retry, Snooze, handler
 @handler("resize", queue="images", timeout=30, attempts=5)
 async def resize(job: Job, url: str, width: int = 640) -> dict[str, Any]:
     """A context, then the payload's members by name and type."""
-    job.progress(0.4, "half of it")
+    job.progress(0.4, "half of it", {"page": job.saved or 0})
     job.log.info("resized", url=url, width=width)
     return {"url": url, "attempt": job.attempt}
 

@@ -153,6 +153,17 @@ async def test_progress_is_kept_for_the_holder_only(world: World) -> None:
     assert world.told()[-1] == ("TaskProgress", item.id)
 
 
+async def test_progress_is_there_for_the_attempt_after(world: World) -> None:
+    """A handler goes on where the attempt before stopped, whether that failed or was given back."""
+    lease = await world.running()
+    await world.do(Progress(id=lease.item.id, fence=lease.fence, data=b'{"data":7}'))
+
+    for refund in (False, True):
+        await world.finish(lease, Status.PENDING, refund=refund)
+        (lease,) = await world.claim()
+        assert bytes(lease.item.progress or b"") == b'{"data":7}'
+
+
 async def test_a_renewal_keeps_a_lease(world: World) -> None:
     """It lasts from the renewal, by either way; what is lost or to be cancelled is told."""
     kept, lost, cancelled = [await world.running() for _ in range(3)]

@@ -31,6 +31,7 @@ def lease(
     max_attempts: int = 5,
     timeout: float = LONG,
     suspect: bool = False,
+    progress: bytes | None = None,
     task_id: TaskId = TASK,
 ) -> Lease:
     """A claimed task."""
@@ -45,7 +46,7 @@ def lease(
         payload=msgspec.Raw(json.dumps({} if payload is None else payload).encode()),
         result=None,
         error=None,
-        progress=None,
+        progress=None if progress is None else msgspec.Raw(progress),
         attempts=attempt,
         max_attempts=max_attempts,
         timeout_seconds=timeout,

@@ -223,3 +223,59 @@ async def test_a_stopped_job_says_so_to_whoever_looks() -> None:
         runner.stop(one, StopReason.CANCEL)
         assert jobs[0].cancelled
         await task
+
+
+async def test_data_is_told_with_the_progress() -> None:
+    """It says where the next attempt may go on."""
+    heard = Heard()
+
+    @handler("job")
+    async def reports(job: Job) -> None:
+        job.progress(0.5, "half", {"page": 7, "name": "Gr\u00f6\u00dfe"})
+
+    await _run(reports, heard)
+
+    (report,) = heard.reports
+    assert msgspec.json.decode(report.data) == {
+        "fraction": 0.5,
+        "text": "half",
+        "data": {"page": 7, "name": "Gr\u00f6\u00dfe"},
+    }
+
+
+@pytest.mark.parametrize("data", ["x" * 4_096, object(), {1: {2, object()}}])
+async def test_data_that_cannot_be_kept_is_a_mistake_of_the_handler(data: object) -> None:
+    """What was told before stays; nothing is cut in two."""
+    heard, refused = Heard(), []
+
+    @handler("job")
+    async def reports(job: Job) -> None:
+        job.progress(0.5, data=1)
+        try:
+            job.progress(0.6, data=data)
+        except ValueError as error:
+            refused.append(str(error))
+
+    await _run(reports, heard)
+
+    assert refused[0].startswith("progress: the data ")
+    assert _said(heard.reports) == [0.5]
+
+
+@pytest.mark.parametrize(
+    ("told", "saved"),
+    [(None, None), (b'{"fraction":1,"text":""}', None), (b'{"data":[7]}', [7]), (b"7", None)],
+)
+async def test_an_attempt_finds_what_the_one_before_has_saved(
+    told: bytes | None, saved: object
+) -> None:
+    """Progress is kept over retries; an external worker may have told it."""
+    found = []
+
+    @handler("job")
+    async def looks(job: Job) -> None:
+        found.append(job.saved)
+
+    await _run(looks, Heard(), progress=told)
+
+    assert found == [saved]
