@@ -13,9 +13,10 @@ from typing import TYPE_CHECKING, Any
 
 import aiojobs
 
-from taskhub.attempts import Lost, StopReason, Stubborn
+from taskhub.attempts import Lost, Released, StopReason, Stubborn
 from taskhub.backoff import Backoff
 from taskhub.failures import cause_of
+from taskhub.kernel.clock import boottime
 from taskhub.model import Retry, Status
 from taskhub.obs.telemetry import HandlerRaised, HandlerStubborn, LeaseLost, TaskStarted
 from taskhub.policy import Tries, settle
@@ -78,6 +79,9 @@ class Running:
                 return
             if attempt.reason is not None:
                 self._skip(attempt)
+                continue
+            if attempt.lease_until <= boottime():  # we were frozen: it may be another's by now
+                self._note_end(attempt, Released())
                 continue
             self._ledger.start(attempt.id)
             await self._jobs.spawn(self._run(attempt))

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import gc
+import warnings
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
@@ -113,10 +115,22 @@ MUTANTS = {
 
 
 @contextmanager
+def _quiet_graves() -> Iterator[None]:
+    """What a dead process has begun is awaited by nobody: Python need not say so of each."""
+    with warnings.catch_warnings():
+        warnings.filterwarnings("ignore", "coroutine .* was never awaited", RuntimeWarning)
+        try:
+            yield
+        finally:
+            gc.collect()
+
+
+@contextmanager
 def in_place(name: str) -> Iterator[Ground]:
     """The ground of a world in which this mistake was made ("": none)."""
     statements = Statements()
     with ExitStack() as stack:
+        stack.enter_context(_quiet_graves())
         if name:
             mutant = MUTANTS[name]
             if mutant.statement is not None:

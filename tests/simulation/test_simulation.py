@@ -17,6 +17,8 @@ from tests.simulation.story import play
 from tests.style.tree import ROOT
 
 SEEDS, SHARES = 120, 2
+ONCE_BROKEN = (190, 923)
+"""A worker that was frozen for longer than a lease began what had only waited there."""
 ENOUGH = 400
 """Seeds in which a mistake must show; most show in the first ten."""
 
@@ -30,6 +32,15 @@ def test_every_invariant_holds_whatever_befalls_the_actors(share: int) -> None:
         verdicts = [play(seed, ground) for seed in range(share, SEEDS, SHARES)]
 
     assert [failure(verdict) for verdict in verdicts if verdict.broken is not None] == []
+
+
+@pytest.mark.parametrize("seed", ONCE_BROKEN)
+def test_what_a_seed_has_found_once_stays_mended(seed: int) -> None:
+    """As above, for seeds past those that are lived through each time."""
+    with in_place("") as ground:
+        verdict = play(seed, ground)
+
+    assert verdict.broken is None, failure(verdict)
 
 
 @pytest.mark.parametrize("name", MUTANTS)
