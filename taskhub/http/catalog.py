@@ -130,7 +130,7 @@ def _known(info: TypeInfo) -> KnownType:
     """A type whose schema nobody can read is taken as one without rules: its worker decides."""
     rules = {name: rule for name, rule in info.schema.items() if name != DEFAULTS_KEY}
     try:
-        validator = _validator(rules) if rules else None
+        validator = validator_of(rules) if rules else None
     except ValueError:
         validator = None
     return KnownType(info, defaults_of(info), validator)
@@ -144,7 +144,7 @@ def defaults_of(info: TypeInfo) -> TypeDefaults:
         return TypeDefaults()
 
 
-def _validator(rules: dict[str, Any]) -> Any:
+def validator_of(rules: dict[str, Any]) -> Any:
     """Formats count, as they do for the worker: a `date-time` must be one."""
     return jsonschema_rs.validator_for(rules, mask=MASK, offline=True, validate_formats=True)
 

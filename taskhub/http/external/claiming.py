@@ -18,13 +18,13 @@ from taskhub.http.external.types import check_types
 from taskhub.http.queries import no_query
 from taskhub.messages import Put
 from taskhub.obs.telemetry import Emit, TaskReleased, TaskStarted
-from taskhub.ports import Claim, Claimed, Release
+from taskhub.ports import Claim, Claimed, Release, Renew
 
 if TYPE_CHECKING:
     from taskhub.http.call import Call
     from taskhub.http.connection import Connection
     from taskhub.kernel.mailbox import Mailbox
-    from taskhub.model import Lease
+    from taskhub.model import Lease, TaskId
 
 ANSWER_BYTES = 8 * 1024 * 1024
 """Payloads of one answer: what goes beyond is given back at once."""
@@ -45,6 +45,7 @@ async def claim(call: Call) -> Answer:
     mine = await _fitting(call, found)
     if not mine:
         return Answer(204)
+    await _shorten(call, mine, wish.lease_seconds)
     _tell_started(call.context.emit, mine)
     items = [_handed(lease, secret, wish.lease_seconds) for lease in mine]
     return Answer(200, _encode(bodies.HandedList(items)))
@@ -103,12 +104,23 @@ def _is_there(call: Call) -> bool:
     return not cast("Connection", call.request.protocol).has_hung_up
 
 
+async def _shorten(call: Call, mine: Sequence[Lease], seconds: float) -> None:
+    """No lease is longer than its task may run: a worker that vanishes holds none for longer."""
+    short: dict[float, list[tuple[TaskId, int]]] = {}
+    for lease in mine:
+        if (limit := lease.item.timeout_seconds) < seconds:
+            short.setdefault(limit, []).append((lease.item.id, lease.fence))
+    if short:
+        with suppress(*LATER):  # then it is the longer one
+            await call.put(*(Renew(held=held, lease=limit) for limit, held in short.items()))
+
+
 def _handed(lease: Lease, secret: leases.Secret, seconds: float) -> bodies.Handed:
     claimed_at = lease.item.updated_at
     return bodies.Handed(
         id=lease.item.id,
         lease=secret.token(lease.fence),
-        lease_until=claimed_at + timedelta(seconds=seconds),
+        lease_until=claimed_at + timedelta(seconds=min(seconds, lease.item.timeout_seconds)),
         fence=lease.fence,
         task=lease.item,
     )

@@ -106,6 +106,7 @@ async def test_a_schema_that_comes_with_a_type_is_kept_to(house: House) -> None:
             "/types/0/payloadSchema",
         ),
         ([{"name": "a", "payloadSchema": {"title": "x" * 17_000}}], "/types/0/payloadSchema"),
+        ([{"name": "a", "payloadSchema": {"$ref": "#"}}], "/types/0/payloadSchema"),
         ([{"name": "a"}, {"name": "a"}], "/types/1/name"),
     ],
 )
@@ -181,6 +182,25 @@ async def last_seen(house: House) -> datetime:
     found = {each.info.name: each.seen_at for each in await house.store.registrations()}
     assert found["press"] is not None
     return found["press"]
+
+
+async def test_a_lease_is_no_longer_than_the_task_may_run(mill: House) -> None:
+    """A worker that vanishes holds it no longer, whatever it has asked for."""
+    await mill.create(type="press", timeoutSeconds=20, priority=1)
+    await mill.create(type="press", timeoutSeconds=90)
+
+    short, long = await claim(mill, limit=2, leaseSeconds=60)
+
+    why = (await mill.ask("GET", f"/tasks/{short['id']}/why")).json["reasons"][0]
+    assert [round(lasts(item, item["leaseUntil"])) for item in (short, long)] == [20, 60]
+    assert (why["cause"], why["holder"]) == ("leaseHeld", "ext:mill-1")
+    assert lasts(short, why["until"]) < 30
+
+
+def lasts(item: dict[str, Any], until: str) -> float:
+    """Seconds from the claim until then."""
+    began = datetime.fromisoformat(item["task"]["startedAt"])
+    return (datetime.fromisoformat(until) - began).total_seconds()
 
 
 async def test_a_batch_is_no_larger_than_asked_for(mill: House) -> None:
