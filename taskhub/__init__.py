@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from taskhub.model import Unique as Unique
     from taskhub.work.job import Job as Job
     from taskhub.work.registry import handler as handler
+    from taskhub.work.scheduled import schedule as schedule
 
 _HOMES = {
     "Backoff": "taskhub.backoff",
@@ -28,6 +29,7 @@ _HOMES = {
     "TaskItem": "taskhub.model",
     "Unique": "taskhub.model",
     "handler": "taskhub.work.registry",
+    "schedule": "taskhub.work.scheduled",
 }
 
 __all__ = [
@@ -41,6 +43,7 @@ __all__ = [
     "TaskItem",
     "Unique",
     "handler",
+    "schedule",
 ]
 
 

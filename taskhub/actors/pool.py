@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from functools import partial
 from typing import TYPE_CHECKING
 
+from taskhub.actors.declaring import declaration, tell_declared
 from taskhub.actors.holdings import BRISK
 from taskhub.actors.registering import Registering
 from taskhub.actors.renewal import Renewal
@@ -20,10 +21,11 @@ from taskhub.kernel.mailbox import MailboxClosed, MailboxFull
 from taskhub.kernel.supervisor import first_of
 from taskhub.messages import PASSING, Put, Stop, Wake
 from taskhub.ports import Claim, Claimed
+from taskhub.schedules.schedule import Source
 from taskhub.telling import DELIVERY
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Callable, Mapping, Sequence
 
     from taskhub.actors.holdings import Holdings, Settled
     from taskhub.attempts import Attempt, Ledger
@@ -33,6 +35,7 @@ if TYPE_CHECKING:
     from taskhub.model import Owner, TypeInfo
     from taskhub.obs.telemetry import Emit
     from taskhub.ports import Progress, Renew, Renewed, Result, Write
+    from taskhub.schedules.schedule import Definition
 
 __all__ = ["Lanes", "Pool", "PoolParts"]
 
@@ -50,6 +53,8 @@ class PoolParts:
     store_box: Mailbox[Put]
     renew: Callable[[Renew], Renewed]
     types: Sequence[TypeInfo]
+    schedules: Mapping[str, Sequence[Definition]]
+    """What the modules of its handlers declare, by module."""
     lanes: Callable[[Pool], Lanes]
     """Made anew for each life of the pool; its `on_progress` is told of progress."""
     ledger: Ledger
@@ -87,7 +92,7 @@ class Pool:
         """Make the types known, work until stopped, drain."""
         try:
             self._renewal.start()
-            await self._registering.register(ctx)
+            await self._register(ctx)
             ctx.ready()
             await self._work(ctx)
             await self._go(ctx)
@@ -100,6 +105,13 @@ class Pool:
         finally:
             await self._running.close()
             await self._renewal.stop()
+
+    async def _register(self, ctx: Context) -> None:
+        declared = self._parts.schedules.items()
+        writes = [declaration(Source.CODE, place, mine) for place, mine in declared]
+        results = await self._registering.register(ctx, *writes)
+        for write, result in zip(writes, results, strict=False):  # none: it is to stop
+            tell_declared(self._parts.emit, write, result)
 
     async def _work(self, ctx: Context) -> None:
         async with asyncio.TaskGroup() as group:

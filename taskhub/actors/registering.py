@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from taskhub.kernel.actor import Context
     from taskhub.kernel.mailbox import Mailbox
     from taskhub.model import TypeInfo
+    from taskhub.ports import Result, Write
 
 AGAIN = 0.2
 """Seconds between two tries while the store is in trouble."""
@@ -33,14 +34,18 @@ class Registering:
         self._types, self._box = types, store_box
         self._names = tuple(info.name for info in types)
 
-    async def register(self, ctx: Context) -> None:
-        """Make them known, however long it takes; a stop ends it."""
+    async def register(self, ctx: Context, *others: Write) -> Sequence[Result]:
+        """Make them known, however long it takes, and what else is written with them; its results.
+
+        A stop ends it.
+        """
         while not ctx.stopping.is_set():
             with suppress(*PASSING):
-                await Put(Register(types=self._types), Seen(types=self._names)).sent_to(self._box)
-                return
+                put = Put(Register(types=self._types), Seen(types=self._names), *others)
+                return (await put.sent_to(self._box))[2:]
             ctx.ready()  # trouble around us is a state: others may start meanwhile
             await ctx.pause(AGAIN)
+        return ()
 
     async def keep_saying(self) -> None:
         """Say each minute that they are done here; what somebody took away meanwhile comes back."""

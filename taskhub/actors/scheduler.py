@@ -1,4 +1,4 @@
-"""The `scheduler` actor: rings the bell when a delayed task is due, and counts the queues."""
+"""The `scheduler` actor: rings when a delayed task is due, fires schedules, counts the queues."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from taskhub.messages import PASSING, Publish, Wake
 from taskhub.obs.telemetry import Depths, Emit
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Awaitable, Callable, Sequence
 
     from taskhub.kernel.actor import Context
     from taskhub.kernel.mailbox import Mailbox
@@ -36,10 +36,15 @@ class Scheduler:
         inbox: Mailbox[Wake],
         store: Store,
         outbox: Mailbox[Publish],
+        fire: Callable[[], Awaitable[float | None]],
         emit: Emit,
     ) -> None:
-        """Hear of new tasks on `inbox`, ring through `outbox`."""
+        """Hear of news on `inbox`, ring through `outbox`.
+
+        `fire` handles the schedules that are due and says in how many seconds others will be.
+        """
         self._inbox, self._store, self._outbox, self._emit = inbox, store, outbox, emit
+        self._fire = fire
         self._now = asyncio.get_running_loop().time
         self._pause, self._ring_at = LOOK, 0.0
 
@@ -51,6 +56,8 @@ class Scheduler:
             if self._now() >= count_at:
                 count_at = self._now() + await self._count()
             wait = await self._look()
+            if (due := await self._fire()) is not None:
+                wait = min(wait, due)
             if not await ctx.pause(min(LOOK, wait)):
                 await self._news(min(wait - LOOK, count_at - self._now()))
 

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from taskhub.bulk import Acted
+from taskhub.bus import SCHEDULES
 from taskhub.errors import Trouble
 from taskhub.kernel.mailbox import Mailbox, MailboxClosed, MailboxFull, answering
 from taskhub.messages import Publish, Put
@@ -15,6 +16,7 @@ from taskhub.obs.telemetry import Committed, Emit, EventsDropped, StateChanged
 from taskhub.ports import Cancel, Changed, Register, Touched
 from taskhub.queues import Pause
 from taskhub.registration import Forget
+from taskhub.schedules.writes import Fired, Saved, Synced
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -125,12 +127,7 @@ class StoreActor:
 
     def _tell(self, writes: Sequence[Write], done: Commit) -> None:
         kinds = {_KINDS[event.type] for event in done.events if event.type in _KINDS}
-        if _asks_for_cancel(writes, done):
-            kinds.add("cancel")
-        if _changes_types(writes, done):
-            kinds.add("types")
-        if any(map(_lets_go, writes, done.results)):
-            kinds.add("work")
+        kinds.update(filter(None, map(_rung, writes, done.results)))
         if done.events and not kinds:
             kinds.add("told")
         if self._outbox is None or not (kinds or done.events):
@@ -149,28 +146,25 @@ class StoreActor:
         self._emit(StateChanged(part="store", state=state, detail=why))
 
 
-def _changes_types(writes: Sequence[Write], done: Commit) -> bool:
-    """Whether types are other ones now; a worker that starts again changes none."""
-    return any(
-        type(write) in _OF_TYPES and isinstance(result, Touched) and result.count > 0
-        for write, result in zip(writes, done.results, strict=True)
-    )
+def _rung(write: Write, result: Result) -> str:
+    """What rings beside the events: somebody is asked to stop, types or schedules are others
+    now, a queue or a type is no longer paused.
 
-
-def _asks_for_cancel(writes: Sequence[Write], done: Commit) -> bool:
-    return any(map(_is_asked_to_stop, writes, done.results))
-
-
-def _lets_go(write: Write, result: Result) -> bool:
-    """Whether a queue or a type is no longer paused."""
-    return isinstance(write, Pause) and not write.paused and result == Touched(1)
-
-
-def _is_asked_to_stop(write: Write, result: Result) -> bool:
+    A worker that starts again changes no types.
+    """
     match result:
         case Changed(item=item):
-            return isinstance(write, Cancel) and item.status is Status.PROCESSING
+            asked = isinstance(write, Cancel) and item.status is Status.PROCESSING
         case Acted(stopping=stopping):
-            return stopping > 0
+            asked = stopping > 0
+        case Fired(asked_to_stop=task):
+            asked = task is not None
+        case Saved() | Synced():
+            return SCHEDULES
+        case Touched(count=1) if isinstance(write, Pause) and not write.paused:
+            return "work"
+        case Touched(count=count):
+            return "types" if count and type(write) in _OF_TYPES else ""
         case _:
-            return False
+            return ""
+    return "cancel" if asked else ""

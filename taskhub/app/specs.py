@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from taskhub.actors.firing import Firing
 from taskhub.actors.heartbeat import Heartbeat
 from taskhub.actors.pruner import Pruner
 from taskhub.actors.publisher import Publisher
@@ -12,13 +13,15 @@ from taskhub.actors.store import StoreActor
 from taskhub.actors.subscriber import Subscriber
 from taskhub.actors.webhooks import Webhooks
 from taskhub.app.rings import ring
-from taskhub.bus import KINDS
+from taskhub.bus import KINDS, SCHEDULES
+from taskhub.config.schedules import definitions
 from taskhub.kernel.actor import ChildSpec
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
     from taskhub.app.process import Process
+    from taskhub.schedules.schedule import Definition
 
 
 def spec_of(process: Process, name: str) -> ChildSpec:
@@ -67,10 +70,16 @@ def _heartbeat(process: Process) -> ChildSpec:
 
 def _scheduler(process: Process) -> ChildSpec:
     boxes = process.boxes
-    process.rings.append(ring(boxes.scheduler, "work"))
+    heard = ring(boxes.scheduler, "work", "ended", SCHEDULES)
+    process.rings.append(heard)
+    process.follows.append(lambda _: heard(frozenset({SCHEDULES})))  # a reload may declare others
+
+    def declared() -> list[Definition]:
+        return definitions(process.live.config)
 
     def build() -> Scheduler:
-        return Scheduler(boxes.scheduler, process.store, boxes.publisher, process.emit)
+        firing = Firing(boxes.store, process.store, declared, process.emit)
+        return Scheduler(boxes.scheduler, process.store, boxes.publisher, firing.look, process.emit)
 
     return ChildSpec("scheduler", build, boxes.scheduler, stop_timeout=3.0)
 

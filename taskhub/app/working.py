@@ -25,6 +25,7 @@ from taskhub.work.outbound.calls import Calls
 from taskhub.work.outbound.handlers import outbound_handlers
 from taskhub.work.processor import ProcessorSpec
 from taskhub.work.registry import discover
+from taskhub.work.scheduled import declared
 from taskhub.work.threads import Threads
 
 if TYPE_CHECKING:
@@ -49,6 +50,7 @@ def pool_spec(process: Process) -> ChildSpec:
         store_box=process.boxes.store,
         renew=process.store.renew,
         types=registry.types(),
+        schedules=declared(registry.values()),
         lanes=partial(_lanes, process, registry, calls),
         ledger=_ledger(process, holdings),
         owner=process.owner,

@@ -66,8 +66,13 @@ class Client:
                 return self._hub.request("POST", path)
             return self._hub.request("POST", path, body=body, key=key)
 
+    def put(self, path: str, body: Any) -> Any:
+        """PUT a JSON body; the JSON that is answered."""
+        with _explained():
+            return self._hub.request("PUT", path, body=body)
+
     def delete(self, path: str) -> None:
-        """DELETE what is behind a path."""
+        """DELETE what is there."""
         with _explained():
             self._hub.request("DELETE", path)
 

@@ -36,8 +36,10 @@ def _import_handlers(found: Loaded) -> None:
     if found.config.work.handlers:
         from taskhub.work.outbound.handlers import outbound_handlers
         from taskhub.work.registry import discover
+        from taskhub.work.scheduled import declared
 
-        discover(found.config.work.handlers, folder=found.folder, also=outbound_handlers())
+        handlers = found.config.work.handlers
+        declared(discover(handlers, folder=found.folder, also=outbound_handlers()).values())
 
 
 @click.command("config")

@@ -35,6 +35,7 @@ COMMANDS = {
         "attempts": ("failures:attempts", "Show the attempts of a task with their errors."),
         "types": ("types:types", "Show the types of tasks and who does them."),
         "queues": ("queues:queues", "Show queues; pause, resume or drain one."),
+        "schedules": ("schedules:schedules", "Make, show, pause, run what is made when."),
         "audit": ("audit:audit", "Show who did what, newest first."),
     },
 }

@@ -6,7 +6,7 @@ import json
 import os
 import shutil
 import sys
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, TextIO
 
@@ -43,6 +43,24 @@ def table(header: Sequence[str], rows: Iterable[Sequence[object]]) -> None:
     """Aligned columns; the last one is as long as it needs."""
     for line in columns(header, rows):
         data(line)
+
+
+def members(
+    value: Mapping[str, Any],
+    as_json: Collection[str] = (),
+    colours: Mapping[str, str] | None = None,
+) -> None:
+    """A line for each member that says something: texts as they are, all else as JSON.
+
+    Those of `as_json` are JSON in any case; `colours` are those of the member `status`.
+    """
+    width = max(map(len, value))
+    for name, each in value.items():
+        if each is not None:
+            is_text = isinstance(each, str) and name not in as_json
+            text = each if is_text else json.dumps(each, ensure_ascii=False)
+            colour = (colours or {}).get(text) if name == "status" else None
+            data(f"{name.ljust(width)}  {printable(text)}", colour=colour)
 
 
 def columns(header: Sequence[str], rows: Iterable[Sequence[object]]) -> list[str]:

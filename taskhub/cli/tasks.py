@@ -3,10 +3,8 @@
 from __future__ import annotations
 
 import json
-import sys
 from collections.abc import Iterator, Mapping
 from datetime import datetime
-from pathlib import Path
 from typing import Any, BinaryIO
 
 import click
@@ -15,6 +13,7 @@ from taskhub.cli import client, exits, options, say
 from taskhub.cli.client import Client, task_path
 from taskhub.cli.importing import create_from
 from taskhub.cli.paging import pages
+from taskhub.cli.payloads import payload_of
 
 KEY_LIMIT = 255
 
@@ -114,7 +113,7 @@ def _body(title: str, rest: dict[str, Any]) -> Task:
     }
     body = {name: rest[option] for option, name in names.items() if rest[option] is not None}
     if rest["payload"] is not None:
-        body["payload"] = _payload(rest["payload"])
+        body["payload"] = payload_of(rest["payload"])
     if (unique := _unique(rest)) is not None:
         body["unique"] = unique
     return {"title": title, **body}
@@ -126,20 +125,6 @@ def _unique(rest: Mapping[str, Any]) -> dict[str, Any] | None:
     said = {name: rest[f"unique_{option}"] for option, name in names.items()}
     given = {name: value for name, value in said.items() if value not in (None, ())}
     return given if given or rest["unique"] else None
-
-
-def _payload(text: str) -> Any:
-    if text == "-":
-        text = sys.stdin.read()
-    elif text.startswith("@"):
-        try:
-            text = Path(text[1:]).read_text(encoding="utf-8")
-        except (OSError, UnicodeDecodeError) as error:
-            raise exits.Failure(exits.USAGE, f"--payload: {text[1:]} cannot be read") from error
-    try:
-        return json.loads(text, parse_constant=_no_number)
-    except (ValueError, RecursionError) as error:
-        raise exits.Failure(exits.USAGE, f"--payload is not JSON: {error}") from error
 
 
 def _numbers(text: str | None) -> dict[str, float] | None:
@@ -159,10 +144,6 @@ def _sendable(key: str | None) -> str | None:
     if not fits:
         raise click.BadParameter(f"1 to {KEY_LIMIT} letters, digits and signs of ASCII only")
     return key
-
-
-def _no_number(name: str) -> float:
-    raise ValueError(f"{name} is no number of JSON")
 
 
 @click.command("list")
@@ -272,11 +253,5 @@ def print_task(task: Task, *, as_json: bool) -> None:
     """The task as JSON, or a line for each member that is known."""
     if as_json:
         say.document(task)
-        return
-    width = max(map(len, task))
-    for name, value in task.items():
-        if value is not None:
-            is_text = isinstance(value, str) and name not in JSON_MEMBERS
-            text = value if is_text else json.dumps(value, ensure_ascii=False)
-            colour = COLOURS.get(text) if name == "status" else None
-            say.data(f"{name.ljust(width)}  {say.printable(text)}", colour=colour)
+    else:
+        say.members(task, JSON_MEMBERS, COLOURS)

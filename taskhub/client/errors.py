@@ -133,6 +133,12 @@ class NoType(NotFound):
     code = "no-type"
 
 
+class NoSchedule(NotFound):
+    """404: there is no such schedule."""
+
+    code = "no-schedule"
+
+
 class NotAcceptable(Problem):
     """406: the answer has no form that was asked for."""
 
@@ -167,6 +173,36 @@ class OwnType(Conflict):
     """409: a type of this name is done by TaskHub's own workers."""
 
     code = "own-type"
+
+
+class NameTaken(Conflict):
+    """409: there is a schedule of this name already."""
+
+    code = "name-taken"
+
+
+class Declared(Conflict):
+    """409: the configuration or code declares this schedule; it is changed there."""
+
+    code = "declared"
+
+
+class TooManySchedules(Conflict):
+    """409: there are as many schedules as there may be."""
+
+    code = "too-many-schedules"
+
+
+class Overlapping(Conflict):
+    """409: the run before has not ended."""
+
+    code = "overlapping"
+
+
+class Changed(Problem):
+    """412: it is not, or no longer, as If-Match or If-None-Match says."""
+
+    code = "changed"
 
 
 class TooLarge(Problem):

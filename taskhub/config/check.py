@@ -8,7 +8,7 @@ import re
 from collections.abc import Iterable, Iterator
 from urllib.parse import SplitResult, urlsplit
 
-from taskhub.config import issuers, policies, webhooks
+from taskhub.config import issuers, policies, schedules, webhooks
 from taskhub.config.issuers import Wrong
 from taskhub.config.sections import Config, CorsSection, HttpSection, LimitsSection, Secret
 from taskhub.config.signing import wrong_secrets
@@ -51,6 +51,7 @@ def rules(config: Config) -> Iterator[Wrong]:
     yield from _limits(config.limits)
     yield from _ports(config)
     yield from policies.rules(config.policies)
+    yield from schedules.rules(config.schedules)
 
 
 def rules_for(config: Config, unit: str) -> Iterator[Wrong]:

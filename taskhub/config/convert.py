@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from functools import partial
 from typing import Any
 
 import msgspec
@@ -10,6 +11,7 @@ import msgspec
 from taskhub.config.keys import (
     NAMED,
     POLICIES_SECTION,
+    SCHEDULES_SECTION,
     UNITS_SECTION,
     Key,
     expected,
@@ -17,7 +19,8 @@ from taskhub.config.keys import (
     name_in,
     sections,
 )
-from taskhub.config.sections import UNITS, Config, Secret
+from taskhub.config.schedules import section_of
+from taskhub.config.sections import UNITS, Config, ScheduleSection, Secret
 from taskhub.config.settings import Setting, repeated
 
 Report = Callable[[Setting, str], None]
@@ -31,7 +34,8 @@ def convert(settings: Mapping[str, Setting], report: Report) -> Config:
         found = _tables(section, kind, settings, report)
         made[section] = msgspec.structs.replace(made[section], **{tables: found})
     units = {**UNITS, **_free(UNITS_SECTION, settings, report)}
-    return Config(units=units, policies=_free(POLICIES_SECTION, settings, report), **made)
+    policies = _free(POLICIES_SECTION, settings, report)
+    return Config(units=units, policies=policies, schedules=_schedules(settings, report), **made)
 
 
 def _section(
@@ -59,6 +63,16 @@ def _free(
     """Every list that stands in a free section, by name."""
     mine = [item for item in settings.values() if item.key.section == section]
     return {item.key.name: _value(item, report) for item in mine}
+
+
+def _schedules(settings: Mapping[str, Setting], report: Report) -> dict[str, ScheduleSection]:
+    """Every table of `[[schedules]]` that can be read."""
+    found: dict[str, ScheduleSection] = {}
+    for item in settings.values():
+        if item.key.section == SCHEDULES_SECTION:
+            section = section_of(item.value, partial(report, item))
+            found |= {} if section is None else {item.key.name: section}
+    return found
 
 
 def _value(item: Setting, report: Report) -> Any:

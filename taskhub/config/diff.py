@@ -35,7 +35,9 @@ IN_PLACE = frozenset(
 )
 """Keys that change in a running process."""
 
-IN_PLACE_SECTIONS = frozenset({"jwt", "cors", "outbound", "limits", "retention", "policies"})
+IN_PLACE_SECTIONS = frozenset(
+    {"jwt", "cors", "outbound", "limits", "retention", "policies", "schedules"}
+)
 """Sections all of whose keys do."""
 
 

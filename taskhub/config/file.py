@@ -5,18 +5,20 @@ from __future__ import annotations
 import re
 import stat
 import tomllib
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 from taskhub.config.keys import (
     FREE,
     NAMED,
+    SCHEDULES_SECTION,
     hint_for_key,
     hint_for_section,
     key_of,
     sections,
 )
+from taskhub.config.schedules import table_named
 from taskhub.config.settings import (
     Layer,
     Setting,
@@ -26,6 +28,8 @@ from taskhub.config.settings import (
 )
 from taskhub.errors import ConfigProblem
 
+_TABLES = re.compile(r"^\s*\[\[\s*([^\[\]]+?)\s*\]\]")
+_NAME = re.compile(r"""^\s*["']?name["']?\s*=\s*(["'])(?P<name>.*?)\1""")
 _TABLE = re.compile(r"^\s*\[\s*([^\[\]]+?)\s*\]")
 _KEY = re.compile(r"""^\s*((?:["']?[\w-]+["']?\s*\.\s*)*["']?[\w-]+["']?)\s*=""")
 _SYNTAX = re.compile(r"^(?P<what>.*) \(at line (?P<line>\d+), column (?P<column>\d+)\)$", re.DOTALL)
@@ -52,7 +56,11 @@ def lines(text: str) -> Mapping[str, int]:
     found: dict[str, int] = {}
     table = ""
     for number, line in enumerate(text.splitlines(), 1):
-        if match := _TABLE.match(line):
+        if match := _TABLES.match(line):
+            table = f"{_bare(match[1])}[]"
+        elif table.endswith("[]") and (match := _NAME.match(line)):
+            found.setdefault(f"{table.removesuffix('[]')}.{match['name']}", number)
+        elif match := _TABLE.match(line):
             table = _bare(match[1])
             found.setdefault(table, number)
         elif match := _KEY.match(line):
@@ -88,10 +96,20 @@ def _layer(path: Path, tables: Mapping[str, Any], where: Mapping[str, int]) -> L
     found = [_placed(path, where, item) for item in _walk(tables)]
     settings = [item for item in found if isinstance(item, Setting)]
     problems = [item for item in found if isinstance(item, ConfigProblem)]
+    problems += _twins(settings)
     secret = next((s for s in settings if s.key.is_secret and s.value), None)
     if secret and is_open_to_others(path):
         problems.append(ConfigProblem(f"{secret.origin}: {secret.key.path}", cure_for_open(path)))
     return Layer(settings, problems, tuple(_doubts(path)))
+
+
+def _twins(settings: Sequence[Setting]) -> Iterator[ConfigProblem]:
+    """TOML itself refuses keys that come twice; two schedules of one name it cannot see."""
+    seen: set[str] = set()
+    for item in settings:
+        if item.key.path in seen:
+            yield ConfigProblem(f"{item.origin}: {item.key.path}", "expected one of this name")
+        seen.add(item.key.path)
 
 
 def _doubts(path: Path) -> Iterator[str]:
@@ -113,17 +131,25 @@ def _placed(path: Path, where: Mapping[str, int], item: tuple[str, Any]) -> Sett
 def _unknown(section: str, key: str) -> str:
     if section not in sections() and section not in FREE:
         return f"unknown section{hint_for_section(section)}"
-    return f"unknown key{hint_for_key(section, key)}" if key else f"expected a table [{section}]"
+    wanted = f"[[{section}]]" if section == SCHEDULES_SECTION else f"[{section}]"
+    return f"unknown key{hint_for_key(section, key)}" if key else f"expected a table {wanted}"
 
 
 def _walk(tables: Mapping[str, Any]) -> Iterator[tuple[str, Any]]:
     """Each `section.key` with its value; an unknown section once, as a whole."""
     for section, table in tables.items():
         known = section in sections() or section in FREE
-        if known and isinstance(table, dict):
+        if section == SCHEDULES_SECTION and _is_list_of_tables(table):
+            named = (table_named(number, each) for number, each in enumerate(table, 1))
+            yield from ((f"{section}.{name}", rest) for name, rest in named)
+        elif known and section != SCHEDULES_SECTION and isinstance(table, dict):
             yield from _keys(section, table)
         else:
             yield section, table
+
+
+def _is_list_of_tables(value: Any) -> bool:
+    return isinstance(value, list) and all(isinstance(each, dict) for each in value)
 
 
 def _keys(section: str, table: Mapping[str, Any]) -> Iterator[tuple[str, Any]]:

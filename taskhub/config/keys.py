@@ -11,12 +11,19 @@ from typing import Any, Literal
 import msgspec
 
 from taskhub.config import policies
-from taskhub.config.sections import Config, IssuerSection, Secret, WebhookSection
+from taskhub.config.sections import (
+    Config,
+    IssuerSection,
+    ScheduleSection,
+    Secret,
+    WebhookSection,
+)
 
 UNITS_SECTION = "units"
 POLICIES_SECTION = "policies"
-FREE = (UNITS_SECTION, POLICIES_SECTION)
-"""Sections of lists by name, where only what is set has a key."""
+SCHEDULES_SECTION = "schedules"
+FREE = (UNITS_SECTION, POLICIES_SECTION, SCHEDULES_SECTION)
+"""Sections of lists or tables by name, where only what is set has a key."""
 JWT_SECTION, ISSUERS = "jwt", "issuers"
 OUTBOUND_SECTION, WEBHOOKS = "outbound", "webhooks"
 NAMED: Mapping[str, tuple[str, type[msgspec.Struct]]] = {
@@ -83,7 +90,9 @@ def _of(section: str, kind: type[msgspec.Struct]) -> Iterable[Key]:
 
 
 def free_key(section: str, name: str) -> Key:
-    """The key of one unit's list of actors, or of one route's policy."""
+    """The key of one unit's list of actors, of one route's policy, of one schedule's table."""
+    if section == SCHEDULES_SECTION:
+        return Key(section, name, ScheduleSection, None)
     return Key(section, name, tuple[str, ...], ())
 
 
@@ -116,7 +125,7 @@ def name_in(section: str, key: str) -> str:
 def key_of(path: str) -> Key | None:
     """The key that stands at this path; None when there is none."""
     section, _, name = path.partition(".")
-    if section == UNITS_SECTION and name:
+    if section in (UNITS_SECTION, SCHEDULES_SECTION) and name:
         return free_key(section, name)
     if section == POLICIES_SECTION and name in policies.ROUTES:
         return free_key(section, name)
@@ -161,6 +170,8 @@ def _among(found: Iterable[Key], text: str) -> Key | None:
 
 def hint_for_key(section: str, name: str) -> str:
     """`; did you mean ...?`, or nothing when no key is like it."""
+    if section == SCHEDULES_SECTION:
+        return "; they stand in the configuration file, as [[schedules]]"
     dotted = name.replace("__", ".").lower()
     tables, _ = NAMED.get(section, ("", None))
     if tables and dotted.partition(".")[0] == tables:

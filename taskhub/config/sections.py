@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Literal, Self
+from typing import Annotated, Any, Literal, Self
 
 import msgspec
 from msgspec import Meta
@@ -214,6 +214,33 @@ class RetentionSection(Section, frozen=True, kw_only=True):
     """Of a key that is used from now on: each is kept as long as was said when it came."""
 
 
+class ScheduleSection(Section, frozen=True, kw_only=True):
+    """`[[schedules]]`: what is made, and when; kept by its name."""
+
+    cron: str
+    time_zone: str = "UTC"
+    title: str = ""
+    """Of its tasks; empty: its name."""
+    type: str = "simulate"
+    queue: str = ""
+    """Empty: as the type has it."""
+    priority: int = 0
+    payload: Any = msgspec.field(default_factory=dict)
+    max_attempts: int = 0
+    """0: as the type has it."""
+    timeout: float = 0.0
+    """Seconds of one attempt; 0: as the type has it."""
+    misfire: Literal["skip", "once", "all"] = "once"
+    """What is done about due times that were missed."""
+    misfire_grace: float = 60.0
+    """Seconds after which a due time counts as missed."""
+    overlap: Literal["skip", "queue", "cancel"] = "skip"
+    """What is done while the run before has not ended."""
+
+    def __str__(self) -> str:
+        return f"{self.type} at {self.cron} ({self.time_zone})"
+
+
 _WORK = ("scheduler", "reaper", "pruner", "webhooks")
 
 UNITS: dict[str, tuple[str, ...]] = {
@@ -228,7 +255,7 @@ UNITS: dict[str, tuple[str, ...]] = {
     ),
     "api": ("store", "publisher", "subscriber", "heartbeat", "api"),
     "worker": ("store", "publisher", "heartbeat", *_WORK, "pool", "subscriber"),
-    "scheduler": ("store", "publisher", "heartbeat", *_WORK),
+    "scheduler": ("store", "publisher", "heartbeat", *_WORK, "subscriber"),
     "metrics": ("metrics",),
     "all": (
         "store",
@@ -265,3 +292,5 @@ class Config(Section, frozen=True, kw_only=True):
     retention: RetentionSection = RetentionSection()
     policies: dict[str, tuple[str, ...]] = msgspec.field(default_factory=dict)
     """Which scopes and roles open a route, where they are not those of the route table."""
+    schedules: dict[str, ScheduleSection] = msgspec.field(default_factory=dict)
+    """What is made when, by the name of the schedule."""

@@ -15,9 +15,11 @@ def etag(text: bytes) -> str:
     return f'"{blake2b(text, digest_size=12).hexdigest()}"'
 
 
-def conditional(request: web.BaseRequest, answer: Answer) -> Answer:
-    """The answer with its validator, or 304 without a body when the client has it."""
-    tag = etag(answer.body)
+def conditional(request: web.BaseRequest, answer: Answer, tag: str = "") -> Answer:
+    """The answer with its validator (`tag`, if it has one of its own), or 304 without a body when
+    the client has it.
+    """
+    tag = tag or etag(answer.body)
     headers = (("ETag", tag), *answer.headers)
     if is_known(request.headers.getall(hdrs.IF_NONE_MATCH, []), tag):
         return Answer(304, b"", answer.content_type, headers, answer.cache)

@@ -39,6 +39,7 @@ class Parameter(msgspec.Struct, frozen=True):
     read: Callable[[str], Any]
     """Raises ValueError."""
     schema: dict[str, Any]
+    is_needed: bool = False
 
 
 def _status(text: str) -> Status:
@@ -148,11 +149,12 @@ WAIT = (
 
 def values(query: MultiMapping[str], known: Sequence[Parameter]) -> dict[str, Any]:
     """What the query says, by field; raises BadQuery with everything that is wrong in it."""
-    if not query:
+    needed = [each for each in known if each.is_needed and each.name not in query]
+    if not query and not needed:
         return {}
     table = {parameter.name: parameter for parameter in known}
     found: dict[str, Any] = {}
-    errors = []
+    errors = [FieldError(f"/{each.name}", f"needed: {each.rule}") for each in needed]
     for name in dict.fromkeys(query):
         try:
             found[table[name].field] = _one(table[name], query.getall(name))

@@ -312,6 +312,34 @@ class World(Counted):
             only(self.beat_age).value = time.monotonic() - self._beat
 
 
+class Schedules(Counted):
+    """Due times and what became of them."""
+
+    def __init__(self) -> None:
+        self.runs = counter("taskhub_schedule_runs", "Due times handled, by what became of them.")
+        self.runs.by("outcome", "reason")
+        self.lateness = histogram(
+            "taskhub_schedule_lateness_seconds", "From due to the task on disk.", TASK_SECONDS
+        )
+        self.broken = counter("taskhub_schedules_broken", "Schedules that cannot be handled here.")
+        for outcome, reason in STARTS:
+            self.runs[outcome, reason].inc(0)
+        only(self.lateness)
+        self.hears = {
+            t.ScheduleFired: self._fired,
+            t.ScheduleBroken: counts(self.broken),
+        }
+
+    def _fired(self, event: t.ScheduleFired) -> None:
+        self.runs[event.outcome, event.reason or "none"].inc()
+        if event.outcome == "fired" and not event.reason:
+            only(self.lateness).observe(max(0.0, event.late))
+
+
+STARTS = (("fired", "none"), ("waiting", "none"), ("skipped", "missed"), ("skipped", "overlap"))
+"""Series that begin at zero: one that is born at 1 hides its first event from rate()."""
+
+
 class Others(Counted):
     """What is asked of other hosts: calls of tasks, webhooks, the keys of issuers."""
 

@@ -13,7 +13,7 @@ from prometheus_client.openmetrics.exposition import generate_latest as generate
 from prometheus_client.registry import Collector
 
 from taskhub.obs import telemetry as t
-from taskhub.obs.counted import Actors, Others, Tasks, World
+from taskhub.obs.counted import Actors, Others, Schedules, Tasks, World
 from taskhub.obs.meters import Family
 from taskhub.obs.process import process_metrics
 from taskhub.obs.telemetry import Telemetry
@@ -56,8 +56,8 @@ class MetricsListener(Collector):
         """Count for the process called `unit`."""
         self.unit = unit
         self.tasks, self.actors, self.world = Tasks(), Actors(unit), World()
-        self._groups = (self.tasks, self.actors, self.world, others := Others())
-        self._hears = self.tasks.hears | self.actors.hears | self.world.hears | others.hears
+        self._groups = (self.tasks, self.actors, self.world, Schedules(), Others())
+        self._hears = {kind: hear for group in self._groups for kind, hear in group.hears.items()}
         self._hears[t.LoopLag] = self._lagged
         self._more: list[Family[Any]] = []
         self._tree: Callable[[], Iterable[ActorState]] = tuple

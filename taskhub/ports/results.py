@@ -9,6 +9,7 @@ import msgspec
 from taskhub.bulk import Acted
 from taskhub.keys import Existing, KeyReused, Replayed
 from taskhub.model import Event, Lease, Status, TaskId, TaskItem
+from taskhub.schedules.writes import ScheduleResult
 
 
 class Created(msgspec.Struct, frozen=True, gc=False):
@@ -60,6 +61,7 @@ class Pruned(msgspec.Struct, frozen=True, kw_only=True):
     audit: int
     keys: int
     unique_keys: int
+    runs: int
 
 
 class Swept(msgspec.Struct, frozen=True):
@@ -110,6 +112,7 @@ Result = (
     | Unchanged
     | Missing
     | Acted
+    | ScheduleResult
     | Refused
 )
 

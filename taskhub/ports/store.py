@@ -21,9 +21,10 @@ from taskhub.ports.writes import (
 )
 from taskhub.queues import Standings
 from taskhub.registration import TypeReads
+from taskhub.schedules.reading import ReadsSchedules
 
 
-class Store(Standings, TypeReads, Protocol):
+class Store(Standings, TypeReads, ReadsSchedules, Protocol):
     """Where tasks live. Raises `Trouble` while the database is not well; never loses a commit."""
 
     async def open(self) -> None:

@@ -14,6 +14,7 @@ from taskhub.keys import IdempotencyKey, UniqueKey
 from taskhub.model import Owner, Status, TaskId, TaskItem, TypeInfo
 from taskhub.queues import Pause
 from taskhub.registration import TypeAct
+from taskhub.schedules.writes import ScheduleWrite
 
 
 class Create(msgspec.Struct, frozen=True, kw_only=True, tag=True, gc=False):
@@ -183,5 +184,6 @@ Write = (
     | Audit
     | Register
     | TypeAct
+    | ScheduleWrite
     | Prune
 )

@@ -4,31 +4,33 @@ from __future__ import annotations
 
 import msgspec
 
-from taskhub.schedules.schedule import WAITING_MOST, Outcome, Overlap, Reason
+from taskhub.model import Status
+from taskhub.schedules.schedule import WAITING_MOST, Overlap, Reason, RunOutcome
 
 
 class Verdict(msgspec.Struct, frozen=True):
     """What to do with the new run; before that, whether the one before is to be cancelled."""
 
-    outcome: Outcome
+    outcome: RunOutcome
     reason: Reason = Reason.NONE
     cancels: bool = False
     supersedes: bool = False
     """Runs that wait already are given up for it."""
 
 
-def judge(overlap: Overlap, *, is_running: bool, waiting: int) -> Verdict:
-    """What becomes of a run of a schedule one of whose runs has not ended, and others wait.
+def judge(overlap: Overlap, *, previous: Status | None, waiting: int) -> Verdict:
+    """What becomes of a run; `previous` is the state of the one before, None: that has ended.
 
-    A cancel may end the run before at once: then the new one need not wait for it.
+    One that has not begun ends with its cancel, so that the new run need not wait for it.
     """
-    if not is_running and not waiting:
-        return Verdict(Outcome.FIRED)
+    if previous is None and not waiting:
+        return Verdict(RunOutcome.FIRED)
     match overlap:
         case Overlap.SKIP:
-            return Verdict(Outcome.SKIPPED, Reason.OVERLAP)
+            return Verdict(RunOutcome.SKIPPED, Reason.OVERLAP)
         case Overlap.QUEUE:
             full = waiting >= WAITING_MOST
-            return Verdict(Outcome.SKIPPED, Reason.FULL) if full else Verdict(Outcome.WAITING)
+            return Verdict(RunOutcome.SKIPPED, Reason.FULL) if full else Verdict(RunOutcome.WAITING)
         case Overlap.CANCEL:
-            return Verdict(Outcome.WAITING, cancels=is_running, supersedes=waiting > 0)
+            outcome = RunOutcome.WAITING if previous is Status.PROCESSING else RunOutcome.FIRED
+            return Verdict(outcome, cancels=previous is not None, supersedes=waiting > 0)

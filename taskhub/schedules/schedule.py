@@ -100,7 +100,7 @@ class Schedule(msgspec.Struct, frozen=True, kw_only=True):
     updated_by: str
 
 
-class Outcome(StrEnum):
+class RunOutcome(StrEnum):
     """What has become of one due time."""
 
     FIRED = "fired"
@@ -124,6 +124,8 @@ class Reason(StrEnum):
     """A newer run took its place while it waited."""
     PAUSED = "paused"
     """The schedule was paused while it waited."""
+    DELETED = "deleted"
+    """So was the schedule."""
 
 
 class Run(msgspec.Struct, frozen=True, kw_only=True):
@@ -132,8 +134,10 @@ class Run(msgspec.Struct, frozen=True, kw_only=True):
     due_at: datetime
     at: datetime
     """When it was handled."""
-    outcome: Outcome
+    outcome: RunOutcome
     reason: Reason = Reason.NONE
+    since: datetime | None = None
+    """It stands for the due times from then on too: they were missed."""
     manual: bool = False
     """Somebody asked for it; no clock did."""
     task_id: TaskId | None = None
@@ -178,5 +182,7 @@ class Agenda(msgspec.Struct, frozen=True):
     """Up to so many as were asked for, the longest due first."""
     ready: Sequence[tuple[Schedule, datetime]] = ()
     """Waiting runs, by their due time, whose predecessor has ended: the first of each schedule."""
+    waits: bool = False
+    """Whether any run waits for the one before it."""
     next: float | None = None
-    """Seconds until the first due time after now; None: there is none."""
+    """Seconds until the first due time that was not handled, 0 where it has come; None: none."""

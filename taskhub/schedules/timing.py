@@ -20,8 +20,8 @@ _INSTANT = timedelta(microseconds=1)
 class Step(msgspec.Struct, frozen=True):
     """One due time to handle, and the one after it.
 
-    `since`: the times from then on to before `due` were missed and have no step of their own.
-    `runs` False: so was this one.
+    `missed`: it was not handled in time. `since`: nor were the times from then on to before `due`,
+    which have no step of their own.
     """
 
     seen: datetime
@@ -29,6 +29,7 @@ class Step(msgspec.Struct, frozen=True):
     due: datetime
     next: datetime | None
     runs: bool = True
+    missed: bool = False
     since: datetime | None = None
 
 
@@ -39,21 +40,25 @@ class Moment(msgspec.Struct, frozen=True):
     now: datetime
     grace: float
 
+    @property
+    def late(self) -> datetime:
+        """What was due before then was missed."""
+        return self.now - timedelta(seconds=self.grace)
+
 
 def plan(cron: Cron, misfire: Misfire, moment: Moment, limit: int) -> list[Step]:
     """What to do about everything due by now, oldest first; at most so many steps at a time.
 
     `next_at` is due even where the expression says so no longer, the zone having new rules.
     """
-    late = moment.now - timedelta(seconds=moment.grace)
     if moment.next_at > moment.now or limit < 1:
         return []
-    if moment.next_at >= late or misfire is Misfire.ALL:
+    if moment.next_at >= moment.late or misfire is Misfire.ALL:
         return list(_steps(cron, moment, _each(cron, moment, limit)))
-    timely = times_between(cron, late, moment.now, limit)
+    timely = times_between(cron, moment.late, moment.now, limit)
     if misfire is Misfire.ONCE and timely:
         return list(_steps(cron, moment, timely))
-    missed = newest_until(cron, moment.next_at, late - _INSTANT)
+    missed = newest_until(cron, moment.next_at, moment.late - _INSTANT)
     first, *rest = _steps(cron, moment, [missed, *timely])
     return [msgspec.structs.replace(first, runs=misfire is Misfire.ONCE), *rest]
 
@@ -72,5 +77,7 @@ def _steps(cron: Cron, moment: Moment, due: Sequence[datetime]) -> Iterator[Step
     for at, follower in zip_longest(due, due[1:]):
         assert seen is not None, "a follower was next"
         after = follower or next_after(cron, at)
-        yield Step(seen, at, after, since=seen if seen < at else None)
+        since = seen if seen < at else None
+        missed = since is not None or at < moment.late
+        yield Step(seen, at, after, missed=missed, since=since)
         seen = after

@@ -215,4 +215,38 @@ schedules = Table(
     Column("UpdatedAt", BigInteger, nullable=False),
     Column("UpdatedBy", String(200), nullable=False),
     Column("Payload", Text, nullable=False),
+    Column("MaxAttempts", Integer),
+    Column("TimeoutSeconds", Float),
+    Column("Misfire", String(10), nullable=False, server_default=text("'once'")),
+    Column("MisfireGrace", Float, nullable=False, server_default=text("60")),
+    Column("Overlap", String(10), nullable=False, server_default=text("'skip'")),
+    Column("Version", Integer, nullable=False, server_default=text("1")),
+    Column("Source", String(10), nullable=False, server_default=text("'api'")),
+    Column("Place", String(200), nullable=False, server_default=text("''")),
+    Column("LastTaskId", String(36)),
 )
+"""What is made and when; `NextAt` is the due time that is handled next, also where it is past."""
+
+Index("Schedules_Due", schedules.c.NextAt, sqlite_where=text('"Enabled" = 1'))
+Index("Schedules_Source", schedules.c.Source, schedules.c.Place)
+
+schedule_runs = Table(
+    "ScheduleRuns",
+    metadata,
+    Column("Schedule", String(100), primary_key=True),
+    Column("DueAt", BigInteger, primary_key=True),
+    Column("At", BigInteger, nullable=False),
+    Column("Since", BigInteger),
+    Column("Outcome", String(10), nullable=False),
+    Column("Reason", String(20), nullable=False, server_default=text("''")),
+    Column("Manual", Integer, nullable=False, server_default=text("0")),
+    Column("TaskId", String(36)),
+)
+"""One row for each due time that was handled: whoever comes second finds it there."""
+
+Index(
+    "ScheduleRuns_Waiting",
+    *(schedule_runs.c.Schedule, schedule_runs.c.DueAt),
+    sqlite_where=text("\"Outcome\" = 'waiting'"),
+)
+Index("ScheduleRuns_At", schedule_runs.c.At, sqlite_where=text("\"Outcome\" <> 'waiting'"))

@@ -26,6 +26,8 @@ from taskhub.work.rules import Rules, check
 from taskhub.work.signature import Function, Signature, read_signature
 
 MARK = "__taskhub__"
+SCHEDULED = "__taskhub_schedules__"
+"""The marks of `@handler` and of `@schedule`."""
 GROUP = "taskhub.handlers"
 """Entry points of this group name a module, or one handler, of an installed package."""
 KEY = "work.handlers"
@@ -209,12 +211,13 @@ def _gather(
     problems: list[ConfigProblem],
 ) -> None:
     try:
-        functions = _marked(load())
+        functions = _marked(source := load())
     except (Exception, SystemExit) as error:  # noqa: BLE001 - a user's module may do anything
         problems.append(ConfigProblem(place, _why_not(error)))
         return
     if not functions:
         problems.append(ConfigProblem(place, "expected at least one function marked with @handler"))
+    problems += [ConfigProblem(place, wrong) for wrong in _unhandled(source)]
     found += [(place, function) for function in functions]
 
 
@@ -222,6 +225,16 @@ def _marked(source: object) -> list[Function]:
     """The marked functions of a module (those it imported too), or the one given."""
     values: Iterable[Any] = vars(source).values() if isinstance(source, ModuleType) else [source]
     return [value for value in values if isinstance(getattr(value, MARK, None), Mark)]
+
+
+def _unhandled(source: object) -> list[str]:
+    """Functions with a schedule and no handler: nothing would ever run them."""
+    values = vars(source).items() if isinstance(source, ModuleType) else ()
+    return [
+        f"expected @handler beside @schedule on {name}"
+        for name, value in values
+        if inspect.isfunction(value) and hasattr(value, SCHEDULED) and not hasattr(value, MARK)
+    ]
 
 
 def _why_not(error: BaseException) -> str:

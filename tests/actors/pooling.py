@@ -19,6 +19,7 @@ from taskhub.messages import Stop, Wake
 from taskhub.model import Incarnation, TaskId
 from taskhub.obs.telemetry import Telemetry
 from taskhub.ports import Renew, Renewed
+from taskhub.schedules.schedule import Definition
 from taskhub.work.attempt import Attempt
 from taskhub.work.executor import Runner
 from taskhub.work.ledger import Ledger, read_ledger
@@ -58,6 +59,7 @@ class Pooling:
         self.suspects: Lane
         self.renew: Callable[[Renew], Renewed] = shop.store.renew
         self.dies_at: type[Telemetry] | None = None
+        self.schedules: dict[str, list[Definition]] = {}
 
     def configure(self, *, grace: float | None = None, **work: Any) -> None:
         """Change settings as a reload does."""
@@ -79,6 +81,7 @@ class Pooling:
             store_box=self.shop.box,
             renew=self.renew,
             types=self.registry.types(),
+            schedules=self.schedules,
             lanes=self._lanes,
             ledger=self.ledger,
             owner=ME,

@@ -17,6 +17,7 @@ from taskhub.obs.telemetry import (
     Complained,
     HandlerRaised,
     LeaseLost,
+    SchedulesDeclared,
     StaleFinish,
     StateChanged,
     TaskCancelled,
@@ -26,6 +27,7 @@ from taskhub.obs.telemetry import (
     TaskStarted,
 )
 from taskhub.ports import Cancel, Claim, Create, Finish, Takeover
+from taskhub.schedules.schedule import Definition, Source
 from taskhub.work.attempt import Attempt
 
 from tests.actors.pooling import ME, Gate, Pooling
@@ -70,6 +72,22 @@ def no_poll(monkeypatch: pytest.MonkeyPatch) -> None:
 def quick_poll(monkeypatch: pytest.MonkeyPatch) -> None:
     """A pool that need not be rung for."""
     monkeypatch.setattr(pool_module, "POLL", 0.01)
+
+
+async def test_what_its_modules_declare_is_known_when_it_is_ready(
+    shop: Workshop, pooling: Pooling
+) -> None:
+    """And what they declared in their last version is gone; the log says so once."""
+    pooling.schedules = {"deeds": [Definition(name="nightly", cron="@daily", title="x")]}
+    async with pooling.open():
+        found = await shop.store.schedule("nightly")
+        assert found is not None
+        assert (found.source, found.place) == (Source.CODE, "deeds")
+        assert [told.added for told in shop.said(SchedulesDeclared)] == [("nightly",)]
+        pooling.schedules = {"deeds": []}
+    async with pooling.open():
+        assert await shop.store.schedule("nightly") is None
+        assert [told.removed for told in shop.said(SchedulesDeclared)] == [(), ("nightly",)]
 
 
 def raw(value: msgspec.Raw | None) -> bytes:

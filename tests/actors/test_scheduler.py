@@ -60,9 +60,13 @@ class Scheduling:
         """As a supervisor starts it."""
 
         def build() -> Scheduler:
-            return Scheduler(self.inbox, self.store, self.outbox, self.told.append)
+            return Scheduler(self.inbox, self.store, self.outbox, self.fire, self.told.append)
 
         return ChildSpec("scheduler", build, self.inbox)
+
+    async def fire(self) -> float | None:
+        """Be whoever handles schedules: there are none."""
+        return None
 
     async def listen(self) -> None:
         """Be what hears the bell: every process, this scheduler too, and workers that claim."""

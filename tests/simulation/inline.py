@@ -20,6 +20,7 @@ from taskhub.store.sqlite.clock import Clock
 from taskhub.store.sqlite.reading import Readers
 from taskhub.store.sqlite.rows import Row
 from taskhub.store.sqlite.session import Session
+from taskhub.store.sqlite.timetable import Timetable
 
 from tests.simulation.lanes import pause, sleep
 
@@ -72,7 +73,7 @@ class _InlineReaders(Readers):
     async def close(self) -> None:
         """Nothing to be given back."""
 
-    async def _ask(self, name: str, values: Mapping[str, object] | None = None) -> list[Row]:
+    async def ask(self, name: str, values: Mapping[str, object] | None = None) -> list[Row]:
         store = self._store
         await pause(store.weather.delay())
         if store.weather.is_in_trouble():
@@ -94,6 +95,7 @@ class InlineStore(SqliteStore):
         self._statements, self._hand, self._one_renewal = statements, None, threading.Lock()
         self._writing = self._renewing = _InlineSession(database)
         self._readers = _InlineReaders(self, statements.text, clock)
+        self._timetable = Timetable(self._readers.ask, clock)
 
     async def open(self) -> None:
         await pause(self.weather.delay())

@@ -14,7 +14,7 @@ from taskhub.actors.holdings import Holdings
 from taskhub.actors.pool import Lanes, Pool, PoolParts
 from taskhub.actors.reaper import Holder, Neighbours, Reaper
 from taskhub.actors.store import StoreHealth
-from taskhub.app.process import Boxes
+from taskhub.app.process import Boxes, Live
 from taskhub.app.rings import ring
 from taskhub.app.specs import spec_of
 from taskhub.attempts import Ended
@@ -38,6 +38,8 @@ from tests.simulation.lanes import Life, Loop, pause
 from tests.simulation.scripts import REGISTRY
 
 if TYPE_CHECKING:
+    from taskhub.config.sections import Config
+
     from tests.simulation.world import World
 
 WORKER = ("store", "publisher", "scheduler", "reaper", "pool", "subscriber")
@@ -77,7 +79,9 @@ class Node:
         self.bus = Bus(world.bells, self.loop)
         self.store_health, self.publishing = StoreHealth(), BusHealth()
         self.hearing = BusHealth(part="events-in")
+        self.live = Live(world.config)
         self.rings: list[Callable[[frozenset[str]], None]] = []
+        self.follows: list[Callable[[Config], None]] = []
         self.holdings = Holdings()
         self.ledger: Ledger | None = None
         self.trouble_until, self.has_bug = 0.0, False
@@ -115,10 +119,6 @@ class Node:
 
     # ---- its actors ----
 
-    def live(self) -> Any:
-        """The configuration."""
-        return self.world.config
-
     def emit(self, event: Telemetry) -> None:
         """Hear what is told; where a bug waits, it strikes."""
         if self.has_bug and isinstance(event, BUGS):
@@ -143,6 +143,7 @@ class Node:
             store_box=self.boxes.store,
             renew=self.store.renew,
             types=REGISTRY.types(),
+            schedules={},
             lanes=self._lanes,
             ledger=self.ledger,
             owner=self.owner,

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Coroutine
 from typing import Any, assert_type
 
-from taskhub import Backoff, Cancel, Fail, Job, Retry, Snooze, handler
+from taskhub import Backoff, Cancel, Fail, Job, Retry, Snooze, handler, schedule
 
 
 @handler("resize", queue="images", timeout=30, attempts=5)
@@ -32,6 +32,14 @@ def greet(name: str, job: Job) -> str:
     assert_type(job.task.title, str)
     assert_type(job.progress(1.0), None)
     return f"Hello {name}"
+
+
+@schedule("0 6 * * MON-FRI", time_zone="Europe/Berlin", payload={"days": 1}, overlap="queue")
+@schedule("@monthly", name="report-month", payload={"days": 31}, misfire="all")
+@handler("report")
+async def report(days: int) -> int:
+    """As often as it has schedules."""
+    return days
 
 
 @handler("choose", attempts=1)
@@ -92,6 +100,9 @@ chosen: Callable[[str], Coroutine[Any, Any, Outcome]] = choose
 insist("later")
 
 # What can not work is refused where it is written (mypy fails when an ignore is not needed).
+timed: Callable[[int], Coroutine[Any, Any, int]] = report
+schedule(5)  # type: ignore[arg-type]
+schedule("@daily", misfire="some")  # type: ignore[arg-type]
 handler(5)  # type: ignore[arg-type]
 handler("resize", "images")  # type: ignore[call-arg]
 handler("resize", retries=5)  # type: ignore[call-arg]

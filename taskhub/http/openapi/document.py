@@ -32,6 +32,8 @@ TAGS = {
     "work": "For workers of your own, in any language.",
     "actors": "The parts that TaskHub itself is made of.",
     "audit": "What operators did, and who.",
+    "schedules": "What is made when.",
+    "cron": "When that is, in words.",
     "queues": "Where tasks wait.",
     "webhooks": "Who is told of events by HTTP.",
     OPEN: "For machines and newcomers; nobody needs a token.",

@@ -21,6 +21,7 @@ from taskhub.http.kinds import TypeList, TypeRow
 from taskhub.http.live.frames import EventList
 from taskhub.http.new_task import NewTask
 from taskhub.http.new_tasks import NewTasks
+from taskhub.http.openapi import schedules
 from taskhub.http.pausing import QueueList
 from taskhub.http.problems import BadQuery, ErrorItem, Exists
 from taskhub.http.restarting import RestartAsked
@@ -112,6 +113,7 @@ TYPE = TypeRow(
 )
 
 SHAPES: Mapping[Any, Mapping[str, Any]] = {
+    **schedules.SHAPES,
     AuditList: {"page": AuditList([ENTRY], "1764022637000000-4711")},
     RestartAsked: {"asked": RestartAsked("worker-1/pool")},
     NewTask: {

@@ -76,6 +76,7 @@ class Describer:
         return {
             "name": parameter.name,
             "in": "query",
+            **({"required": True} if parameter.is_needed else {}),
             "description": parameter.rule,
             "schema": parameter.schema,
             "example": sample(parameter.schema, self._known),

@@ -15,6 +15,7 @@ from taskhub.http.creating_many import BatchAnswer, BatchItem
 from taskhub.http.kinds import TypeRow
 from taskhub.http.live.frames import EventList
 from taskhub.http.new_task import NewTask
+from taskhub.http.openapi import schedules
 from taskhub.http.problems import ErrorItem, ProblemBody
 from taskhub.http.routes.tasks import TaskPage
 from taskhub.model import Event, TaskItem, Unique
@@ -27,6 +28,7 @@ TITLE = {"pattern": r"^[^\x00-\x1f\x7f-\x9f]*$", "not": {"pattern": r"^\s*$"}}
 """The rule of a title without looking ahead: who draws examples of a pattern is slow at that."""
 
 MEMBERS: Mapping[type, Mapping[str, Mapping[str, Any]]] = {
+    **schedules.MEMBERS,
     NewTask: {
         "title": TITLE,
         "queue": {"description": "default: the queue of the type"},

@@ -3,7 +3,17 @@
 from __future__ import annotations
 
 from taskhub.http.route import Route
-from taskhub.http.routes import bulk, events, failures, queues, tasks, types, watching, work
+from taskhub.http.routes import (
+    bulk,
+    events,
+    failures,
+    queues,
+    schedules,
+    tasks,
+    types,
+    watching,
+    work,
+)
 from taskhub.http.routes.messages import MESSAGES
 
 __all__ = ["MESSAGES", "ROUTES"]
@@ -16,5 +26,6 @@ ROUTES: tuple[Route, ...] = (
     *events.ROUTES,
     *types.ROUTES,
     *work.ROUTES,
+    *schedules.ROUTES,
     *watching.ROUTES,
 )

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
-from taskhub.obs.lines import actors, outbound, tasks, world
+from taskhub.obs.lines import actors, outbound, schedules, tasks, world
 from taskhub.obs.lines.line import SEVERITIES, Line, Told
 from taskhub.obs.telemetry import Telemetry
 
 __all__ = ["LINES", "SEVERITIES", "Line", "Told", "plain_line"]
 
-LINES: dict[type[Telemetry], Line] = tasks.LINES | actors.LINES | world.LINES | outbound.LINES
+LINES: dict[type[Telemetry], Line] = (
+    tasks.LINES | actors.LINES | world.LINES | outbound.LINES | schedules.LINES
+)
 """Every event that is logged. One whose `message` is empty is told by metrics alone."""
 
 

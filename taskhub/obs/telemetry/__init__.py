@@ -31,6 +31,11 @@ from taskhub.obs.telemetry.outbound import (
     RequestSent,
     WebhookFellBehind,
 )
+from taskhub.obs.telemetry.schedules import (
+    ScheduleBroken,
+    ScheduleFired,
+    SchedulesDeclared,
+)
 from taskhub.obs.telemetry.tasks import (
     HandlerStubborn,
     LeaseLost,
@@ -110,6 +115,9 @@ __all__ = [
     "RequestServed",
     "RowsPruned",
     "Said",
+    "ScheduleBroken",
+    "ScheduleFired",
+    "SchedulesDeclared",
     "ServerSaid",
     "SignalReceived",
     "StacksDumped",

@@ -179,3 +179,4 @@ class RowsPruned(Telemetry, frozen=True, kw_only=True):
     audit: int
     keys: int
     unique_keys: int
+    runs: int

@@ -108,6 +108,7 @@ def prune(batch: Batch, group: Sequence[tuple[int, Prune]]) -> None:
             unique_keys=_delete(batch, "prune_unique_keys", None, write.limit),
             events=_delete(batch, "prune_events", write.events_before, write.limit),
             audit=_delete(batch, "prune_audit", write.audit_before, write.limit),
+            runs=_delete(batch, "prune_runs", write.tasks_before, write.limit),
         )
 
 

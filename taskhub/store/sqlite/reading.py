@@ -53,7 +53,7 @@ class Readers:
         self._free, self._may_read = asyncio.LifoQueue(), True
         for _ in range(CONNECTIONS):
             self._free.put_nowait(None)
-        await self._ask("revision")
+        await self.ask("revision")
 
     async def close(self) -> None:
         """Give connections and threads back, stopping what still runs; may be called twice."""
@@ -66,40 +66,40 @@ class Readers:
 
     async def get(self, ids: Sequence[TaskId]) -> list[TaskItem]:
         """The tasks that exist, in the order asked."""
-        rows = await self._ask("get", {"ids": json(ids)})
+        rows = await self.ask("get", {"ids": json(ids)})
         found = {row[0]: row for row in rows}
         return [task_of(found[id_]) for id_ in ids if id_ in found]
 
     async def attempts(self, id_: TaskId) -> list[PastAttempt]:
         """What attempts of the task have failed of, oldest first."""
-        return list(map(attempt_of, await self._ask("attempts", {"task": id_})))
+        return list(map(attempt_of, await self.ask("attempts", {"task": id_})))
 
     async def held(self, id_: TaskId) -> Held | None:
         """The task and its lease."""
-        rows = await self._ask("held", {"id": id_})
+        rows = await self.ask("held", {"id": id_})
         return Held(task_of(rows[0]), *rows[0][-2:]) if rows else None
 
     async def kept(self, principal: str, key: str) -> Kept | None:
         """What is kept under this key, unless it has expired."""
         asked = {"keys": json([(principal, key)]), "now": self._clock.time_of_day()}
-        rows = await self._ask("known_keys", asked)
+        rows = await self.ask("known_keys", asked)
         return Kept(rows[0][2], Told(*rows[0][3:])) if rows else None
 
     async def events(self, query: EventQuery) -> EventPage:
         """The events, and how far the table reaches; of one moment, for it is one statement."""
         values = {"after": query.after, "limit": query.limit, "task": query.task}
-        rows = await self._ask("events" if query.task is None else "history", values)
+        rows = await self.ask("events" if query.task is None else "history", values)
         items = [event_of(row) for row in rows if row[0] is not None]
         oldest, newest = rows[0][8:]
         return EventPage(items, oldest or 0, newest or 0)
 
     async def forwarded(self) -> dict[str, int]:
         """The cursor of every webhook."""
-        return dict(await self._ask("webhooks"))
+        return dict(await self.ask("webhooks"))
 
     async def audit(self, query: AuditQuery) -> AuditPage:
         """One page of the audit log, newest first."""
-        rows = await self._ask(audit.statement(query), audit.values(query))
+        rows = await self.ask(audit.statement(query), audit.values(query))
         return audit.page(rows, query.limit)
 
     async def counts(self) -> list[QueueCount]:
@@ -107,48 +107,49 @@ class Readers:
         now = self._clock.time_of_day()
         return [
             QueueCount(queue, STATUS[status], count, max(0, now - due) / 1e6)
-            for queue, status, count, due in await self._ask("counts")
+            for queue, status, count, due in await self.ask("counts")
         ]
 
     async def queues(self) -> list[QueueState]:
         """Every queue that is paused or has live tasks."""
-        return pausing.states(await self._ask("pauses"), await self.counts())
+        return pausing.states(await self.ask("pauses"), await self.counts())
 
     async def standing(self, line: Line, name: str) -> LineState | None:
         """How a queue or a type stands."""
-        rows = await self._ask(f"{line}_standing", {"name": name})
+        rows = await self.ask(f"{line}_standing", {"name": name})
         return LineState(name, bool(rows[0][0]), rows[0][1]) if rows else None
 
     async def circumstances(self, task: TaskId) -> Circumstances | None:
         """A task and what is around it, at one moment."""
         now = self._clock.read()
-        rows = await self._ask("circumstances", pausing.asked(task, now))
+        rows = await self.ask("circumstances", pausing.asked(task, now))
         return pausing.circumstances_of(rows[0], now) if rows else None
 
     async def owners(self) -> list[Owner]:
         """Who holds leases now."""
-        return [owner for (owner,) in await self._ask("owners")]
+        return [owner for (owner,) in await self.ask("owners")]
 
     async def types(self) -> list[TypeInfo]:
         """Every type that was registered; read again only when one has changed."""
-        (mark,) = await self._ask("types_mark")
+        (mark,) = await self.ask("types_mark")
         if mark != self._types[0]:
-            rows = await self._ask("types")
+            rows = await self.ask("types")
             infos = [TypeInfo(name, msgspec.json.decode(schema), by) for name, schema, by in rows]
             self._types = (mark, infos)
         return self._types[1]
 
     async def registrations(self) -> list[Registration]:
         """Every type that was registered, or of which tasks wait."""
-        rows = await self._ask("registrations", {"limit": WAITING_LIMIT})
+        rows = await self.ask("registrations", {"limit": WAITING_LIMIT})
         return [registration_of(row) for row in rows]
 
     async def next_due(self) -> float | None:
         """Seconds until the first Pending task is due."""
-        ((due,),) = await self._ask("next_due")
+        ((due,),) = await self.ask("next_due")
         return None if due is None else max(0, due - self._clock.time_of_day()) / 1e6
 
-    async def _ask(self, name: str, values: Mapping[str, object] | None = None) -> list[Row]:
+    async def ask(self, name: str, values: Mapping[str, object] | None = None) -> list[Row]:
+        """The rows that a statement finds."""
         async with self._borrowed() as connection:
             rows = await connection.execute_fetchall(self._statements[name], dict(values or {}))
             return list(map(tuple, rows))

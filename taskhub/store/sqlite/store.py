@@ -40,8 +40,35 @@ from taskhub.ports import (
 )
 from taskhub.queues import Circumstances, Line, LineState, Pause, QueueState
 from taskhub.registration import Forget, Registration, Seen
+from taskhub.schedules.schedule import (
+    Agenda,
+    RunPage,
+    RunQuery,
+    Schedule,
+    SchedulePage,
+    ScheduleQuery,
+)
+from taskhub.schedules.writes import (
+    DeclareSchedules,
+    DropSchedule,
+    FireSchedule,
+    PauseSchedule,
+    ResumeSchedule,
+    SaveSchedule,
+    StartRun,
+    TriggerSchedule,
+)
 from taskhub.store import migrations
-from taskhub.store.sqlite import acts, creating, ending, leasing, many, pausing
+from taskhub.store.sqlite import (
+    acts,
+    creating,
+    ending,
+    firing,
+    leasing,
+    many,
+    pausing,
+    schedules,
+)
 from taskhub.store.sqlite.batch import Batch, Kinds, Statements, commit
 from taskhub.store.sqlite.clock import Clock
 from taskhub.store.sqlite.hand import Hand
@@ -49,6 +76,7 @@ from taskhub.store.sqlite.migrating import migrate, revision_in
 from taskhub.store.sqlite.reading import Readers
 from taskhub.store.sqlite.searching import Searcher
 from taskhub.store.sqlite.session import Session
+from taskhub.store.sqlite.timetable import Timetable
 
 T = TypeVar("T")
 
@@ -69,6 +97,14 @@ KINDS: Kinds = {
     Requeue: acts.requeue,
     Bulk: many.bulk,
     Pause: pausing.pause,
+    SaveSchedule: schedules.save,
+    DropSchedule: schedules.drop,
+    PauseSchedule: schedules.pause,
+    ResumeSchedule: schedules.resume,
+    DeclareSchedules: schedules.declare,
+    FireSchedule: firing.fire,
+    TriggerSchedule: firing.trigger,
+    StartRun: firing.start,
     Claim: leasing.claim,
     Audit: acts.audit,
     Prune: acts.prune,
@@ -90,6 +126,7 @@ class SqliteStore:
         self._hand: Hand | None = None
         self._writing = Session(path, lock_timeout=lock_timeout)
         self._readers = Readers(path, self._statements.text, self._clock)
+        self._timetable = Timetable(self._readers.ask, self._clock)
         self._searcher = Searcher(path, self._statements.text, self._clock)
         self._renewing = Session(
             path, lock_timeout=min(lock_timeout, RENEWAL_TIMEOUT), synchronous="NORMAL"
@@ -213,6 +250,22 @@ class SqliteStore:
     async def next_due(self) -> float | None:
         """Seconds until the next Pending task is due; those in paused queues are not looked at."""
         return await self._readers.next_due()
+
+    async def schedule(self, name: str) -> Schedule | None:
+        """The schedule of this name."""
+        return await self._timetable.one(name)
+
+    async def schedules(self, query: ScheduleQuery) -> SchedulePage:
+        """One page of schedules, by name."""
+        return await self._timetable.page(query)
+
+    async def runs(self, query: RunQuery) -> RunPage:
+        """One page of what became of a schedule's due times, newest first."""
+        return await self._timetable.runs(query)
+
+    async def agenda(self, limit: int) -> Agenda:
+        """What schedules are due now."""
+        return await self._timetable.agenda(limit)
 
     async def schema(self) -> SchemaState:
         """Where the schema stands; needs no `open`, not even a file."""

@@ -91,10 +91,15 @@ class Model:
     cursors: dict[str, int] = field(default_factory=dict)
     events: list[tuple[EventType, TaskId]] = field(default_factory=list)
 
+    def order(self) -> Sequence[type[Any]]:
+        """The kinds of write that are known here, in the order in which one commit does them."""
+        return ORDER
+
     def commit(self, writes: Sequence[p.Write]) -> list[p.Result]:
         """The results in the order of the writes; `events` are those of this commit."""
         self.events = []
-        order = sorted(range(len(writes)), key=lambda place: ORDER.index(type(writes[place])))
+        kinds = self.order()
+        order = sorted(range(len(writes)), key=lambda place: kinds.index(type(writes[place])))
         results = {place: self._do(writes[place]) for place in order}
         return [results[place] for place in range(len(writes))]
 

@@ -11,16 +11,25 @@ from taskhub.model import Status
 from tests.conformance.store import test_acts as acts
 from tests.conformance.store import test_claiming as claiming
 from tests.conformance.store import test_failures as failures
+from tests.conformance.store import test_firing as firing
 from tests.conformance.store import test_outcomes as outcomes
+from tests.conformance.store import test_schedules as schedules
 from tests.conformance.store import test_takeover as takeover
 from tests.conformance.store import test_unique as unique
 from tests.conformance.store.backends import Backend, Hands
 from tests.conformance.store.test_against_model import explore
+from tests.conformance.store.timetable import Timetable
 from tests.conformance.store.world import World
 
 Seen = Callable[[World], Awaitable[None]]
 WRONG = (AssertionError, LookupError, ValueError)
 """How a test fails, its own words among them: an answer that should be there and is not."""
+
+
+def on_schedules(test: Callable[..., Awaitable[None]], *more: object) -> Seen:
+    """A test that sees the world through its schedules."""
+    return lambda world: test(world, Timetable(world), *more)
+
 
 FENCE = "AND Tasks.Fence = {}.value ->> 1"
 
@@ -165,6 +174,36 @@ BROKEN: dict[str, dict[str, tuple[str, str, str, Seen]]] = {
             "AND Seq < (SELECT max(Seq) FROM Events)",
             "",
             acts.test_sequence_numbers_go_on_after_everything_was_pruned,
+        ),
+        "a due time is handled from wherever the schedule stands": (
+            "move_on",
+            "AND NextAt = :seen",
+            "",
+            on_schedules(firing.test_who_comes_second_does_nothing),
+        ),
+        "a schedule fires as it was": (
+            "move_on",
+            "AND Version = :version",
+            "",
+            on_schedules(firing.test_what_has_changed_meanwhile_is_not_fired_as_it_was, "edit"),
+        ),
+        "a handled due time is handled again": (
+            "handle",
+            "DO NOTHING",
+            "DO UPDATE SET At = excluded.At",
+            on_schedules(firing.test_a_due_time_that_was_handled_is_not_handled_again),
+        ),
+        "what waits begins twice": (
+            "start_waiting",
+            "AND Outcome = 'waiting'",
+            "",
+            on_schedules(firing.test_a_waiting_run_is_started_once),
+        ),
+        "a change of the title moves the due time": (
+            "change_schedule",
+            "Cron = :cron AND TimeZone = :zone AND ",
+            "0 AND ",
+            on_schedules(schedules.test_a_change_of_times_begins_anew_and_no_other_does),
         ),
     }
 }

@@ -10,6 +10,7 @@ import sys
 import threading
 from collections.abc import Iterator
 from contextlib import closing, contextmanager
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
@@ -20,9 +21,12 @@ from taskhub.errors import SchemaNewer, SchemaOlder, StoreDown, StoreFull, Store
 from taskhub.finding import Page, TaskQuery
 from taskhub.model import TaskId
 from taskhub.ports import Create, Created, Renew, SchemaState, Store
+from taskhub.schedules.schedule import Overlap
+from taskhub.schedules.writes import SaveSchedule
 from taskhub.search import parse
 
 from tests.conformance.store.backends import Backend, Hands, SqliteBackend
+from tests.conformance.store.timetable import definition
 from tests.conformance.store.world import LEASE, World
 from tests.waiting import turns
 
@@ -116,6 +120,38 @@ async def test_kill_loses_no_row_that_was_acknowledged(kind: str, backend: Backe
     stored = {row["Id"] for row in backend.rows("Tasks")}
     assert len(ids) >= 120
     assert [task for task in ids if task not in stored] == []
+
+
+async def test_schedulers_that_are_killed_fire_each_due_time_once(
+    kind: str, backend: Backend
+) -> None:
+    """Two race through a thousand seconds; four times both are killed in the midst of a tick."""
+    first = datetime.now(UTC).replace(microsecond=0) - timedelta(seconds=1_000)
+    asked = definition("tick", cron="* * * * * *", time_zone="UTC", overlap=Overlap.CANCEL)
+    store = backend.store()
+    await store.open()
+    await store.commit([SaveSchedule(definition=asked, next_at=first, by="olga")])
+    await store.close()
+    said: list[str] = []
+    for kills in (True, True, True, True, False):
+        with clerks("fire", kind, _path(backend), 2) as started:
+            for clerk in started if kills else ():
+                assert clerk.stdout is not None
+                said += [clerk.stdout.readline() for _ in range(30)]
+                clerk.kill()
+            said += [line for clerk in started for line in clerk.communicate()[0].split("\n")]
+
+    fired = [datetime.fromisoformat(line) for text in said if len(line := text.strip()) == LONG]
+    assert len(fired) == len(set(fired)) > 240
+    rows, tasks = backend.rows("ScheduleRuns"), backend.rows("Tasks")
+    start = int(first.timestamp()) * 1_000_000
+    assert sorted(row["DueAt"] for row in rows) == [start + n * 1_000_000 for n in range(len(rows))]
+    assert len(rows) > 1_000
+    assert {row["TaskId"] for row in rows} == {task["Id"] for task in tasks}
+    assert len(tasks) == len(rows)
+
+
+LONG = len("2026-01-01T00:00:00+00:00")
 
 
 # ---- others hold the database, or the disk is full -------------------------------------------

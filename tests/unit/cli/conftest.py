@@ -107,7 +107,7 @@ def _handler(told: Hub) -> type[BaseHTTPRequestHandler]:
             told.requests.append(Request(self.command, self.path, headers, body))
             self._answer(*told.next())
 
-        do_POST = do_DELETE = do_GET  # noqa: N815 - so http.server calls it
+        do_POST = do_PUT = do_DELETE = do_GET  # noqa: N815 - so http.server calls it
 
         def _answer(self, status: int, body: Any, headers: dict[str, str]) -> None:
             data = body if isinstance(body, bytes) else json.dumps(body).encode()

@@ -32,6 +32,16 @@ MAY: dict[tuple[str, str], set[str]] = {
     ("GET", "/tasks/failures"): {"reader"},
     ("GET", "/events"): {"reader"},
     ("GET", "/tasks/{id}/events"): {"reader"},
+    ("GET", "/schedules"): {"reader"},
+    ("POST", "/schedules"): {"operator", "admin"},
+    ("GET", "/schedules/{name}"): {"reader"},
+    ("PUT", "/schedules/{name}"): {"operator", "admin"},
+    ("DELETE", "/schedules/{name}"): {"operator", "admin"},
+    ("GET", "/schedules/{name}/runs"): {"reader"},
+    ("POST", "/schedules/{name}/pause"): {"operator", "admin"},
+    ("POST", "/schedules/{name}/resume"): {"operator", "admin"},
+    ("POST", "/schedules/{name}/run"): {"operator", "admin"},
+    ("GET", "/cron"): {"reader"},
     ("POST", "/tasks/{id}/cancel"): {"writer", "operator", "admin"},
     ("POST", "/tasks/{id}/retry"): {"operator", "admin"},
     ("POST", "/tasks/bulk/cancel"): {"operator", "admin"},
@@ -66,6 +76,11 @@ MAY: dict[tuple[str, str], set[str]] = {
 }
 
 
+def filled(path: str) -> str:
+    """A path with names in it: of a task, a schedule that are not there."""
+    return path.replace("{id}", UNKNOWN).replace("{name}", "default")
+
+
 def test_every_route_that_writes_counts_against_a_limit_and_no_other_does() -> None:
     """A new one that nobody limits fails here."""
     writes = [route for route in SERVED if route.method != "GET"]
@@ -79,7 +94,7 @@ def test_every_route_that_writes_counts_against_a_limit_and_no_other_does() -> N
 async def test_each_route_lets_in_whom_it_should(house: House, route: Route) -> None:
     """A route that is missing in the table above fails here: nobody forgets one."""
     del house.client.headers["Authorization"]
-    path = route.path.replace("{id}", UNKNOWN).replace("{name}", "default")
+    path = filled(route.path)
     as_json = {"Accept": "application/json"}  # a stream would not end
 
     statuses = {
@@ -98,7 +113,7 @@ async def test_what_is_described_is_served_and_the_reverse(house: House) -> None
     told = (await house.ask("GET", "/openapi.json")).json
 
     for path, operations in told["paths"].items():
-        reply = await house.ask("PATCH", path.replace("{id}", UNKNOWN).replace("{name}", "x"))
+        reply = await house.ask("PATCH", filled(path))
         allowed = set(reply.headers["Allow"].split(",")) - {"HEAD"}
         assert allowed == {method.upper() for method in operations}
     assert {(route.method.lower(), route.path) for route in SERVED} == {

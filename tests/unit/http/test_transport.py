@@ -524,7 +524,7 @@ async def test_the_whole_server_says_what_it_can(house: House) -> None:
     status, head, body = parts(await house.raw(data))
 
     assert (status, body) == (204, b"")
-    assert "Allow: DELETE,GET,HEAD,POST" in head
+    assert "Allow: DELETE,GET,HEAD,POST,PUT" in head
 
 
 @pytest.mark.parametrize("protocol", ["websocket", "h2c"])

@@ -7,7 +7,7 @@ difference, for people's queries depend on every name in it.
 from __future__ import annotations
 
 import sys
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 from taskhub.obs import telemetry as t
@@ -47,6 +47,22 @@ EXAMPLES: tuple[t.Telemetry, ...] = (
     t.LeasesTaken(owner="host/worker-1/nonce", requeued=2, failed=1, cancelled=0),
     t.TaskTaken(task_id=TASK, status="Pending"),
     t.HandlerStubborn(task_id=TASK, type="simulate", reason="ignores its timeout"),
+    t.ScheduleFired(schedule="nightly", due=NOON, outcome="fired", task_id=TASK, late=0.0123456),
+    t.ScheduleFired(schedule="nightly", due=NOON, outcome="skipped", reason="overlap", late=0.01),
+    t.ScheduleFired(
+        schedule="nightly",
+        due=NOON,
+        outcome="fired",
+        reason="missed",
+        since=NOON - timedelta(days=1),
+        task_id=TASK,
+        late=7_200.0,
+    ),
+    t.ScheduleBroken(schedule="nightly", reason="timeZone: expected the name of a time zone"),
+    t.SchedulesDeclared(
+        source="code", place="shop.tasks", added=("nightly", "weekly"), removed=("hourly",)
+    ),
+    t.SchedulesDeclared(source="config", place="", refused=("nightly",)),
     t.HandlerRaised(
         task_id=TASK, type="fail", attempt=1, error="ValueError: no", trace="Traceback\n  ...\n"
     ),
@@ -104,7 +120,7 @@ EXAMPLES: tuple[t.Telemetry, ...] = (
     t.RequestCrashed(method="GET", route="/tasks", request_id="r-2", trace="Traceback\n  ...\n"),
     t.RequestSent(type="http", outcome="2xx"),
     t.EventsForwarded(webhook="shop", count=3),
-    t.RowsPruned(tasks=500, events=500, audit=3, keys=0, unique_keys=0),
+    t.RowsPruned(tasks=500, events=500, audit=3, keys=0, unique_keys=0, runs=0),
     t.WebhookFellBehind(webhook="shop", events=12),
     t.BreakerOpened(host="https://example.com", failures=5, rest=15.0, open=1),
     t.BreakerClosed(host="https://example.com", seconds=61.5, open=0),

@@ -65,7 +65,8 @@ def test_all_does_not_reach_back_for_ever() -> None:
 
     found = plan(HOURLY, Misfire.ALL, moment, 5)
 
-    assert found[0] == Step(moment.next_at, DAY - REACH, DAY - REACH + HOUR, since=moment.next_at)
+    due = DAY - REACH
+    assert found[0] == Step(moment.next_at, due, due + HOUR, missed=True, since=moment.next_at)
     assert [step.since for step in found[1:]] == [None] * 4
 
 
@@ -129,6 +130,7 @@ def test_every_due_time_is_in_one_step_or_in_the_gap_before_one(
 def _by_policy(misfire: Misfire, whole: list[Step], late: datetime) -> None:
     """What each policy promises of those that were missed."""
     missed = [step for step in whole if step.due < late]
+    assert all(step.missed == (step in missed or step.since is not None) for step in whole)
     assert all(step.runs for step in whole if step.due >= late)
     match misfire:
         case Misfire.ALL:
