@@ -22,7 +22,7 @@ def main() -> int:
     with in_place(asked.mutant) as ground:
         for seed in range(asked.first, asked.first + asked.seeds):
             verdict = play(seed, ground)
-            if verdict.broken is not None:
+            if verdict.broken:
                 bad += 1
                 _say(failure(verdict, asked.mutant))
     _say(f"{asked.seeds} seeds in {time.monotonic() - began:.0f} s: {bad} broken")
@@ -35,7 +35,7 @@ def _replay(seed: int, mutant: str) -> int:
     for at, *what in verdict.history:
         _say(f"{at:9.4f}  {' '.join(map(str, what))}")
     _say(f"seed {seed}, history {verdict.digest}: {verdict.broken or 'every invariant held'}")
-    return verdict.broken is not None
+    return bool(verdict.broken)
 
 
 def failure(verdict: Verdict, mutant: str = "") -> str:

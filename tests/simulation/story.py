@@ -48,7 +48,8 @@ class Verdict:
     """What became of one seed."""
 
     seed: int
-    broken: AssertionError | None
+    broken: str
+    """Which invariant does not hold, and where; empty: all do. Words alone keep no world alive."""
     digest: str
     """Of the whole history: the same for the same seed, always."""
     seconds: float
@@ -322,7 +323,7 @@ def play(seed: int, ground: Ground) -> Verdict:
     return Verdict(seed, broken, digest, world.universe.now, world.history)
 
 
-def _played(world: World) -> AssertionError | None:
+def _played(world: World) -> str:
     Plot(world).begin()
     try:
         _until_the_end(world)
@@ -332,9 +333,12 @@ def _played(world: World) -> AssertionError | None:
         world.breaks(error)
     if world.broken is None and world.complaints:
         world.breaks(Broken(f"complaints: {world.complaints}"))
-    if world.broken is not None:
-        world.note("BROKEN", str(world.broken))
-    return world.broken
+    if world.broken is None:
+        return ""
+    said = str(world.broken) or type(world.broken).__name__
+    world.note("BROKEN", said)
+    world.broken = None
+    return said
 
 
 def _until_the_end(world: World) -> None:
