@@ -153,10 +153,14 @@ class Loop(asyncio.BaseEventLoop):
     def bury(self) -> None:
         """Take everything away: whatever still waits here never goes on."""
         self.life.dead = True
-        for task in self.born:
-            task._log_destroy_pending = False  # type: ignore[attr-defined]
-            _end(task.get_coro())
-        self.born.clear()
+        asyncio._set_running_loop(self)  # last words may begin something: here, and it ends here
+        try:
+            while self.born:
+                task = self.born.pop()
+                task._log_destroy_pending = False  # type: ignore[attr-defined]
+                _end(task.get_coro())
+        finally:
+            asyncio._set_running_loop(None)
         self.close()
 
     def _make(self, loop: object, coro: Coroutine[Any, Any, Any], **more: Any) -> _Task:
