@@ -174,11 +174,11 @@ async def test_after_a_sleep_of_the_machine_the_living_may_renew_first(
 
         workshop.skipped = 10 * LEASE
         await workshop.until_status(others, PENDING)
-        workshop.skipped += LEASE * 0.9
+        workshop.skipped += LEASE * 0.5
         await swept(reaping)
         assert {row.status for row in await workshop.rows(held)} == {PROCESSING}
 
-        workshop.skipped += LEASE * 0.2
+        workshop.skipped += LEASE * 0.6
         await workshop.until_status(held, PENDING)
 
 
