@@ -122,13 +122,10 @@ async def _read(reader: StreamReader) -> Request | None:
 @asynccontextmanager
 async def running() -> AsyncIterator[Server]:
     """A server on a free port."""
-    told, lines = Server(), set[asyncio.Task[None]]()
+    told, lines = Server(), dict[StreamWriter, asyncio.Task[None]]()
 
-    async def serve(reader: StreamReader, writer: StreamWriter) -> None:
-        line = asyncio.current_task()
-        assert line is not None
-        lines.add(line)
-        await told.serve(reader, writer)
+    def serve(reader: StreamReader, writer: StreamWriter) -> None:
+        lines[writer] = asyncio.create_task(told.serve(reader, writer))
 
     server = await asyncio.start_server(serve, "127.0.0.1", 0)
     told.url = f"http://127.0.0.1:{server.sockets[0].getsockname()[1]}"
@@ -136,9 +133,10 @@ async def running() -> AsyncIterator[Server]:
         yield told
     finally:
         server.close()
-        for line in lines:
+        for writer, line in lines.items():
             line.cancel()
-        await asyncio.gather(*lines, return_exceptions=True)
+            writer.transport.abort()  # also of a line that has not begun
+        await asyncio.gather(*lines.values(), return_exceptions=True)
 
 
 def task(**changes: Any) -> dict[str, Any]:
