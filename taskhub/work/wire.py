@@ -9,6 +9,7 @@ from collections.abc import Callable, Iterator
 from typing import Generic, TypeVar, cast
 
 import msgspec
+from msgspec.structs import replace
 
 from taskhub.attempts import Ended, StopReason
 from taskhub.model import Lease, TaskId
@@ -34,9 +35,10 @@ class Setup(msgspec.Struct, frozen=True):
 
 
 class Run(msgspec.Struct, frozen=True, tag=True):
-    """To the processor: run this lease (JSON)."""
+    """To the processor: run this lease (JSON), whose task has told this progress (JSON)."""
 
     lease: bytes
+    progress: bytes | None = None
 
 
 class Halt(msgspec.Struct, frozen=True, tag=True):
@@ -84,13 +86,21 @@ _encoder = msgspec.msgpack.Encoder()
 
 
 def run_order(lease: Lease) -> Run:
-    """The order to run a lease: as JSON, since that is what its payload is."""
-    return Run(msgspec.json.encode(lease))
+    """The order to run a lease: as JSON, since that is what its payload is.
+
+    The progress goes beside it: msgspec reads no `Raw | None` but null.
+    """
+    progress = lease.item.progress
+    bare = replace(lease, item=replace(lease.item, progress=None))
+    return Run(msgspec.json.encode(bare), None if progress is None else bytes(progress))
 
 
 def lease_of(order: Run) -> Lease:
     """The lease of an order."""
-    return msgspec.json.decode(order.lease, type=Lease)
+    lease = msgspec.json.decode(order.lease, type=Lease)
+    if order.progress is None:
+        return lease
+    return replace(lease, item=replace(lease.item, progress=msgspec.Raw(order.progress)))
 
 
 class Line(asyncio.Protocol, Generic[M]):

@@ -49,6 +49,14 @@ def test_a_lease_survives_the_line_with_its_payload_untouched() -> None:
     assert lease_of(run_order(sent)) == sent
 
 
+@pytest.mark.parametrize("told", [None, b'{"fraction":0.5,"text":"","data":7}', b"null"])
+def test_what_a_task_has_told_before_comes_along(told: bytes | None) -> None:
+    """A processor that could not read it would be killed for it, again and again."""
+    sent = lease(progress=told)
+
+    assert lease_of(run_order(sent)) == sent
+
+
 @pytest.mark.parametrize(
     "ended",
     [
