@@ -62,10 +62,11 @@ class Batch:
         return self.connection.execute(self.statements.text[name], values).fetchall()
 
     def change(self, name: str, values: Mapping[str, object]) -> int:
-        """Run one statement and have the number of rows that it has changed."""
-        before = self.connection.total_changes  # a cursor counts nothing that begins with WITH
+        """Run one statement and have the number of rows that it has changed, without triggers."""
         self.connection.execute(self.statements.text[name], values)
-        return self.connection.total_changes - before
+        # A cursor counts nothing that begins with WITH.
+        count: int = self.connection.execute("SELECT changes()").fetchone()[0]
+        return count
 
     def each(self, name: str, rows: Sequence[Row]) -> int:
         """Run one short statement for each row."""

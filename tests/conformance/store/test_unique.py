@@ -18,6 +18,7 @@ from taskhub.ports import (
     CreateMany,
     Finish,
     Prune,
+    Pruned,
     Refused,
     Requeue,
     Result,
@@ -325,6 +326,20 @@ async def test_a_key_goes_with_its_task(world: World) -> None:
 
     assert world.backend.rows("UniqueKeys") == []
     assert await made(world, done) != second
+
+
+async def test_what_goes_with_a_task_is_not_counted_as_pruned(world: World) -> None:
+    """Neither its unique key nor its attempts: the counts are of tasks."""
+    await made(world, unique(states=tuple(Status)))
+    (lease,) = await world.claim()
+    await world.finish(lease, Status.FAILED, error="no route")
+    world.hands.advance(60)
+
+    result = await world.one(prune(world))
+
+    assert isinstance(result, Pruned)
+    assert (result.tasks, result.unique_keys) == (1, 0)
+    assert world.backend.rows("UniqueKeys") == []
 
 
 async def test_the_end_of_an_older_task_takes_nothing_from_who_holds_the_key(world: World) -> None:
