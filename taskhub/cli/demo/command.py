@@ -30,6 +30,8 @@ NEXT = {
 }
 
 Tasks = list[dict[str, Any]]
+Heed = Callable[[], None]
+"""Raises KeyboardInterrupt when a signal has come, also one whose own exception was lost."""
 
 
 @click.command()
@@ -40,11 +42,11 @@ def demo() -> None:
     is killed. Nothing of it is left. Exit code 0 when all went as promised.
     """
     with (
-        _stopping_at_signals(),
+        _stopping_at_signals() as heed,
         tempfile.TemporaryDirectory(prefix="taskhub-demo-", dir=_parent()) as name,
         screen() as view,
     ):
-        tasks, facts = _play(Place(Path(name)), view)
+        tasks, facts = _play(Place(Path(name)), view, heed)
     _report(tasks, facts)
 
 
@@ -53,7 +55,7 @@ def _parent() -> str | None:
     return None if len(tempfile.gettempdir()) <= LONGEST_PARENT else "/tmp"  # noqa: S108 - made private
 
 
-def _play(place: Place, view: Screen) -> tuple[Tasks, list[str]]:
+def _play(place: Place, view: Screen, heed: Heed) -> tuple[Tasks, list[str]]:
     """The story from the first process to the last; returns its tasks and its facts."""
     view.tell(f"starting TaskHub in {place.folder}: a root, a worker, an API, an event server")
     with place.running():
@@ -62,10 +64,10 @@ def _play(place: Place, view: Screen) -> tuple[Tasks, list[str]]:
         with closing(hub_of(place)) as hub:
             for part in story.PARTS:
                 hub.post("/tasks", part.body)
-            _watch(place, hub, view, story.may_kill)
+            _watch(place, hub, view, story.may_kill, heed)
             killed_at = time.time()
             view.tell(f"kill -9 {_kill(place)}: the worker is dead in the middle of a task")
-            tasks = _watch(place, hub, view, story.all_ended)
+            tasks = _watch(place, hub, view, story.all_ended, heed)
         taken = story.takeover(tasks, killed_at)
         view.tell("every task has ended; stopping")
         stopped = place.stop()
@@ -85,10 +87,13 @@ def _kill(place: Place) -> int:
         raise place.failure("the worker does not answer") from error
 
 
-def _watch(place: Place, hub: Client, view: Screen, over: Callable[[Tasks], bool]) -> Tasks:
+def _watch(
+    place: Place, hub: Client, view: Screen, over: Callable[[Tasks], bool], heed: Heed
+) -> Tasks:
     """Show the tasks until this is over; returns them as they are then."""
     end = time.monotonic() + STEP_WITHIN
     while time.monotonic() < end:
+        heed()
         place.must_live()
         tasks: Tasks = hub.get("/tasks", limit=len(story.PARTS))["items"]
         view.show(tasks)
@@ -122,16 +127,26 @@ def _report(tasks: Tasks, facts: list[str]) -> None:
 
 
 @contextmanager
-def _stopping_at_signals() -> Iterator[None]:
-    """A stop or a closed terminal ends the demo as Ctrl-C does: everything is taken away first."""
+def _stopping_at_signals() -> Iterator[Heed]:
+    """A stop or a closed terminal ends the demo as Ctrl-C does: everything is taken away first.
 
-    def interrupt(_number: int, _frame: FrameType | None) -> None:
+    Python drops what a handler raises where nobody can catch it, as in a weak reference's
+    callback at an import; so the signal is noted too.
+    """
+    came: list[int] = []
+
+    def interrupt(number: int, _frame: FrameType | None) -> None:
+        came.append(number)
         raise KeyboardInterrupt
 
-    numbers = (signal.SIGTERM, signal.SIGHUP)
+    def heed() -> None:
+        if came:
+            raise KeyboardInterrupt
+
+    numbers = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
     before = [signal.signal(number, interrupt) for number in numbers]
     try:
-        yield
+        yield heed
     finally:
         for number, handler in zip(numbers, before, strict=True):
             signal.signal(number, handler)
