@@ -127,7 +127,7 @@ def _many(wish: Wish) -> None:
         if wish.dry_run:
             _show_count(wish, found)
             return
-        if not click.confirm(f"{PROMPT[wish.verb]} {_tasks(found.matched)}?", err=True):
+        if not click.confirm(f"{PROMPT[wish.verb]} {say.tasks(found.matched)}?", err=True):
             raise exits.Failure(exits.FAILED, "nothing was changed")
     _show_report(wish, _done(hub, wish))
 
@@ -144,10 +144,10 @@ def _done(hub: Client, wish: Wish) -> BulkReport:
         for report in _reports(hub, wish, dry_run=False):
             total = added(total, report)
             if total.next is not None:
-                say.note(f"taskhub: {_tasks(total.changed)} {DONE[wish.verb]}, going on")
+                say.note(f"taskhub: {say.tasks(total.changed)} {DONE[wish.verb]}, going on")
     except exits.Failure:
         if total.changed:
-            say.note(f"taskhub: {_tasks(total.changed)} {DONE[wish.verb]} before that")
+            say.note(f"taskhub: {say.tasks(total.changed)} {DONE[wish.verb]} before that")
         raise
     return total
 
@@ -160,7 +160,7 @@ def _show_count(wish: Wish, found: BulkReport) -> None:
     if wish.as_json:
         say.document({"matched": found.matched, "sample": to_builtins(found.sample)})
         return
-    say.data(f"{_tasks(found.matched)} would be {DONE[wish.verb]}")
+    say.data(f"{say.tasks(found.matched)} would be {DONE[wish.verb]}")
     if found.sample:
         rows = [(s.id, s.status, s.type, s.title) for s in found.sample]
         for line in say.columns(("ID", "STATUS", "TYPE", "TITLE"), rows):
@@ -173,8 +173,4 @@ def _show_report(wish: Wish, total: BulkReport) -> None:
         say.document(counts)
         return
     skipped = f", {total.skipped} skipped" if total.skipped else ""
-    say.data(f"{_tasks(total.changed)} {DONE[wish.verb]}{skipped}")
-
-
-def _tasks(count: int) -> str:
-    return f"{count:,} task{'' if count == 1 else 's'}"
+    say.data(f"{say.tasks(total.changed)} {DONE[wish.verb]}{skipped}")

@@ -18,22 +18,16 @@ Entry = dict[str, Any]
 @click.option("--since", help="At this time or later, such as 2030-01-31T08:00:00Z.")
 @click.option("--before", help="Before this time.")
 @click.option("--text", help="What messages begin with; `heartbeat` shows the marks of processes.")
-@click.option("--limit", type=click.IntRange(min=1), default=50, show_default=True, help="So many.")
-@click.option("--all", "everything", is_flag=True, help="All of them, page by page.")
-@options.json_option
+@options.list_options
 def audit(*, limit: int, everything: bool, as_json: bool, **filters: str | None) -> None:
     """Show who did what, newest first (for operators); with --json one entry a line."""
     query = {"taskId": filters.pop("task"), **filters}
     hub = client.from_environment()
     entries = pages(hub, "/audit", query, None if everything else limit)
-    if as_json:
-        for entry in entries:
-            say.json_line(entry)
-    else:
-        say.table(("AT", "WHO", "WHAT", "TASK", "FROM", "REQUEST"), map(_row, entries))
+    header = ("AT", "WHO", "WHAT", "TASK", "FROM", "REQUEST")
+    say.listing(entries, header, _row, as_json=as_json)
 
 
 def _row(entry: Entry) -> tuple[object, ...]:
-    at = str(entry["at"])[:19].replace("T", " ")
     rest = (entry[name] or "" for name in ("taskId", "address", "requestId"))
-    return at, entry["actor"], entry["message"], *rest
+    return say.moment(entry["at"]), entry["actor"], entry["message"], *rest

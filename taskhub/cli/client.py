@@ -115,9 +115,14 @@ def from_environment(*, is_patient: bool = False) -> Client:
     return hub
 
 
+def path_of(things: str, name: str, verb: str = "") -> str:
+    """The path of one of these things, whatever was typed for its name."""
+    return f"/{things}/{quote(name, safe='')}{verb}"
+
+
 def task_path(id_: str, verb: str = "") -> str:
-    """The path of a task, whatever was typed for its id."""
-    return f"/tasks/{quote(id_, safe='')}{verb}"
+    """The path of a task."""
+    return path_of("tasks", id_, verb)
 
 
 def _mistake(said: str) -> str:

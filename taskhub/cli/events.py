@@ -60,7 +60,7 @@ def events(
 
 def line(event: str, data: Mapping[str, Any]) -> str:
     """One event for eyes."""
-    at = str(data.get("at", ""))[:19].replace("T", " ")
+    at = say.moment(str(data.get("at", "")))
     words = [at, event.ljust(WIDTH), str(data.get("id", "")), str(data.get("title") or "")]
     if data.get("progress") is not None:
         words.append(json.dumps(data["progress"], ensure_ascii=False))

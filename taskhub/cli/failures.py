@@ -19,9 +19,7 @@ Attempt = dict[str, Any]
 @click.command()
 @click.option("--type", "kind", help="Of tasks of this type.")
 @click.option("--since", help="That have failed since then, such as 2030-01-31T08:00:00Z.")
-@click.option("--limit", type=click.IntRange(min=1), default=50, show_default=True, help="So many.")
-@click.option("--all", "everything", is_flag=True, help="All of them, page by page.")
-@options.json_option
+@options.list_options
 def failures(
     *, kind: str | None, since: str | None, limit: int, everything: bool, as_json: bool
 ) -> None:
@@ -34,19 +32,15 @@ def failures(
     groups = pages(
         client.from_environment(), "/tasks/failures", query, None if everything else limit
     )
-    if as_json:
-        for group in groups:
-            say.json_line(group)
-    else:
-        header = ("FINGERPRINT", "TASKS", "LAST", "TYPE", "EXCEPTION", "PLACE", "ERROR")
-        say.table(header, map(_group_row, groups))
+    header = ("FINGERPRINT", "TASKS", "LAST", "TYPE", "EXCEPTION", "PLACE", "ERROR")
+    say.listing(groups, header, _group_row, as_json=as_json)
 
 
 def _group_row(group: Group) -> tuple[object, ...]:
     count = f"{group['count']:,}{'+' if group['more'] else ''}"
     error = str(group["error"] or "").partition("\n")[0]
     named = (group[name] or "-" for name in ("type", "exception", "place"))
-    return group["fingerprint"] or "-", count, _when(group["lastSeen"]), *named, error
+    return group["fingerprint"] or "-", count, say.moment(group["lastSeen"]), *named, error
 
 
 @click.command()
@@ -58,19 +52,16 @@ def attempts(id_: str, *, as_json: bool) -> None:
     Those before an operator's retry are there too. What was raised where follows on stderr.
     """
     items = client.from_environment().get(task_path(id_, "/attempts"))["items"]
-    if as_json:
-        for attempt in items:
-            say.json_line(attempt)
-        return
     header = ("TRY", "END", "STARTED", "ENDED", "WORKER", "FINGERPRINT", "ERROR")
-    say.table(header, map(_attempt_row, items))
-    for line in _trace(items):
-        say.note(line)
+    say.listing(items, header, _attempt_row, as_json=as_json)
+    if not as_json:
+        for line in _trace(items):
+            say.note(line)
 
 
 def _attempt_row(attempt: Attempt) -> tuple[object, ...]:
     error = str(attempt["error"] or "").partition("\n")[0]
-    times = (_when(attempt[name]) for name in ("startedAt", "endedAt"))
+    times = (say.moment(attempt[name]) for name in ("startedAt", "endedAt"))
     rest = (attempt[name] or "-" for name in ("worker", "fingerprint"))
     return attempt["attempt"], attempt["end"], *times, *rest, error
 
@@ -79,7 +70,3 @@ def _trace(items: list[Attempt]) -> list[str]:
     """The stack of the newest failure that has one."""
     traces = [attempt["trace"] for attempt in items if attempt["trace"]]
     return [say.printable(line) for line in traces[-1].splitlines()] if traces else []
-
-
-def _when(moment: str | None) -> str:
-    return "-" if moment is None else moment[:19].replace("T", " ")

@@ -44,7 +44,7 @@ def create_from(file: Iterable[bytes], key: str | None, *, as_json: bool) -> int
         raise exits.Failure(
             failure.code, *failure.lines, *_way_on(failure, stored, key)
         ) from failure
-    say.note(f"taskhub: stored {_tasks(stored)}")
+    say.note(f"taskhub: stored {say.tasks(stored)}")
     return exits.OK
 
 
@@ -80,13 +80,9 @@ def _line_of(pointer: str, detail: str, batch: list[Line]) -> str:
 
 
 def _way_on(failure: exits.Failure, stored: int, key: str) -> Iterator[str]:
-    yield f"stored before that: {_tasks(stored)}"
+    yield f"stored before that: {say.tasks(stored)}"
     if stored or failure.code == exits.UNREACHABLE:  # the answer may be lost, not the batch
         yield f"to go on, run it again with --key {key}: nothing is stored twice"
-
-
-def _tasks(count: int) -> str:
-    return f"{count:,} task{'' if count == 1 else 's'}"
 
 
 def _lines(file: Iterable[bytes]) -> Iterator[Line]:

@@ -25,6 +25,13 @@ def config_options(command: F) -> F:
     return command
 
 
+def list_options(command: F) -> F:
+    """`--limit`, `--all` and `--json`, for every command that shows a list of the API."""
+    for decorate in (json_option, _all_option, _limit_option):
+        command = decorate(command)
+    return command
+
+
 _config_option = click.option(
     "--config",
     "path",
@@ -40,6 +47,10 @@ _set_option = click.option(
     help="One value for this run, such as http.port=9000; may be repeated.",
 )
 json_option = click.option("--json", "as_json", is_flag=True, help="JSON on stdout.")
+_limit_option = click.option(
+    "--limit", type=click.IntRange(min=1), default=50, show_default=True, help="So many."
+)
+_all_option = click.option("--all", "everything", is_flag=True, help="All of them, page by page.")
 
 
 def loaded(path: Path | None, overrides: Sequence[str] = (), unit: str | None = None) -> Loaded:

@@ -4,12 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from typing import Any, TypeVar
-from urllib.parse import quote
 
 import click
 
 from taskhub.cli import client, exits, options, say
-from taskhub.cli.client import task_path
+from taskhub.cli.client import path_of, task_path
 
 F = TypeVar("F", bound=Callable[..., Any])
 
@@ -85,7 +84,7 @@ def drain(name: str, *, is_type: bool, as_json: bool, timeout: float | None) -> 
 
 
 def _act(name: str, verb: str, *, is_type: bool) -> dict[str, Any]:
-    path = f"/{'types' if is_type else 'queues'}/{quote(name, safe='')}/{verb}"
+    path = path_of("types" if is_type else "queues", name, f"/{verb}")
     answer: dict[str, Any] = client.from_environment().post(path)
     return answer
 

@@ -6,7 +6,7 @@ import json
 import os
 import shutil
 import sys
-from collections.abc import Collection, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, TextIO
 
@@ -43,6 +43,21 @@ def table(header: Sequence[str], rows: Iterable[Sequence[object]]) -> None:
     """Aligned columns; the last one is as long as it needs."""
     for line in columns(header, rows):
         data(line)
+
+
+def listing(
+    items: Iterable[dict[str, Any]],
+    header: Sequence[str],
+    row: Callable[[dict[str, Any]], Sequence[object]],
+    *,
+    as_json: bool,
+) -> None:
+    """A table with a row for each item, or one line of JSON for each."""
+    if not as_json:
+        table(header, map(row, items))
+        return
+    for item in items:
+        json_line(item)
 
 
 def members(
@@ -86,6 +101,16 @@ def printable(text: str) -> str:
 def has_colour(stream: TextIO) -> bool:
     """Whether colours are welcome there (https://no-color.org)."""
     return stream.isatty() and not os.environ.get("NO_COLOR") and os.environ.get("TERM") != "dumb"
+
+
+def tasks(count: int) -> str:
+    """`1 task`, `1,204 tasks`."""
+    return f"{count:,} task{'' if count == 1 else 's'}"
+
+
+def moment(time: str | None) -> str:
+    """A time of the API to the second, in UTC; `-` where there is none."""
+    return "-" if time is None else time[:19].replace("T", " ")
 
 
 def duration(seconds: float) -> str:

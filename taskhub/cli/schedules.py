@@ -5,11 +5,11 @@ from __future__ import annotations
 from datetime import UTC, datetime
 from itertools import islice
 from typing import Any
-from urllib.parse import quote
 
 import click
 
 from taskhub.cli import client, exits, options, say
+from taskhub.cli.client import path_of
 from taskhub.cli.paging import pages
 from taskhub.cli.payloads import payload_of
 
@@ -35,36 +35,26 @@ def schedules() -> None:
 
 
 @schedules.command("list")
-@click.option("--limit", type=click.IntRange(min=1), default=50, show_default=True, help="So many.")
-@click.option("--all", "everything", is_flag=True, help="All of them, page by page.")
-@options.json_option
+@options.list_options
 def list_schedules(*, limit: int, everything: bool, as_json: bool) -> None:
     """List schedules by name; with --json one schedule a line."""
     hub = client.from_environment()
     found = pages(hub, "/schedules", {}, None if everything else limit)
-    if as_json:
-        for schedule in found:
-            say.json_line(schedule)
-    else:
-        say.table(("NAME", "STATE", "NEXT", "LAST", "WHAT", "WHEN"), map(_row, found))
+    say.listing(found, ("NAME", "STATE", "NEXT", "LAST", "WHAT", "WHEN"), _row, as_json=as_json)
 
 
 def _row(schedule: Schedule) -> tuple[object, ...]:
     times, last = schedule["nextRuns"], schedule["lastRun"]
     state = "paused" if schedule["paused"] else "on"
-    ended = "-" if last is None else f"{last['status'] or 'deleted'} {_short(last['dueAt'])}"
+    ended = "-" if last is None else f"{last['status'] or 'deleted'} {say.moment(last['dueAt'])}"
     return (
         schedule["name"],
         state,
-        _short(times[0]) if times else "-",
+        say.moment(times[0]) if times else "-",
         ended,
         schedule["type"],
         schedule["words"],
     )
-
-
-def _short(time: object) -> str:
-    return str(time)[:19].replace("T", " ")
 
 
 @schedules.command()
@@ -77,23 +67,17 @@ def show(name: str, *, as_json: bool) -> None:
 
 @schedules.command()
 @click.argument("name")
-@click.option("--limit", type=click.IntRange(min=1), default=50, show_default=True, help="So many.")
-@click.option("--all", "everything", is_flag=True, help="All of them, page by page.")
-@options.json_option
+@options.list_options
 def runs(name: str, *, limit: int, everything: bool, as_json: bool) -> None:
     """List what became of a schedule's due times, newest first."""
     hub = client.from_environment()
     found = pages(hub, _path(name, "/runs"), {}, None if everything else limit)
-    if as_json:
-        for run in found:
-            say.json_line(run)
-    else:
-        say.table(("DUE", "OUTCOME", "WHY", "TASK", "STATUS"), map(_run_row, found))
+    say.listing(found, ("DUE", "OUTCOME", "WHY", "TASK", "STATUS"), _run_row, as_json=as_json)
 
 
 def _run_row(run: dict[str, Any]) -> tuple[object, ...]:
     why = run["reason"] or ("by hand" if run["manual"] else "")
-    return _short(run["dueAt"]), run["outcome"], why, run["taskId"] or "", run["status"] or ""
+    return say.moment(run["dueAt"]), run["outcome"], why, run["taskId"] or "", run["status"] or ""
 
 
 @schedules.command()
@@ -185,7 +169,7 @@ def explain(cron: str, *, time_zone: str, count: int, as_json: bool) -> None:
 
 
 def _path(name: str, verb: str = "") -> str:
-    return f"/schedules/{quote(name, safe='')}{verb}"
+    return path_of("schedules", name, verb)
 
 
 def _print(schedule: Schedule, *, as_json: bool) -> None:

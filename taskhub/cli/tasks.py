@@ -153,9 +153,7 @@ def _sendable(key: str | None) -> str | None:
 @click.option("--queue", help="In this queue.")
 @click.option("--created-from", help="Created at this time or later, such as 2030-01-31T08:00:00Z.")
 @click.option("--created-to", help="Created before this time.")
-@click.option("--limit", type=click.IntRange(min=1), default=50, show_default=True, help="So many.")
-@click.option("--all", "everything", is_flag=True, help="All of them, page by page.")
-@options.json_option
+@options.list_options
 def list_tasks(
     words: tuple[str, ...],
     *,
@@ -179,16 +177,13 @@ def list_tasks(
         "createdTo": filters["created_to"],
     }
     tasks = pages(hub, "/tasks", query, None if everything else limit)
-    if as_json:
-        for task in tasks:
-            say.json_line(task)
-    else:
-        say.table(("ID", "STATUS", "TYPE", "TRIES", "CREATED", "TITLE"), map(_row, tasks))
+    header = ("ID", "STATUS", "TYPE", "TRIES", "CREATED", "TITLE")
+    say.listing(tasks, header, _row, as_json=as_json)
 
 
 def _row(task: Task) -> tuple[object, ...]:
     tries = f"{task['attempts']}/{task['maxAttempts']}"
-    created = str(task["createdAt"])[:19].replace("T", " ")
+    created = say.moment(task["createdAt"])
     return task["id"], task["status"], task["type"], tries, created, task["title"]
 
 

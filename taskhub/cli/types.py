@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from typing import Any
-from urllib.parse import quote
 
 import click
 
 from taskhub.cli import client, exits, options, say
+from taskhub.cli.client import path_of
 
 Row = dict[str, Any]
 
@@ -23,12 +23,8 @@ def types(ctx: click.Context, *, as_json: bool) -> int:
     """
     if ctx.invoked_subcommand is None:
         rows = client.from_environment().get("/types")["items"]
-        if as_json:
-            for row in rows:
-                say.json_line(row)
-        else:
-            header = ("TYPE", "STANDING", "WAITING", "QUEUE", "SEEN", "PAYLOAD")
-            say.table(header, map(_row, rows))
+        header = ("TYPE", "STANDING", "WAITING", "QUEUE", "SEEN", "PAYLOAD")
+        say.listing(rows, header, _row, as_json=as_json)
     return exits.OK
 
 
@@ -36,7 +32,7 @@ def types(ctx: click.Context, *, as_json: bool) -> int:
 @click.argument("name")
 def show(name: str) -> None:
     """Show one type with the JSON Schema of its payload, as JSON."""
-    say.document(client.from_environment().get(_path(name)))
+    say.document(client.from_environment().get(path_of("types", name)))
 
 
 @types.command()
@@ -47,16 +43,12 @@ def forget(name: str) -> None:
     New tasks of it are refused from then on. Those that wait stay until a worker registers it
     again; `taskhub cancel --query 'type:NAME status:pending'` cancels them.
     """
-    client.from_environment().delete(_path(name))
+    client.from_environment().delete(path_of("types", name))
     say.note(say.printable(f"{name} is forgotten"))
 
 
-def _path(name: str) -> str:
-    return f"/types/{quote(name, safe='')}"
-
-
 def _row(row: Row) -> tuple[object, ...]:
-    seen = str(row["seenAt"] or "-")[:19].replace("T", " ")
+    seen = say.moment(row["seenAt"])
     return row["name"], row["standing"], row["waiting"], row["queue"], seen, _members(row)
 
 
