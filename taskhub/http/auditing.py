@@ -78,7 +78,7 @@ def mark(call: Call, act: str, task_id: TaskId | None = None) -> Audit:
     """What is written with an act, in its transaction: who, what, from where, by which request."""
     return Audit(
         message=act,
-        actor=_who(call),
+        actor=who(call),
         task_id=task_id,
         address=call.address or None,
         request_id=call.request_id,
@@ -89,7 +89,7 @@ def tell(call: Call, act: str, task_id: TaskId | None = None) -> None:
     """The same for the log, once it is done."""
     call.context.emit(
         ActAudited(
-            subject=_who(call),
+            subject=who(call),
             act=act,
             task_id=task_id or "",
             address=call.address,
@@ -98,5 +98,6 @@ def tell(call: Call, act: str, task_id: TaskId | None = None) -> None:
     )
 
 
-def _who(call: Call) -> str:
+def who(call: Call) -> str:
+    """Who acts, as the audit log and what was changed name them."""
     return call.principal.subject or call.principal.key

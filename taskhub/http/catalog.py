@@ -12,7 +12,8 @@ from typing import Any
 import jsonschema_rs
 import msgspec
 
-from taskhub.errors import FieldError, Trouble
+from taskhub.errors import FieldError, Invalid, Trouble
+from taskhub.http.members import step
 from taskhub.http.reading import in_time
 from taskhub.model import DEFAULTS_KEY, TypeDefaults, TypeInfo
 
@@ -49,6 +50,11 @@ class KnownType(msgspec.Struct, frozen=True):
             FieldError(_pointer(error.instance_path), _sentence(error))
             for error in islice(self.validator.iter_errors(value), ERRORS_MOST)
         ]
+
+    def check(self, payload: Any) -> None:
+        """Raise Invalid where the payload of a body breaks a rule."""
+        if errors := self.broken(payload):
+            raise Invalid([FieldError(f"/payload{e.pointer}", e.detail) for e in errors])
 
 
 class Catalog:
@@ -150,7 +156,7 @@ def validator_of(rules: dict[str, Any]) -> Any:
 
 
 def _pointer(path: Sequence[str | int]) -> str:
-    return "".join("/" + str(part).replace("~", "~0").replace("/", "~1") for part in path)
+    return "".join(step(str(part)) for part in path)
 
 
 def _sentence(error: jsonschema_rs.ValidationError) -> str:

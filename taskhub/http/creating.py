@@ -17,16 +17,13 @@ from taskhub.http.call import Call
 from taskhub.http.idempotency import REPLAYED, kept, key_of, to_keep, wish
 from taskhub.http.problems import Exists, KeyReused
 from taskhub.http.queries import no_query, prefer_wait
+from taskhub.http.reading import LARGE
 from taskhub.http.showing import encode_item, may_read, wait_for
 from taskhub.keys import Existing, Replayed, Told
 from taskhub.keys import KeyReused as KeyWasReused
 from taskhub.model import TaskItem
 from taskhub.obs.telemetry import TaskCreated, TaskExisting
 from taskhub.ports import Create, Created, Refused, Result
-
-LARGE = 65_536
-"""Bodies from this size on are read in a thread, so that nobody waits behind them."""
-
 
 MADE, THERE = 201, 200
 EXISTING: Headers = (("Task-Existing", "true"),)

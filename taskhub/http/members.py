@@ -3,11 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, TypeVar
 
 import msgspec
+from msgspec import UnsetType
 
 from taskhub.errors import FieldError, Malformed
+
+T = TypeVar("T")
+D = TypeVar("D")
 
 POINTER_LIMIT = 64
 
@@ -20,7 +24,7 @@ def broken(value: Any, rules: Mapping[str, Any]) -> list[FieldError]:
     for name, member in value.items():
         if name not in rules:
             errors.append(FieldError(_pointer(name), "no member of this name is known"))
-        elif not _fits(member, rules[name]):
+        elif not fits(member, rules[name]):
             errors.append(FieldError(f"/{name}", rule(rules[name])))
     return errors
 
@@ -30,7 +34,8 @@ def rule(annotated: Any) -> str:
     return str(annotated.__metadata__[0].description)
 
 
-def _fits(member: Any, annotated: Any) -> bool:
+def fits(member: Any, annotated: Any) -> bool:
+    """Whether a value keeps to its type and the rule beside it."""
     try:
         msgspec.convert(member, annotated)
     except (msgspec.MsgspecError, ValueError, OverflowError):
@@ -38,8 +43,18 @@ def _fits(member: Any, annotated: Any) -> bool:
     return True
 
 
+def given(value: T | UnsetType, default: D) -> T | D:
+    """What was said, else the default."""
+    return default if isinstance(value, UnsetType) else value
+
+
+def step(name: str) -> str:
+    """A member's part of a JSON pointer (RFC 6901)."""
+    return "/" + name.replace("~", "~0").replace("/", "~1")
+
+
 def _pointer(name: str) -> str:
     """The JSON pointer (RFC 6901) of a member; of the whole body where its name is too long."""
     if len(name) > POINTER_LIMIT or not name.isprintable():
         return ""
-    return "/" + name.replace("~", "~0").replace("/", "~1")
+    return step(name)

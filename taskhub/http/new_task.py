@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from datetime import UTC, datetime, timedelta
-from typing import Annotated, Any, TypeVar
+from typing import Annotated, Any
 
 import msgspec
 from msgspec import UNSET, Meta, Raw, UnsetType
@@ -13,13 +13,10 @@ from taskhub.backoff import Backoff
 from taskhub.errors import FieldError, Invalid
 from taskhub.http import unique
 from taskhub.http.catalog import KnownType
-from taskhub.http.members import broken, rule
+from taskhub.http.members import broken, given, rule
 from taskhub.http.strict_json import is_plain, strictly
 from taskhub.keys import UniqueKey
 from taskhub.model import NAME_PATTERN, TITLE_LIMIT, Status, TaskId, TaskItem, Unique
-
-T = TypeVar("T")
-D = TypeVar("D")
 
 YEAR = 366 * 86_400
 EMPTY = Raw(b"{}")
@@ -150,13 +147,12 @@ def read(body: bytes) -> Draft:
 def item(draft: Draft, known: KnownType, birth: Birth) -> TaskItem:
     """The task as it will be stored; raises Invalid where the payload breaks its type's rules."""
     new = draft.new
-    if errors := known.broken({} if new.payload is UNSET else new.payload):
-        raise Invalid([FieldError(f"/payload{e.pointer}", e.detail) for e in errors])
+    known.check(given(new.payload, {}))
     return TaskItem(
         id=TaskId(birth.id),
         title=new.title,
         type=new.type,
-        queue=_given(new.queue, known.defaults.queue),
+        queue=given(new.queue, known.defaults.queue),
         priority=new.priority,
         status=Status.PENDING,
         payload=draft.payload,
@@ -164,9 +160,9 @@ def item(draft: Draft, known: KnownType, birth: Birth) -> TaskItem:
         error=None,
         progress=None,
         attempts=0,
-        max_attempts=_given(new.max_attempts, known.defaults.max_attempts),
-        backoff=_given(new.backoff, None),
-        timeout_seconds=_given(new.timeout_seconds, known.defaults.timeout_seconds),
+        max_attempts=given(new.max_attempts, known.defaults.max_attempts),
+        backoff=given(new.backoff, None),
+        timeout_seconds=given(new.timeout_seconds, known.defaults.timeout_seconds),
         cancel_requested=False,
         created_at=birth.at,
         updated_at=birth.at,
@@ -182,7 +178,7 @@ def unique_key(draft: Draft, known: KnownType, at: datetime) -> UniqueKey | None
     new = draft.new
     if new.unique is UNSET and known.defaults.unique is UNSET:
         return None
-    payload = {} if new.payload is UNSET else new.payload
+    payload: Any = given(new.payload, {})
     return unique.wanted(new.unique, known.defaults.unique, payload, at)
 
 
@@ -191,10 +187,6 @@ def unknown_type() -> Invalid:
     return Invalid(
         [FieldError("/type", "no worker has registered a type of this name: GET /types")]
     )
-
-
-def _given(value: T | UnsetType, default: D) -> T | D:
-    return default if isinstance(value, UnsetType) else value
 
 
 def _due(new: NewTask, now: datetime) -> datetime:

@@ -1,4 +1,4 @@
-"""Reads from the store with a deadline: a request never hangs on a database that does."""
+"""Bounds of reading: no request hangs on a database that does, or waits behind a large body."""
 
 from __future__ import annotations
 
@@ -11,6 +11,8 @@ from taskhub.errors import StoreDown
 T = TypeVar("T")
 
 READ_SECONDS = 10.0
+LARGE = 65_536
+"""Bodies from this size on are read in a thread, so that nobody waits behind them."""
 
 
 async def in_time(asking: Awaitable[T], seconds: float = READ_SECONDS) -> T:

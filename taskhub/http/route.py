@@ -11,7 +11,9 @@ from taskhub.config.policies import Policies
 from taskhub.errors import (
     Busy,
     Forbidden,
+    Invalid,
     KeysAway,
+    Malformed,
     StoreDown,
     StoreFull,
     StoreLocked,
@@ -21,7 +23,17 @@ from taskhub.errors import (
 from taskhub.http.access import Access, access, access_under
 from taskhub.http.answers import Answer
 from taskhub.http.call import Call
-from taskhub.http.problems import BadHeader, BadMessage, BadQuery, RateLimited, Stopping, Unknown
+from taskhub.http.problems import (
+    BadHeader,
+    BadMessage,
+    BadQuery,
+    RateLimited,
+    Stopping,
+    TooLarge,
+    TooSlow,
+    Unknown,
+    WrongMedia,
+)
 from taskhub.http.queries import Parameter
 
 Handler = Callable[[Call], Awaitable[Answer]]
@@ -98,5 +110,6 @@ NEEDS_TOKEN = (
     *(BadMessage, BadHeader, BadQuery, Unauthorized, Forbidden),
     *(RateLimited, KeysAway),
 )
+TAKES_BODY = (Malformed, *NEEDS_TOKEN, TooSlow, TooLarge, WrongMedia, Invalid)
 READS = (Busy, StoreDown)
 WRITES = (Busy, StoreLocked, StoreDown, StoreFull, Stopping, Unknown)

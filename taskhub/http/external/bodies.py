@@ -10,7 +10,9 @@ import msgspec
 from msgspec import Meta, Raw
 
 from taskhub.errors import FieldError, Invalid, Malformed
+from taskhub.http.members import fits, rule
 from taskhub.http.new_task import END, Attempts, Name, Timeout
+from taskhub.http.reading import LARGE
 from taskhub.http.strict_json import is_plain, strictly
 from taskhub.model import TaskId, TaskItem
 
@@ -22,8 +24,6 @@ LEASE_MOST = 3_600.0
 WAIT_MOST = 60.0
 YEAR = 366 * 86_400
 LEASE = 30.0
-LARGE = 65_536
-"""Bodies from this size on are read in a thread, so that nobody waits behind them."""
 
 LeaseSeconds = Annotated[
     float, Meta(ge=1, le=LEASE_MOST, description="seconds that the lease lasts, 1 to 3600")
@@ -229,20 +229,12 @@ def _broken(value: Any, shape: type[Any]) -> list[FieldError]:
         if name not in fields:
             known = ", ".join(fields)
             errors.append(FieldError("", f"only these members are known: {known}"))
-        elif not _fits(member, fields[name].type):
+        elif not fits(member, fields[name].type):
             errors.append(FieldError(f"/{name}", _rule(fields[name].type)))
     return errors or [FieldError("", "a member breaks a rule")]
-
-
-def _fits(member: Any, rule: Any) -> bool:
-    try:
-        msgspec.convert(member, rule)
-    except (msgspec.MsgspecError, ValueError, OverflowError):
-        return False
-    return True
 
 
 def _rule(hint: Any) -> str:
     """The sentence beside a type; of one that may be missing, that of the type itself."""
     described = hint if hasattr(hint, "__metadata__") else get_args(hint)[0]
-    return str(described.__metadata__[0].description)
+    return rule(described)

@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-from taskhub.errors import Invalid, Malformed
 from taskhub.http import bulk, limits
-from taskhub.http.problems import TooLarge, TooSlow, WrongMedia
-from taskhub.http.route import NEEDS_TOKEN, OPERATE, WRITES, Handler, Reply, Route
+from taskhub.http.route import OPERATE, TAKES_BODY, WRITES, Handler, Reply, Route
 
 ENDS = "`dryRun` counts them first. A request ends after a few seconds; `next` says how to go on."
 
@@ -21,7 +19,7 @@ def _route(name: str, verb: str, text: str, handler: Handler) -> Route:
         limit=limits.ACTS,
         body=bulk.BulkWish,
         replies=(Reply(200, "What was found and done.", bulk.BulkReport),),
-        errors=(Malformed, *NEEDS_TOKEN, TooSlow, TooLarge, WrongMedia, Invalid, *WRITES),
+        errors=(*TAKES_BODY, *WRITES),
     )
 
 

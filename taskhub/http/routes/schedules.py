@@ -2,10 +2,19 @@
 
 from __future__ import annotations
 
-from taskhub.errors import Conflict, Invalid, Malformed
+from taskhub.errors import Conflict
 from taskhub.http import limits
-from taskhub.http.problems import TooLarge, TooSlow, WrongMedia
-from taskhub.http.route import NEEDS_TOKEN, OPERATE, READ, READS, WRITES, Field, Reply, Route
+from taskhub.http.route import (
+    NEEDS_TOKEN,
+    OPERATE,
+    READ,
+    READS,
+    TAKES_BODY,
+    WRITES,
+    Field,
+    Reply,
+    Route,
+)
 from taskhub.http.schedules import acting, looking
 from taskhub.http.schedules.body import NewSchedule, ScheduleBody
 from taskhub.http.schedules.items import (
@@ -29,7 +38,6 @@ ETAG = {"ETag": "changes with every change of the schedule and of its last run"}
 MADE = {"Location": "where the schedule is", **ETAG}
 IF_MATCH = Field("If-Match", "Only while the schedule is still as this ETag has it.", '"3-4bd1"')
 ONLY_NEW = Field("If-None-Match", "`*`: only where there is none of this name.", "*")
-BODY = (Malformed, *NEEDS_TOKEN, TooSlow, TooLarge, WrongMedia, Invalid)
 UNLESS = Field("If-None-Match", "304 while it is still the same.", '"3-4bd1"')
 
 ROUTES: tuple[Route, ...] = (
@@ -54,7 +62,7 @@ ROUTES: tuple[Route, ...] = (
         limit=limits.ACTS,
         body=NewSchedule,
         replies=(Reply(201, "It is on disk.", ScheduleItem, headers=MADE),),
-        errors=(*BODY, NameTaken, TooMany, *WRITES),
+        errors=(*TAKES_BODY, NameTaken, TooMany, *WRITES),
     ),
     Route(
         method="GET",
@@ -87,7 +95,7 @@ ROUTES: tuple[Route, ...] = (
             Reply(200, "It was changed.", ScheduleItem, headers=ETAG),
             Reply(201, "It was made.", ScheduleItem, headers=MADE),
         ),
-        errors=(*BODY, NoSchedule, DeclaredElsewhere, TooMany, Changed, *WRITES),
+        errors=(*TAKES_BODY, NoSchedule, DeclaredElsewhere, TooMany, Changed, *WRITES),
     ),
     Route(
         method="DELETE",

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import msgspec
 
-from taskhub.errors import Conflict, Invalid, Malformed, NotFound
+from taskhub.errors import Conflict, NotFound
 from taskhub.http import creating, creating_many, limits, operating, showing
 from taskhub.http.creating_many import BatchAnswer
 from taskhub.http.idempotency import IDEMPOTENCY_KEY, SCHEMA
 from taskhub.http.new_task import NewTask
 from taskhub.http.new_tasks import MOST, NewTasks
-from taskhub.http.problems import Exists, KeyReused, LongHeader, TooLarge, TooSlow, WrongMedia
+from taskhub.http.problems import Exists, KeyReused, LongHeader
 from taskhub.http.queries import LIST, WAIT
 from taskhub.http.route import (
     CANCEL,
@@ -19,6 +19,7 @@ from taskhub.http.route import (
     OPERATE,
     READ,
     READS,
+    TAKES_BODY,
     WRITES,
     Field,
     Reply,
@@ -36,7 +37,7 @@ KEY = Field(
     SCHEMA,
 )
 REPLAYED = {"Idempotency-Replayed": "`true`: the kept answer of an earlier request"}
-MAKES = (Malformed, *NEEDS_TOKEN, TooSlow, TooLarge, WrongMedia, Invalid, KeyReused, *WRITES)
+MAKES = (*TAKES_BODY, KeyReused, *WRITES)
 """What can go wrong where tasks are made."""
 
 

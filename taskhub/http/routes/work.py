@@ -2,17 +2,15 @@
 
 from __future__ import annotations
 
-from taskhub.errors import Invalid, Malformed, NotFound
+from taskhub.errors import NotFound
 from taskhub.http import limits
 from taskhub.http.external import bodies, claiming, ending, holding
 from taskhub.http.external import types as external_types
 from taskhub.http.external.leases import LeaseOver
 from taskhub.http.external.types import OwnType
-from taskhub.http.problems import TooLarge, TooSlow, WrongMedia
-from taskhub.http.route import NEEDS_TOKEN, WORK, WRITES, Reply, Route
+from taskhub.http.route import TAKES_BODY, WORK, WRITES, Reply, Route
 
-READS_BODY = (Malformed, *NEEDS_TOKEN, TooSlow, TooLarge, WrongMedia, Invalid)
-HOLDS = (*READS_BODY, NotFound, LeaseOver, *WRITES)
+HOLDS = (*TAKES_BODY, NotFound, LeaseOver, *WRITES)
 """Of whoever brings a lease."""
 
 ROUTES: tuple[Route, ...] = (
@@ -29,7 +27,7 @@ ROUTES: tuple[Route, ...] = (
         limit=limits.WORK,
         body=bodies.NewTypes,
         replies=(Reply(200, "They are known.", bodies.KnownTypes),),
-        errors=(*READS_BODY, OwnType, *WRITES),
+        errors=(*TAKES_BODY, OwnType, *WRITES),
     ),
     Route(
         method="POST",
@@ -47,7 +45,7 @@ ROUTES: tuple[Route, ...] = (
             Reply(200, "Tasks, the most urgent first.", bodies.HandedList),
             Reply(204, "There are none now."),
         ),
-        errors=(*READS_BODY, *WRITES),
+        errors=(*TAKES_BODY, *WRITES),
     ),
     Route(
         method="POST",

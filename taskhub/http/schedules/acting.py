@@ -10,7 +10,7 @@ from uuid_utils import uuid7
 
 from taskhub.errors import Conflict, FieldError, Invalid
 from taskhub.http.answers import Answer, Headers
-from taskhub.http.auditing import mark, tell
+from taskhub.http.auditing import mark, tell, who
 from taskhub.http.call import Call
 from taskhub.http.queries import no_query
 from taskhub.http.reading import in_time
@@ -92,7 +92,7 @@ async def pause(call: Call) -> Answer:
     found = await fetch(call)
     name, act = found.definition.name, f"schedule pause {found.definition.name}"
     write = PauseSchedule(
-        name=name, by=_who(call), expect=_expected(call, found), audit=mark(call, act)
+        name=name, by=who(call), expect=_expected(call, found), audit=mark(call, act)
     )
     return await _switch(call, found, write, act)
 
@@ -105,7 +105,7 @@ async def resume(call: Call) -> Answer:
     write = ResumeSchedule(
         name=name,
         next_at=_next(found.definition),
-        by=_who(call),
+        by=who(call),
         expect=_expected(call, found),
         audit=mark(call, act),
     )
@@ -163,7 +163,7 @@ async def _save(
     next_at = _next(made)
     assert next_at is not None, "an expression that is never due is refused"
     write = SaveSchedule(
-        definition=made, next_at=next_at, by=_who(call), expect=expect, audit=mark(call, act)
+        definition=made, next_at=next_at, by=who(call), expect=expect, audit=mark(call, act)
     )
     (result,) = await call.put(write)
     if isinstance(result, Outdated):
@@ -229,7 +229,3 @@ def _next(asked: Definition) -> datetime | None:
         return next_after(read(asked.cron, asked.time_zone), datetime.now(UTC))
     except CronError:
         raise Conflict("The time zone of this schedule is not known on this machine.") from None
-
-
-def _who(call: Call) -> str:
-    return call.principal.subject or call.principal.key

@@ -10,7 +10,7 @@ from msgspec import UNSET, Meta, Raw, UnsetType
 
 from taskhub.errors import FieldError, Invalid, Malformed
 from taskhub.http.catalog import Catalog
-from taskhub.http.members import broken, rule
+from taskhub.http.members import broken, given, rule
 from taskhub.http.new_task import (
     Attempts,
     Name,
@@ -105,19 +105,18 @@ async def definition(name: str, asked: ScheduleBody, payload: Raw, types: Catalo
     known = types.get(asked.type) or await types.find(asked.type)
     if known is None:
         raise unknown_type()
-    if errors := known.broken({} if asked.payload is UNSET else asked.payload):
-        raise Invalid([FieldError(f"/payload{e.pointer}", e.detail) for e in errors])
+    known.check(given(asked.payload, {}))
     return Definition(
         name=name,
         cron=asked.cron.strip(),
         time_zone=asked.time_zone,
-        title=_given(asked.title, name),
+        title=given(asked.title, name),
         type=asked.type,
-        queue=_given(asked.queue, ""),
+        queue=given(asked.queue, ""),
         priority=asked.priority,
         payload=payload,
-        max_attempts=_given(asked.max_attempts, None),
-        timeout_seconds=_given(asked.timeout_seconds, None),
+        max_attempts=given(asked.max_attempts, None),
+        timeout_seconds=given(asked.timeout_seconds, None),
         misfire=asked.misfire,
         misfire_grace=asked.misfire_grace_seconds,
         overlap=asked.overlap,
@@ -142,7 +141,3 @@ def _refuse_never(asked: ScheduleBody) -> None:
         read(asked.cron, asked.time_zone)
     except CronError as error:
         raise Invalid([FieldError(f"/{error.member}", str(error))]) from None
-
-
-def _given(value: T | UnsetType, default: Any) -> Any:
-    return default if isinstance(value, UnsetType) else value

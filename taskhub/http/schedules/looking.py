@@ -13,7 +13,7 @@ from taskhub.http.answers import Answer
 from taskhub.http.call import Call
 from taskhub.http.conditional import conditional, etag
 from taskhub.http.problems import BadQuery
-from taskhub.http.queries import Parameter, limit_of, matched, no_query, values
+from taskhub.http.queries import Parameter, limit_of, matched, name_of, no_query, values
 from taskhub.http.reading import in_time
 from taskhub.http.schedules.items import (
     SHOWN,
@@ -29,16 +29,11 @@ from taskhub.model import NAME_PATTERN, micros_from_utc, utc_from_micros
 from taskhub.schedules.cron import LENGTH_LIMIT, SHAPE, ZONE, Cron, CronError, read
 from taskhub.schedules.schedule import RunQuery, Schedule, SchedulePage, ScheduleQuery
 
-_NAME = re.compile(NAME_PATTERN.removesuffix("$") + r"\Z")
 COUNT_MOST = 20
 PAGE_BYTES = 4 * 1024 * 1024
 _NUMBER = re.compile(r"[0-9]{1,2}", re.ASCII)
 _MICROS = re.compile(r"[0-9]{1,17}", re.ASCII)
 _encode = msgspec.json.Encoder().encode
-
-
-def _name_of(text: str) -> str:
-    return matched(_NAME, text)
 
 
 def _place(text: str) -> datetime:
@@ -63,7 +58,7 @@ LIST = (
         "cursor",
         "cursor",
         "the `next` of the page before",
-        _name_of,
+        name_of,
         {"type": "string", "pattern": NAME_PATTERN, "examples": ["nightly-report"]},
     ),
     limit_of("schedules"),
@@ -152,10 +147,10 @@ def _read_cron(expression: str, time_zone: str) -> Cron:
 
 def name_in_path(call: Call) -> str:
     """The name in the path; raises NoSchedule for what cannot be one."""
-    text = call.request.match_info["name"]
-    if not _NAME.fullmatch(text):
-        raise NoSchedule
-    return text
+    try:
+        return name_of(call.request.match_info["name"])
+    except ValueError:
+        raise NoSchedule from None
 
 
 async def fetch(call: Call) -> Schedule:
