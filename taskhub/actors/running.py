@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import random
-import time
 import traceback
 from contextlib import suppress
 from dataclasses import dataclass, field
@@ -18,7 +17,8 @@ from taskhub.backoff import Backoff
 from taskhub.failures import cause_of
 from taskhub.kernel.clock import boottime
 from taskhub.model import Retry, Status
-from taskhub.obs.telemetry import HandlerRaised, HandlerStubborn, LeaseLost, TaskStarted
+from taskhub.obs.attempts import tell_start
+from taskhub.obs.telemetry import HandlerRaised, HandlerStubborn, LeaseLost
 from taskhub.policy import Tries, settle
 from taskhub.ports import Finish
 
@@ -134,15 +134,7 @@ class Running:
 
     async def _run(self, attempt: Attempt) -> None:
         item = attempt.lease.item
-        self._emit(
-            TaskStarted(
-                task_id=item.id,
-                type=item.type,
-                queue=item.queue,
-                attempt=item.attempts,
-                waited=max(0.0, time.time() - item.run_at.timestamp()),
-            )
-        )
+        tell_start(self._emit, item)
         try:
             ended: Ended = await self._lane(attempt).run(attempt)
         except asyncio.CancelledError as error:

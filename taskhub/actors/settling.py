@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 from taskhub.kernel.mailbox import MailboxClosed
 from taskhub.messages import PASSING, Put
-from taskhub.obs.ended import End, tell_end
+from taskhub.obs.attempts import End, tell_end
 from taskhub.obs.telemetry import Complained, Emit, StaleFinish, TaskReleased
 from taskhub.ports import Finish, Finished, Refused, Release, Stale
 

@@ -209,7 +209,7 @@ def on_its_clocks(world: World) -> Iterator[None]:
     places: dict[str, object] = {
         "taskhub.actors.bus_health.SystemRandom": lambda: world.rng,
         "taskhub.actors.renewal.threading": threads,
-        "taskhub.actors.running.time": SimpleNamespace(time=lambda: world.now().timestamp()),
+        "taskhub.obs.attempts.time": SimpleNamespace(time=lambda: world.now().timestamp()),
         **_clocks(world),
     }
     with ExitStack() as stack:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import time
 from collections.abc import Awaitable, Callable, Sequence
 from contextlib import suppress
 from datetime import timedelta
@@ -17,7 +16,8 @@ from taskhub.http.external.bench import LATER, Seat
 from taskhub.http.external.types import check_types
 from taskhub.http.queries import no_query
 from taskhub.messages import Put
-from taskhub.obs.telemetry import Emit, TaskReleased, TaskStarted
+from taskhub.obs.attempts import tell_start
+from taskhub.obs.telemetry import Emit, TaskReleased
 from taskhub.ports import Claim, Claimed, Release, Renew
 
 if TYPE_CHECKING:
@@ -46,7 +46,8 @@ async def claim(call: Call) -> Answer:
     if not mine:
         return Answer(204)
     await _shorten(call, mine, wish.lease_seconds)
-    _tell_started(call.context.emit, mine)
+    for lease in mine:
+        tell_start(call.context.emit, lease.item)
     items = [_handed(lease, secret, wish.lease_seconds) for lease in mine]
     return Answer(200, _encode(bodies.HandedList(items)))
 
@@ -124,17 +125,3 @@ def _handed(lease: Lease, secret: leases.Secret, seconds: float) -> bodies.Hande
         fence=lease.fence,
         task=lease.item,
     )
-
-
-def _tell_started(emit: Emit, mine: Sequence[Lease]) -> None:
-    now = time.time()
-    for item in (lease.item for lease in mine):
-        emit(
-            TaskStarted(
-                task_id=item.id,
-                type=item.type,
-                queue=item.queue,
-                attempt=item.attempts,
-                waited=max(0.0, now - item.run_at.timestamp()),
-            )
-        )

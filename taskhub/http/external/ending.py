@@ -22,7 +22,7 @@ from taskhub.http.reading import in_time
 from taskhub.http.showing import task_id
 from taskhub.keys import IdempotencyKey, Told
 from taskhub.model import Fail, Retry, Status, TaskId
-from taskhub.obs.ended import End, tell_end
+from taskhub.obs.attempts import End, tell_end
 from taskhub.obs.telemetry import StaleFinish
 from taskhub.policy import RESULT_LIMIT, Settled, Tries, cleaned, settle
 from taskhub.ports import Finish, Finished, Held, Refused, Result

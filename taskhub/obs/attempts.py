@@ -1,14 +1,21 @@
-"""Tells what has become of an attempt: the same words for whoever ran it; it decides nothing."""
+"""Tells of an attempt, its start and its end: the same words for whoever runs it."""
 
 from __future__ import annotations
 
+import time
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
 import msgspec
 
 from taskhub.model import Status, TaskItem
-from taskhub.obs.telemetry import TaskCancelled, TaskFailed, TaskProcessed, TaskRetrying
+from taskhub.obs.telemetry import (
+    TaskCancelled,
+    TaskFailed,
+    TaskProcessed,
+    TaskRetrying,
+    TaskStarted,
+)
 
 if TYPE_CHECKING:
     from taskhub.obs.telemetry import Emit
@@ -21,6 +28,19 @@ class End(msgspec.Struct, frozen=True):
     seconds: float
     error: str | None = None
     run_at: datetime | None = None
+
+
+def tell_start(emit: Emit, item: TaskItem) -> None:
+    """Tell that the attempt of a task begins, which was claimed a moment ago."""
+    emit(
+        TaskStarted(
+            task_id=item.id,
+            type=item.type,
+            queue=item.queue,
+            attempt=item.attempts,
+            waited=max(0.0, time.time() - item.run_at.timestamp()),
+        )
+    )
 
 
 def tell_end(emit: Emit, item: TaskItem, end: End) -> None:
