@@ -15,6 +15,7 @@ import msgspec
 from taskhub.errors import FieldError, Invalid, Trouble
 from taskhub.http.members import step
 from taskhub.http.reading import in_time
+from taskhub.http.waiting import rung_or_time
 from taskhub.model import DEFAULTS_KEY, TypeDefaults, TypeInfo
 
 Read = Callable[[], Awaitable[list[TypeInfo]]]
@@ -112,10 +113,7 @@ class Catalog:
     async def run(self) -> None:
         """Look whenever it rings, and now and then."""
         while True:
-            with suppress(TimeoutError):
-                async with asyncio.timeout(FRESH):
-                    await self._rang.wait()
-            self._rang.clear()
+            await rung_or_time(self._rang, FRESH)
             await self.look()
 
     async def _look(self) -> None:

@@ -18,6 +18,16 @@ AT_ONCE = 500
 """Ids in one query."""
 
 
+async def rung_or_time(bell: asyncio.Event, seconds: float) -> None:
+    """Return when it has rung, and let it ring anew; or after so many seconds."""
+    try:
+        async with asyncio.timeout(seconds):
+            await bell.wait()
+    except TimeoutError:
+        return
+    bell.clear()
+
+
 class Waiters:
     """Who waits for what in this process. `limit` bounds how many may; more are Busy (503)."""
 
@@ -58,7 +68,7 @@ class Waiters:
     async def run(self) -> None:
         """Look whenever it rings, and each `poll` seconds, as long as anybody waits."""
         while not self._closed:
-            await self._rung_or_time()
+            await rung_or_time(self._bell, self._poll)
             ids = list(self._awaited)
             for start in range(0, len(ids), AT_ONCE):
                 await self._look(ids[start : start + AT_ONCE])
@@ -74,14 +84,6 @@ class Waiters:
         for waiting in self._awaited.values():
             for future in waiting:
                 _tell(future, None)
-
-    async def _rung_or_time(self) -> None:
-        try:
-            async with asyncio.timeout(self._poll):
-                await self._bell.wait()
-        except TimeoutError:
-            return
-        self._bell.clear()
 
     async def _look(self, ids: Sequence[TaskId]) -> None:
         try:

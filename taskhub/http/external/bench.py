@@ -12,6 +12,7 @@ from contextlib import suppress
 from typing import TYPE_CHECKING
 
 from taskhub.errors import Busy, TaskHubError
+from taskhub.http.waiting import rung_or_time
 from taskhub.kernel.mailbox import ActorFailed, MailboxClosed, MailboxFull
 
 if TYPE_CHECKING:
@@ -91,10 +92,7 @@ class Bench:
     async def run(self) -> None:
         """Look whenever it rings, and each second, as long as anybody waits."""
         while not self._closed:
-            with suppress(TimeoutError):
-                async with asyncio.timeout(self._poll):
-                    await self._bell.wait()
-            self._bell.clear()
+            await rung_or_time(self._bell, self._poll)
             await self._look()
 
     def open(self) -> None:

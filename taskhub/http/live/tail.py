@@ -10,6 +10,7 @@ from taskhub.errors import Busy, Trouble
 from taskhub.http.live.frames import frame
 from taskhub.http.live.ring import Ring
 from taskhub.http.reading import in_time
+from taskhub.http.waiting import rung_or_time
 from taskhub.obs.telemetry import Emit, EventsDelivered, ListenersChanged
 from taskhub.ports import EventPage, EventQuery
 
@@ -108,7 +109,7 @@ class Tail:
                 await self._look()
                 self._pass_on()
                 await asyncio.sleep(PACE + PACE_EACH * len(self._listeners))
-                await self._rung_or_time()
+                await rung_or_time(self._bell, self._poll)
             self._pass_on()
             self.ring.begin(self.ring.newest)  # nobody needs it, and it takes memory
 
@@ -153,10 +154,3 @@ class Tail:
         if self._delivered:
             self._emit(EventsDelivered(count=self._delivered))
             self._delivered = 0
-
-    async def _rung_or_time(self) -> None:
-        try:
-            async with asyncio.timeout(self._poll):
-                await self._bell.wait()
-        except TimeoutError:
-            return
