@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     from taskhub.app.process import Process
-    from taskhub.schedules.schedule import Definition
+    from taskhub.config.sections import Config
 
 
 def spec_of(process: Process, name: str) -> ChildSpec:
@@ -72,13 +72,17 @@ def _scheduler(process: Process) -> ChildSpec:
     boxes = process.boxes
     heard = ring(boxes.scheduler, "work", "ended", SCHEDULES)
     process.rings.append(heard)
-    process.follows.append(lambda _: heard(frozenset({SCHEDULES})))  # a reload may declare others
+    declared = definitions(process.live.config)
 
-    def declared() -> list[Definition]:
-        return definitions(process.live.config)
+    def follow(config: Config) -> None:
+        nonlocal declared
+        declared = definitions(config)
+        heard(frozenset({SCHEDULES}))
+
+    process.follows.append(follow)
 
     def build() -> Scheduler:
-        firing = Firing(boxes.store, process.store, declared, process.emit)
+        firing = Firing(boxes.store, process.store, lambda: declared, process.emit)
         return Scheduler(boxes.scheduler, process.store, boxes.publisher, firing.look, process.emit)
 
     return ChildSpec("scheduler", build, boxes.scheduler, stop_timeout=3.0)
