@@ -56,16 +56,22 @@ def lines(text: str) -> Mapping[str, int]:
     found: dict[str, int] = {}
     table = ""
     for number, line in enumerate(text.splitlines(), 1):
-        if match := _TABLES.match(line):
-            table = f"{_bare(match[1])}[]"
-        elif table.endswith("[]") and (match := _NAME.match(line)):
-            found.setdefault(f"{table.removesuffix('[]')}.{match['name']}", number)
-        elif match := _TABLE.match(line):
-            table = _bare(match[1])
+        if tables := _TABLES.match(line):
+            table = f"{_bare(tables[1])}[]"
+        elif one := _TABLE.match(line):
+            table = _bare(one[1])
             found.setdefault(table, number)
-        elif match := _KEY.match(line):
-            found.setdefault(f"{table}.{_bare(match[1])}".lstrip("."), number)
+        elif name := _named_by(line, table):
+            found.setdefault(name, number)
     return found
+
+
+def _named_by(line: str, table: str) -> str:
+    """The key that a line of a table sets, or the table that it gives its name; empty: neither."""
+    if table.endswith("[]") and (match := _NAME.match(line)):
+        return f"{table.removesuffix('[]')}.{match['name']}"
+    match = _KEY.match(line)
+    return f"{table}.{_bare(match[1])}".lstrip(".") if match else ""
 
 
 def _bare(name: str) -> str:
