@@ -8,6 +8,8 @@ from pathlib import Path
 from ssl import SSLContext
 from typing import Self
 
+from tests.listening import no_more
+
 
 class Proxy:
     """Listens on `port` of 127.0.0.1 and passes bytes on to a unix socket or a (host, port).
@@ -34,7 +36,7 @@ class Proxy:
 
     async def __aexit__(self, *error: object) -> None:
         assert self._server is not None
-        self._server.close()
+        await no_more(self._server)
         self.cut()
         if self._lines:
             await asyncio.wait(self._lines)

@@ -13,6 +13,8 @@ from typing import Any
 
 from taskhub.http.answers import phrase
 
+from tests.listening import no_more
+
 Act = Callable[[StreamWriter], Awaitable[None]]
 
 ID = "0198c2c8-0000-7000-8000-000000000001"
@@ -132,7 +134,7 @@ async def running() -> AsyncIterator[Server]:
     try:
         yield told
     finally:
-        server.close()
+        await no_more(server)
         for writer, line in lines.items():
             line.cancel()
             writer.transport.abort()  # also of a line that has not begun
