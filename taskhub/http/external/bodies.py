@@ -69,7 +69,10 @@ Exception_ = Annotated[
     str,
     Meta(
         pattern=rf"^[A-Za-z_][A-Za-z0-9_.:]{{0,99}}${END}",
-        description="the class of what was raised: failures of one class are found together",
+        description=(
+            "the class of what was raised, under which failures are found together: "
+            "1 to 100 letters, digits and any of _ . :, no digit first"
+        ),
         examples=["ImageError"],
     ),
 ]

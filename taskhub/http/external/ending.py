@@ -28,6 +28,8 @@ from taskhub.policy import RESULT_LIMIT, Settled, Tries, cleaned, settle
 from taskhub.ports import Finish, Finished, Held, Refused, Result
 
 OK = 200
+COMPLETION_LIMIT = RESULT_LIMIT + 16_384
+"""Bytes of a body, whatever `max_body` says: a result of the largest size has to fit in."""
 Settling = Callable[[Held], Settled]
 
 _RANDOM = random.SystemRandom()
@@ -46,7 +48,7 @@ class Ending(msgspec.Struct, frozen=True):
 async def complete(call: Call) -> Answer:
     """End a task as Done; said again in the same words, the answer is the same."""
     no_query(call.request)
-    id_, body = task_id(call), await call.json_body()
+    id_, body = task_id(call), await call.json_body(COMPLETION_LIMIT)
     done = await bodies.read(body, bodies.Completion)
     result = None if done.result is None else bytes(_result_of(body).result)
     if result is not None and len(result) > RESULT_LIMIT:
