@@ -58,6 +58,9 @@ Wait = Annotated[
 ]
 Fraction = Annotated[float, Meta(ge=0, le=1, description="how much is done, 0 to 1")]
 Said = Annotated[str, Meta(max_length=200, description="up to 200 characters")]
+Data = Annotated[
+    Any, Meta(description="for the attempt after this one: any JSON of up to 4,096 bytes")
+]
 Result = Annotated[Any, Meta(description="any JSON, kept byte for byte")]
 Error = Annotated[
     str, Meta(min_length=1, max_length=100_000, description="why; of a long text the beginning")
@@ -133,6 +136,7 @@ class Report(Body, frozen=True):
     lease: Token
     fraction: Fraction
     text: Said = ""
+    data: Data = None
 
 
 class Completion(Body, frozen=True):

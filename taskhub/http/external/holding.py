@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 from datetime import UTC, datetime, timedelta
+from typing import Any
 
 import msgspec
 
+from taskhub.errors import FieldError, Invalid
 from taskhub.http.answers import Answer
 from taskhub.http.call import Call
 from taskhub.http.external import bodies
@@ -15,6 +17,7 @@ from taskhub.http.showing import task_id
 from taskhub.obs.telemetry import LeaseLost, TaskReleased
 from taskhub.ports import Finished, Progress, Release, Renew, Renewed, Touched
 
+DATA_LIMIT = 4_096
 _encode = msgspec.json.Encoder().encode
 
 
@@ -42,11 +45,21 @@ async def report(call: Call) -> Answer:
     no_query(call.request)
     id_, said = task_id(call), await bodies.read(await call.json_body(), bodies.Report)
     held = await mine(call, id_, said.lease)
-    data = _encode({"fraction": said.fraction, "text": said.text})
+    data = _encode(_kept(said))
     (result,) = await call.put(Progress(id=id_, fence=held.fence, data=data))
     if not isinstance(result, Finished):
         raise LeaseOver
     return Answer(204)
+
+
+def _kept(said: bodies.Report) -> dict[str, Any]:
+    """The task's `progress`, as a handler of our own would have told it."""
+    kept: dict[str, Any] = {"fraction": said.fraction, "text": said.text}
+    if said.data is None:
+        return kept
+    if len(_encode(said.data)) > DATA_LIMIT:
+        raise Invalid([FieldError("/data", f"at most {DATA_LIMIT:,} bytes of JSON")])
+    return kept | {"data": said.data}
 
 
 async def give_back(call: Call) -> Answer:

@@ -402,6 +402,21 @@ async def test_what_breaks_a_rule_is_named(
     assert b"s3cret" not in reply.body
 
 
+async def test_what_is_said_with_the_progress_is_there_for_the_next_attempt(mill: House) -> None:
+    """Up to 4 KiB of it: a long work goes on where the last attempt stood."""
+    id_, lease = await held(mill)
+    told: dict[str, Any] = {"lease": lease, "fraction": 0.5, "text": "2 of 4"}
+
+    refused = await say(mill, f"{id_}/progress", **told, data="x" * 4_095)
+    kept = await say(mill, f"{id_}/progress", **told, data={"page": 2})
+    await say(mill, f"{id_}/fail", lease=lease, error="out of paper", retryInSeconds=0)
+    (item,) = await claim(mill)
+
+    assert (refused.status, refused.json["errors"][0]["pointer"]) == (422, "/data")
+    assert kept.status == 204
+    assert item["task"]["progress"] == {"fraction": 0.5, "text": "2 of 4", "data": {"page": 2}}
+
+
 async def test_a_result_has_a_limit_that_it_may_reach(mill: House) -> None:
     """As with our own workers 1 MiB of JSON, whatever else bodies may have."""
     id_, lease = await held(mill)
