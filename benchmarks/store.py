@@ -21,7 +21,7 @@ import uuid_utils
 from taskhub.model import Owner, Status, TaskId, TaskItem
 from taskhub.ports import Claim, Claimed, Create, Finish, Write
 from taskhub.store.sqlite import SqliteStore
-from taskhub.store.sqlite.hand import Hand
+from taskhub.store.steps.hand import Hand
 
 OWNER = Owner("bench/worker-1/0")
 ROWS = 25_600

@@ -24,7 +24,7 @@ from taskhub.model import Owner, Status, TaskId, TaskItem
 from taskhub.obs.telemetry import Telemetry
 from taskhub.ports import Claim, Claimed, Create, Result, Write
 from taskhub.store.sqlite import SqliteStore
-from taskhub.store.sqlite.clock import Clock
+from taskhub.store.steps.clock import Clock
 from uuid_utils import uuid7
 
 from tests.waiting import until

@@ -15,12 +15,12 @@ from typing import Protocol, TypeVar
 from taskhub.errors import StoreDown, StoreLocked
 from taskhub.ports import Committed, Renew, Renewed, Write
 from taskhub.store.sqlite import SqliteStore
-from taskhub.store.sqlite.batch import Statements
-from taskhub.store.sqlite.clock import Clock
 from taskhub.store.sqlite.reading import Readers
-from taskhub.store.sqlite.rows import Row
 from taskhub.store.sqlite.session import Session
-from taskhub.store.sqlite.timetable import Timetable
+from taskhub.store.sqlite.transaction import Statements
+from taskhub.store.steps.clock import Clock
+from taskhub.store.steps.rows import Row
+from taskhub.store.steps.timetable import Timetable
 
 from tests.simulation.lanes import pause, sleep
 
@@ -95,7 +95,7 @@ class InlineStore(SqliteStore):
         self._statements, self._hand, self._one_renewal = statements, None, threading.Lock()
         self._writing = self._renewing = _InlineSession(database)
         self._readers = _InlineReaders(self, statements.text, clock)
-        self._timetable = Timetable(self._readers.ask, clock)
+        self._timetable = Timetable(self._readers.ask, self._readers.now)
 
     async def open(self) -> None:
         await pause(self.weather.delay())

@@ -14,8 +14,8 @@ from taskhub.actors.renewal import Renewal
 from taskhub.actors.scheduler import Scheduler
 from taskhub.actors.store import StoreActor
 from taskhub.ports import Create, Created, Renewed
-from taskhub.store.sqlite import ending
-from taskhub.store.sqlite.batch import Statements
+from taskhub.store.sqlite.transaction import Statements
+from taskhub.store.steps import ending
 
 from tests.simulation.story import Ground
 
@@ -61,7 +61,8 @@ def _by_id(real: Callable[..., None]) -> Callable[..., None]:
     """A store that takes an outcome for whatever attempt runs now."""
 
     def finish(batch: Any, shape: Any, ended: Any, places: Any) -> None:
-        now = dict(batch.connection.execute("SELECT Id, Fence FROM Tasks"))
+        connection = batch.transaction._connection
+        now = dict(connection.execute("SELECT Id, Fence FROM Tasks"))
         fresh = [(id_, now[id_], *more) for id_, _, *more in ended]
         real(batch, shape, fresh, {(id_, now[id_]): place for (id_, _), place in places.items()})
 
@@ -82,7 +83,7 @@ KNOWN = "WHERE known.ExpiresAt > :now"
 MUTANTS = {
     "finish-by-id": Mutant(
         "overwritten",
-        places=(("taskhub.store.sqlite.ending._finish", _by_id(ending._finish)),),
+        places=(("taskhub.store.steps.ending._finish", _by_id(ending._finish)),),
         first=28,
     ),
     "finish-what-has-ended": Mutant(

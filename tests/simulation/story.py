@@ -29,8 +29,8 @@ from taskhub.ports import (
     Write,
 )
 from taskhub.store.migrations.upgrade import as_sql
-from taskhub.store.sqlite.batch import Statements
 from taskhub.store.sqlite.session import connect
+from taskhub.store.sqlite.transaction import Statements
 
 from tests.simulation.judge import Broken
 from tests.simulation.node import Node

@@ -20,8 +20,8 @@ from taskhub.config.sections import Config, SupervisorSection, WorkSection
 from taskhub.kernel.clock import boottime
 from taskhub.model import Incarnation, Owner, TaskId
 from taskhub.ports import Committed, Write
-from taskhub.store.sqlite.batch import Statements
-from taskhub.store.sqlite.clock import Clock
+from taskhub.store.sqlite.transaction import Statements
+from taskhub.store.steps.clock import Clock
 from taskhub.work.job import Job
 
 from tests.simulation import lanes

@@ -12,8 +12,8 @@ from time import monotonic
 from typing import Any, TypeVar
 
 from taskhub.errors import Busy, StoreDown, StoreLocked
-from taskhub.store.sqlite.hand import Hand
 from taskhub.store.sqlite.session import connect_reader, identity, trouble_of
+from taskhub.store.steps.hand import Hand
 
 T = TypeVar("T")
 Work = Callable[[sqlite3.Connection], T]

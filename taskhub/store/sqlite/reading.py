@@ -4,48 +4,31 @@ from __future__ import annotations
 
 import asyncio
 import sqlite3
-from collections.abc import AsyncIterator, Mapping, Sequence
+from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager, suppress
 from pathlib import Path
 
 import aiosqlite
-import msgspec
 
-from taskhub.audit import AuditPage, AuditQuery
 from taskhub.errors import StoreDown, StoreLocked
-from taskhub.failures import PastAttempt
-from taskhub.keys import Kept, Told
-from taskhub.model import Owner, TaskId, TaskItem, TypeInfo
-from taskhub.ports import EventPage, EventQuery, Held, QueueCount
-from taskhub.queues import Circumstances, Line, LineState, QueueState
-from taskhub.registration import WAITING_LIMIT, Registration
-from taskhub.store.sqlite import audit, pausing
-from taskhub.store.sqlite.clock import Clock
-from taskhub.store.sqlite.rows import (
-    STATUS,
-    Row,
-    attempt_of,
-    event_of,
-    json,
-    registration_of,
-    task_of,
-)
 from taskhub.store.sqlite.session import connect_reader, identity, trouble_of
+from taskhub.store.steps.clock import Clock, Moment
+from taskhub.store.steps.reading import Reading
+from taskhub.store.steps.rows import Row
 
 CONNECTIONS = 2
 
 
-class Readers:
+class Readers(Reading):
     """What the store answers without changing anything."""
 
     def __init__(self, path: Path, statements: Mapping[str, str], clock: Clock) -> None:
         """Make ready; connections are made when they are needed."""
+        super().__init__()
         self._path, self._statements, self._clock = path, statements, clock
         self._free: asyncio.LifoQueue[aiosqlite.Connection | None] = asyncio.LifoQueue()
         self._open: dict[aiosqlite.Connection, tuple[int, int]] = {}
         """Every connection, and which file it reads."""
-        self._types: tuple[Row | None, list[TypeInfo]] = (None, [])
-        """What was read last, and its mark: a row read later than its mark is only read twice."""
         self._may_read = False
 
     async def open(self) -> None:
@@ -64,89 +47,9 @@ class Readers:
                 await connection.interrupt()
                 await connection.close()
 
-    async def get(self, ids: Sequence[TaskId]) -> list[TaskItem]:
-        """The tasks that exist, in the order asked."""
-        rows = await self.ask("get", {"ids": json(ids)})
-        found = {row[0]: row for row in rows}
-        return [task_of(found[id_]) for id_ in ids if id_ in found]
-
-    async def attempts(self, id_: TaskId) -> list[PastAttempt]:
-        """What attempts of the task have failed of, oldest first."""
-        return list(map(attempt_of, await self.ask("attempts", {"task": id_})))
-
-    async def held(self, id_: TaskId) -> Held | None:
-        """The task and its lease."""
-        rows = await self.ask("held", {"id": id_})
-        return Held(task_of(rows[0]), *rows[0][-2:]) if rows else None
-
-    async def kept(self, principal: str, key: str) -> Kept | None:
-        """What is kept under this key, unless it has expired."""
-        asked = {"keys": json([(principal, key)]), "now": self._clock.time_of_day()}
-        rows = await self.ask("known_keys", asked)
-        return Kept(rows[0][2], Told(*rows[0][3:])) if rows else None
-
-    async def events(self, query: EventQuery) -> EventPage:
-        """The events, and how far the table reaches; of one moment, for it is one statement."""
-        values = {"after": query.after, "limit": query.limit, "task": query.task}
-        rows = await self.ask("events" if query.task is None else "history", values)
-        items = [event_of(row) for row in rows if row[0] is not None]
-        oldest, newest = rows[0][8:]
-        return EventPage(items, oldest or 0, newest or 0)
-
-    async def forwarded(self) -> dict[str, int]:
-        """The cursor of every webhook."""
-        return dict(await self.ask("webhooks"))
-
-    async def audit(self, query: AuditQuery) -> AuditPage:
-        """One page of the audit log, newest first."""
-        rows = await self.ask(audit.statement(query), audit.values(query))
-        return audit.page(rows, query.limit)
-
-    async def counts(self) -> list[QueueCount]:
-        """Depths of the live states by queue."""
-        now = self._clock.time_of_day()
-        return [
-            QueueCount(queue, STATUS[status], count, max(0, now - due) / 1e6)
-            for queue, status, count, due in await self.ask("counts")
-        ]
-
-    async def queues(self) -> list[QueueState]:
-        """Every queue that is paused or has live tasks."""
-        return pausing.states(await self.ask("pauses"), await self.counts())
-
-    async def standing(self, line: Line, name: str) -> LineState | None:
-        """How a queue or a type stands."""
-        rows = await self.ask(f"{line}_standing", {"name": name})
-        return LineState(name, bool(rows[0][0]), rows[0][1]) if rows else None
-
-    async def circumstances(self, task: TaskId) -> Circumstances | None:
-        """A task and what is around it, at one moment."""
-        now = self._clock.read()
-        rows = await self.ask("circumstances", pausing.asked(task, now))
-        return pausing.circumstances_of(rows[0], now) if rows else None
-
-    async def owners(self) -> list[Owner]:
-        """Who holds leases now."""
-        return [owner for (owner,) in await self.ask("owners")]
-
-    async def types(self) -> list[TypeInfo]:
-        """Every type that was registered; read again only when one has changed."""
-        (mark,) = await self.ask("types_mark")
-        if mark != self._types[0]:
-            rows = await self.ask("types")
-            infos = [TypeInfo(name, msgspec.json.decode(schema), by) for name, schema, by in rows]
-            self._types = (mark, infos)
-        return self._types[1]
-
-    async def registrations(self) -> list[Registration]:
-        """Every type that was registered, or of which tasks wait."""
-        rows = await self.ask("registrations", {"limit": WAITING_LIMIT})
-        return [registration_of(row) for row in rows]
-
-    async def next_due(self) -> float | None:
-        """Seconds until the first Pending task is due."""
-        ((due,),) = await self.ask("next_due")
-        return None if due is None else max(0, due - self._clock.time_of_day()) / 1e6
+    async def now(self) -> Moment:
+        """By this host's clocks."""
+        return self._clock.read()
 
     async def ask(self, name: str, values: Mapping[str, object] | None = None) -> list[Row]:
         """The rows that a statement finds."""

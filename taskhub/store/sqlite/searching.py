@@ -15,11 +15,12 @@ from typing import NamedTuple
 from taskhub.failures import FailurePage, FailureQuery
 from taskhub.finding import Count, IdPage, Page, TaskQuery
 from taskhub.model import TaskId
-from taskhub.store.sqlite.clock import Clock
-from taskhub.store.sqlite.failing import page
+from taskhub.store.sqlite.conditions import Conditions
 from taskhub.store.sqlite.line import Line
-from taskhub.store.sqlite.plan import Plan, plan
-from taskhub.store.sqlite.rows import Row, json, task_of
+from taskhub.store.steps.clock import Clock
+from taskhub.store.steps.failing import page
+from taskhub.store.steps.plan import Plan, plan
+from taskhub.store.steps.rows import Row, json, task_of
 
 SECONDS = 1.0
 """How long one question may go on."""
@@ -130,11 +131,11 @@ class Searcher:
 
     async def failures(self, query: FailureQuery) -> FailurePage:
         """Groups of failed tasks; they wait in line with what must be looked for."""
-        return await self._deep.do(partial(page, self._statements, query))
+        return await self._deep.do(partial(_page, self._statements, query))
 
     async def _walk(self, query: TaskQuery, shape: str) -> Walk:
         """Look from window to window until there is enough."""
-        way = plan(query.where, query.cursor, self._clock.time_of_day())
+        way = plan(query.where, query.cursor, Conditions(self._clock.time_of_day()))
         line = self._deep if way.is_deep else self._quick
         walk = Walk(way, shape, query.limit, max(1, query.reads), way.before_id, PAGE_SIZE)
         while walk.goes_on:
@@ -159,6 +160,21 @@ def _look(statements: Mapping[str, str], walk: Walk, connection: sqlite3.Connect
             raise
         return Look((), walk.before_id, seconds=WINDOW_SECONDS)  # or longer: try a smaller one
     return look._replace(seconds=monotonic() - began)
+
+
+def _page(
+    statements: Mapping[str, str], query: FailureQuery, connection: sqlite3.Connection
+) -> FailurePage:
+    """A page of groups, all of one moment."""
+
+    def ask(name: str, values: Mapping[str, object]) -> Sequence[Row]:
+        return connection.execute(statements[name], values).fetchall()
+
+    connection.execute("BEGIN")
+    try:
+        return page(ask, query)
+    finally:
+        connection.execute("ROLLBACK")
 
 
 def _at_once(statements: Mapping[str, str], walk: Walk, connection: sqlite3.Connection) -> Look:

@@ -8,38 +8,24 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TypeVar
 
-from taskhub.audit import Audit, AuditPage, AuditQuery
-from taskhub.bulk import Bulk
+from taskhub.audit import AuditPage, AuditQuery
 from taskhub.failures import FailurePage, FailureQuery, PastAttempt
 from taskhub.finding import Count, IdPage, Page, TaskQuery
 from taskhub.keys import Kept
 from taskhub.model import Owner, TaskId, TaskItem, TypeInfo
 from taskhub.ports import (
-    Cancel,
-    Claim,
     Committed,
-    Create,
-    CreateMany,
     EventPage,
     EventQuery,
-    Finish,
-    Forward,
     Held,
-    Progress,
-    Prune,
     QueueCount,
-    Register,
-    Release,
     Renew,
     Renewed,
-    Requeue,
     SchemaState,
-    Sweep,
-    Takeover,
     Write,
 )
-from taskhub.queues import Circumstances, Line, LineState, Pause, QueueState
-from taskhub.registration import Forget, Registration, Seen
+from taskhub.queues import Circumstances, Line, LineState, QueueState
+from taskhub.registration import Registration
 from taskhub.schedules.schedule import (
     Agenda,
     RunPage,
@@ -48,68 +34,19 @@ from taskhub.schedules.schedule import (
     SchedulePage,
     ScheduleQuery,
 )
-from taskhub.schedules.writes import (
-    DeclareSchedules,
-    DropSchedule,
-    FireSchedule,
-    PauseSchedule,
-    ResumeSchedule,
-    SaveSchedule,
-    StartRun,
-    TriggerSchedule,
-)
 from taskhub.store import migrations
-from taskhub.store.sqlite import (
-    acts,
-    creating,
-    ending,
-    firing,
-    leasing,
-    many,
-    pausing,
-    schedules,
-)
-from taskhub.store.sqlite.batch import Batch, Kinds, Statements, commit
-from taskhub.store.sqlite.clock import Clock
-from taskhub.store.sqlite.hand import Hand
 from taskhub.store.sqlite.migrating import migrate, revision_in
 from taskhub.store.sqlite.reading import Readers
 from taskhub.store.sqlite.searching import Searcher
 from taskhub.store.sqlite.session import Session
-from taskhub.store.sqlite.timetable import Timetable
+from taskhub.store.sqlite.transaction import SqliteTransaction, Statements
+from taskhub.store.steps.batch import Batch, commit
+from taskhub.store.steps.clock import Clock
+from taskhub.store.steps.hand import Hand
+from taskhub.store.steps.kinds import KINDS
+from taskhub.store.steps.timetable import Timetable
 
 T = TypeVar("T")
-
-KINDS: Kinds = {
-    Register: acts.register,
-    Seen: acts.seen,
-    Forget: acts.forget,
-    Create: creating.create,
-    CreateMany: creating.create_many,
-    Forward: creating.forward,
-    Finish: ending.finish,
-    Progress: ending.progress,
-    Renew: leasing.renew,
-    Release: leasing.release,
-    Takeover: leasing.takeover,
-    Sweep: leasing.sweep,
-    Cancel: acts.cancel,
-    Requeue: acts.requeue,
-    Bulk: many.bulk,
-    Pause: pausing.pause,
-    SaveSchedule: schedules.save,
-    DropSchedule: schedules.drop,
-    PauseSchedule: schedules.pause,
-    ResumeSchedule: schedules.resume,
-    DeclareSchedules: schedules.declare,
-    FireSchedule: firing.fire,
-    TriggerSchedule: firing.trigger,
-    StartRun: firing.start,
-    Claim: leasing.claim,
-    Audit: acts.audit,
-    Prune: acts.prune,
-}
-"""What is done for each kind of write, in the order in which a batch does them."""
 
 RENEWAL_TIMEOUT = 2.0  # seconds a renewal waits at most: the keeper has other leases to think of
 
@@ -126,7 +63,7 @@ class SqliteStore:
         self._hand: Hand | None = None
         self._writing = Session(path, lock_timeout=lock_timeout)
         self._readers = Readers(path, self._statements.text, self._clock)
-        self._timetable = Timetable(self._readers.ask, self._clock)
+        self._timetable = Timetable(self._readers.ask, self._readers.now)
         self._searcher = Searcher(path, self._statements.text, self._clock)
         self._renewing = Session(
             path, lock_timeout=min(lock_timeout, RENEWAL_TIMEOUT), synchronous="NORMAL"
@@ -171,7 +108,8 @@ class SqliteStore:
 
     def _commit(self, session: Session, writes: Sequence[Write]) -> Committed:
         def work(connection: sqlite3.Connection) -> Committed:
-            return commit(Batch(connection, self._statements, self._clock.read()), KINDS, writes)
+            transaction = SqliteTransaction(connection, self._statements)
+            return commit(Batch(transaction, self._clock.read()), KINDS, writes)
 
         return session.transaction(work)
 

@@ -13,7 +13,7 @@ from typing import Any, Protocol
 
 from taskhub.ports import Store
 from taskhub.store.sqlite import SqliteStore
-from taskhub.store.sqlite.clock import Clock
+from taskhub.store.steps.clock import Clock
 
 START = datetime(2026, 1, 1, tzinfo=UTC)
 

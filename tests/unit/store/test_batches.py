@@ -27,9 +27,9 @@ from taskhub.ports import (
     Write,
 )
 from taskhub.store.sqlite import SqliteStore
-from taskhub.store.sqlite.hand import Hand
-from taskhub.store.sqlite.ids import first_id_at
-from taskhub.store.sqlite.rows import Insert
+from taskhub.store.sqlite.transaction import Insert
+from taskhub.store.steps.hand import Hand
+from taskhub.store.steps.ids import first_id_at
 
 NOW = datetime(2026, 1, 1, 12, 30, 15, 123_457, tzinfo=UTC)
 MANY = 200

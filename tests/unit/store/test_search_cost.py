@@ -15,9 +15,10 @@ from taskhub.errors import Busy, StoreDown
 from taskhub.finding import TaskQuery
 from taskhub.search import parse
 from taskhub.store.sqlite import SqliteStore, searching
+from taskhub.store.sqlite.conditions import Conditions
 from taskhub.store.sqlite.line import WAITING, Line
-from taskhub.store.sqlite.plan import plan
-from taskhub.store.sqlite.rows import json
+from taskhub.store.steps.plan import plan
+from taskhub.store.steps.rows import json
 
 from tests.unit.store.test_plans import STATEMENTS, fill
 from tests.waiting import until
@@ -50,13 +51,13 @@ DEEP = [
 @pytest.mark.parametrize("q", INDEXED)
 def test_what_an_index_answers_is_not_looked_for(q: str) -> None:
     """It waits behind no search, and reads no more than its page."""
-    assert not plan(parse(q), None, NOW).is_deep
+    assert not plan(parse(q), None, Conditions(NOW)).is_deep
 
 
 @pytest.mark.parametrize("q", DEEP)
 def test_what_no_index_answers_is_looked_for_in_windows(q: str) -> None:
     """On a line of its own."""
-    assert plan(parse(q), None, NOW).is_deep
+    assert plan(parse(q), None, Conditions(NOW)).is_deep
 
 
 @pytest.fixture
@@ -88,7 +89,7 @@ def steps(connection: sqlite3.Connection, text: str, values: dict[str, Any]) -> 
 
 def asked(q: str, name: str, **more: object) -> tuple[str, dict[str, Any]]:
     """A statement of a search as it is sent."""
-    way = plan(parse(q), None, NOW)
+    way = plan(parse(q), None, Conditions(NOW))
     text = Template(STATEMENTS[name]).substitute(kind=way.kind or "1", where=way.where)
     bounds = {"before_id": way.before_id, "since_id": way.since_id, "floor_id": way.since_id}
     return text, way.values | bounds | {"limit": 51, "window": 1_000, "most": 5_000} | more

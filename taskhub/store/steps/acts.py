@@ -19,9 +19,9 @@ from taskhub.ports import (
     Unchanged,
 )
 from taskhub.registration import Forget, Seen
-from taskhub.store.sqlite.batch import Batch
-from taskhub.store.sqlite.ids import first_id_at
-from taskhub.store.sqlite.rows import json, task_of
+from taskhub.store.steps.batch import Batch
+from taskhub.store.steps.ids import first_id_at
+from taskhub.store.steps.rows import json, task_of
 
 
 def cancel(batch: Batch, group: Sequence[tuple[int, Cancel]]) -> None:

@@ -7,8 +7,8 @@ from collections.abc import Sequence
 from taskhub.keys import Existing, IdempotencyKey, KeyReused, Replayed, Told
 from taskhub.model import TaskId, TaskItem, micros_from_utc
 from taskhub.ports import Create, Created, Result
-from taskhub.store.sqlite.batch import Batch
-from taskhub.store.sqlite.rows import Row, json, task_of
+from taskhub.store.steps.batch import Batch
+from taskhub.store.steps.rows import Row, json, task_of
 
 Answers = dict[tuple[str, str], tuple[str, Told]]
 """What is kept under a principal's key: the hash of the request, and the answer."""
@@ -63,6 +63,7 @@ def _met(write: Create, held: Holders) -> Created | Existing:
 def _known(batch: Batch, keyed: Sequence[IdempotencyKey]) -> Answers:
     if not keyed:
         return {}
+    batch.transaction.alone([f"key {key.principal} {key.key}" for key in keyed])
     asked = json([(key.principal, key.key) for key in keyed])
     rows = batch.ask("known_keys", {"keys": asked, "now": batch.now.micros})
     return {(row[0], row[1]): (row[2], Told(*row[3:])) for row in rows}
@@ -71,7 +72,9 @@ def _known(batch: Batch, keyed: Sequence[IdempotencyKey]) -> Answers:
 def _held(batch: Batch, writes: Sequence[Create]) -> Holders:
     if not writes:
         return {}
-    asked = json([(write.item.type, write.unique and write.unique.key) for write in writes])
+    wanted = [(write.item.type, write.unique.key) for write in writes if write.unique is not None]
+    batch.transaction.alone([f"unique {type_} {key}" for type_, key in wanted])
+    asked = json(wanted)
     rows = batch.ask("holders", {"keys": asked, "now": batch.now.micros})
     ids = list({task for _, _, task in rows})
     found = batch.ask("get", {"ids": json(ids)}) if ids else []

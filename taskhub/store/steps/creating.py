@@ -17,9 +17,9 @@ from taskhub.ports import (
     Stale,
     Touched,
 )
-from taskhub.store.sqlite import keys
-from taskhub.store.sqlite.batch import Batch, Kinds, apply, commit
-from taskhub.store.sqlite.rows import Row, new_row
+from taskhub.store.steps import keys
+from taskhub.store.steps.batch import Batch, Kinds, apply, commit
+from taskhub.store.steps.rows import Row, new_row
 
 
 def create(batch: Batch, group: Sequence[tuple[int, Create]]) -> None:
@@ -28,7 +28,7 @@ def create(batch: Batch, group: Sequence[tuple[int, Create]]) -> None:
     fresh = keys.fresh(batch, group) if has_keys else group
     items = [write.item for _, write in fresh]
     rows = [_row(write) for _, write in fresh]
-    batch.statements.create.run(batch.connection, rows)
+    batch.insert("create", rows)
     batch.results.update((place, Created(write.item)) for place, write in fresh)
     batch.tell(EventType.CREATED, [(item.id, item.title) for item in items])
 
@@ -60,7 +60,7 @@ ALONE: Kinds = {Create: create}
 
 def _all(batch: Batch, creates: Sequence[Create]) -> list[Outcome]:
     """Store all of them; what one cannot stand spoils the batch, and then the whole is refused."""
-    inner = Batch(batch.connection, batch.statements, batch.now)
+    inner = batch.beside()
     apply(inner, ALONE, list(enumerate(creates)))
     batch.events += inner.events
     return cast("list[Outcome]", [inner.results[place] for place in range(len(creates))])
@@ -68,7 +68,7 @@ def _all(batch: Batch, creates: Sequence[Create]) -> list[Outcome]:
 
 def _each(batch: Batch, creates: Sequence[Create]) -> list[Outcome]:
     """Store those that can be stored."""
-    done = commit(Batch(batch.connection, batch.statements, batch.now), ALONE, creates)
+    done = commit(batch.beside(), ALONE, creates)
     batch.events += done.events
     return cast("list[Outcome]", done.results)
 
@@ -82,6 +82,6 @@ def forward(batch: Batch, group: Sequence[tuple[int, Forward]]) -> None:
             batch.results[place] = Stale()
             continue
         rows = [new_row(item, None) for item in write.items]
-        batch.statements.create.run(batch.connection, rows)
+        batch.insert("create", rows)
         batch.tell(EventType.CREATED, [(item.id, item.title) for item in write.items])
         batch.results[place] = Touched(len(rows))

@@ -37,9 +37,9 @@ from taskhub.schedules.writes import (
     ScheduleResult,
     Synced,
 )
-from taskhub.store.sqlite import acts
-from taskhub.store.sqlite.batch import Batch
-from taskhub.store.sqlite.rows import STATUS, Row
+from taskhub.store.steps import acts
+from taskhub.store.steps.batch import Batch
+from taskhub.store.steps.rows import STATUS, Row
 
 Guarded = SaveSchedule | DropSchedule | PauseSchedule | ResumeSchedule
 COLUMNS = 26

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import sqlite3
-from collections.abc import Sequence
 from datetime import datetime
 from typing import Any
 
@@ -26,8 +24,6 @@ from taskhub.registration import Registration
 STATUS = {status.value: status for status in Status}
 TYPE = {type_.value: type_ for type_ in EventType}
 ERROR_LIMIT = 4_000  # characters of an error that are kept
-EXACT = 32  # up to so many rows each number has a statement of its own; a prepared one takes memory
-MANY = (256, 64, EXACT)  # beyond that so many rows go at once
 
 Row = tuple[Any, ...]
 
@@ -179,27 +175,3 @@ def clean(error: str | None) -> str | None:
         return None
     kept = error[:ERROR_LIMIT].replace("\0", "\ufffd")
     return kept if kept.isascii() else kept.encode("utf-8", "replace").decode()
-
-
-class Insert:
-    """Many rows by as few statements as can be: each costs a wait for the interpreter's lock."""
-
-    def __init__(self, statement: str) -> None:
-        """Take a statement that ends in `VALUES (?, ...)` for one row."""
-        self._head, self._values = statement.split("VALUES")
-        self._texts: dict[int, str] = {}
-
-    def run(self, connection: sqlite3.Connection, rows: Sequence[Row]) -> None:
-        """Insert the rows in their order."""
-        start = 0
-        while left := len(rows) - start:
-            size = left if left <= EXACT else next(many for many in MANY if many <= left)
-            chunk = rows[start : start + size]
-            connection.execute(self._text(size), [value for row in chunk for value in row])
-            start += size
-
-    def _text(self, size: int) -> str:
-        text = self._texts.get(size)
-        if text is None:
-            text = self._texts[size] = f"{self._head}VALUES{','.join([self._values] * size)}"
-        return text

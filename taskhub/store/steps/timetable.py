@@ -14,18 +14,19 @@ from taskhub.schedules.schedule import (
     SchedulePage,
     ScheduleQuery,
 )
-from taskhub.store.sqlite.clock import FOREVER, Clock
-from taskhub.store.sqlite.rows import Row
-from taskhub.store.sqlite.schedules import COLUMNS, run_of, schedule_of
+from taskhub.store.steps.clock import FOREVER, Moment
+from taskhub.store.steps.rows import Row
+from taskhub.store.steps.schedules import COLUMNS, run_of, schedule_of
 
 Ask = Callable[[str, Mapping[str, Any]], Awaitable[list[Row]]]
+Now = Callable[[], Awaitable[Moment]]
 
 
 class Timetable:
     """Reads schedules through `ask`, by the store's clock."""
 
-    def __init__(self, ask: Ask, clock: Clock) -> None:
-        self._ask, self._clock = ask, clock
+    def __init__(self, ask: Ask, now: Now) -> None:
+        self._ask, self._now = ask, now
 
     async def one(self, name: str) -> Schedule | None:
         """The schedule of this name."""
@@ -49,7 +50,7 @@ class Timetable:
 
     async def agenda(self, limit: int) -> Agenda:
         """What is due and what may start; one short question where there is nothing."""
-        now = self._clock.time_of_day()
+        now = (await self._now()).micros
         ((first, some_wait),) = await self._ask("schedules_next", {})
         due: Sequence[Row] = ()
         ready: Sequence[Row] = ()

@@ -6,9 +6,9 @@ from collections.abc import Mapping, Sequence
 
 from taskhub.bulk import Act, Acted, Bulk, entry
 from taskhub.model import EventType, Status
-from taskhub.store.sqlite import acts
-from taskhub.store.sqlite.batch import Batch
-from taskhub.store.sqlite.rows import json
+from taskhub.store.steps import acts
+from taskhub.store.steps.batch import Batch
+from taskhub.store.steps.rows import json
 
 TOLD: Mapping[Act, EventType] = {
     Act.CANCEL: EventType.CANCELLED,

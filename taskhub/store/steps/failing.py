@@ -2,33 +2,30 @@
 
 from __future__ import annotations
 
-import sqlite3
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 
 from taskhub.failures import COUNTED, LOOKED, SAMPLES, FailureGroup, FailurePage, FailureQuery
 from taskhub.model import micros_from_utc, utc_from_micros
-from taskhub.store.sqlite.rows import Row
+from taskhub.store.steps.rows import Row
 
 EVER = -(1 << 62)
 """Before any time."""
 
 
-def page(
-    statements: Mapping[str, str], query: FailureQuery, connection: sqlite3.Connection
-) -> FailurePage:
-    """A page of groups, all of one moment."""
-    connection.execute("BEGIN")
-    try:
-        return _Looking(statements, connection).page(query)
-    finally:
-        connection.execute("ROLLBACK")
+Ask = Callable[[str, Mapping[str, object]], Sequence[Row]]
+"""Runs a statement, given by its name; all that it runs is of one moment."""
+
+
+def page(ask: Ask, query: FailureQuery) -> FailurePage:
+    """A page of groups."""
+    return _Looking(ask).page(query)
 
 
 class _Looking:
     """Inside the transaction of one page."""
 
-    def __init__(self, statements: Mapping[str, str], connection: sqlite3.Connection) -> None:
-        self._statements, self._connection = statements, connection
+    def __init__(self, ask: Ask) -> None:
+        self._ask = ask
 
     def page(self, query: FailureQuery) -> FailurePage:
         last, mark, of = query.cursor or (None, "", "")
@@ -65,6 +62,3 @@ class _Looking:
             last_seen=utc_from_micros(last),
             samples=[sample[0] for sample in samples],
         )
-
-    def _ask(self, name: str, values: Mapping[str, object]) -> Sequence[Row]:
-        return self._connection.execute(self._statements[name], values).fetchall()

@@ -6,8 +6,8 @@ from collections.abc import Sequence
 
 from taskhub.audit import HEARTBEAT, AuditEntry, AuditPage, AuditQuery
 from taskhub.model import micros_from_utc, utc_from_micros
-from taskhub.store.sqlite.clock import FOREVER
-from taskhub.store.sqlite.rows import Row
+from taskhub.store.steps.clock import FOREVER
+from taskhub.store.steps.rows import Row
 
 
 def statement(query: AuditQuery) -> str:

@@ -18,8 +18,8 @@ from taskhub.ports import (
     Takeover,
     Touched,
 )
-from taskhub.store.sqlite.batch import ENDS, Batch, saying
-from taskhub.store.sqlite.rows import Row, json, lease_of
+from taskhub.store.steps.batch import ENDS, Batch, saying
+from taskhub.store.steps.rows import Row, json, lease_of
 
 
 def claim(batch: Batch, group: Sequence[tuple[int, Claim]]) -> None:

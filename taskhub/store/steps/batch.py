@@ -6,16 +6,14 @@ in the order in which they were given): outcomes come before claims, so what is 
 
 from __future__ import annotations
 
-import sqlite3
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, Protocol
 
 from taskhub.model import Event, EventType, TaskId
 from taskhub.ports import Committed, Refused, Result, Write
-from taskhub.store.sql import load
-from taskhub.store.sqlite.clock import Moment
-from taskhub.store.sqlite.rows import Insert, Row, json
+from taskhub.store.steps.clock import Moment
+from taskhub.store.steps.rows import Row, json
 
 ENDS = {
     "Pending": EventType.RETRYING,
@@ -25,60 +23,84 @@ ENDS = {
 }
 """What is told when a row that was Processing comes to say this."""
 
-BAD_DATA = (
-    sqlite3.IntegrityError,
-    sqlite3.DataError,
-    sqlite3.ProgrammingError,
-    sqlite3.InterfaceError,
-    OverflowError,
-    TypeError,
-    ValueError,
-)
-"""Errors that one row's values can cause; then each write is tried alone."""
+BAD_VALUES = (OverflowError, TypeError, ValueError)
+"""Errors of ours that one row's values can cause; a database adds its own."""
 
 
-class Statements:
-    """The texts of this folder's `.sql` files, and the inserts that take many rows."""
+class Transaction(Protocol):
+    """What steps ask of a database: statements by name, within one transaction."""
 
-    def __init__(self) -> None:
-        """Read the files."""
-        self.text = load("taskhub.store.sqlite")
-        self.create = Insert(self.text["create"])
-        self.told = Insert(self.text["told"])
+    @property
+    def bad_data(self) -> tuple[type[Exception], ...]:
+        """Errors that one row's values can cause; then each write is tried alone."""
+
+    def ask(self, name: str, values: Mapping[str, object]) -> list[Row]:
+        """Run one statement and have all its rows."""
+
+    def change(self, name: str, values: Mapping[str, object]) -> int:
+        """Run one statement and have the number of rows that it has changed, without triggers."""
+
+    def each(self, name: str, rows: Sequence[Row]) -> int:
+        """Run one short statement for each row."""
+
+    def insert(self, name: str, rows: Sequence[Row]) -> None:
+        """Insert many rows by as few statements as can be."""
+
+    def happened(self, now: int, kind: str, tasks: Sequence[TaskId]) -> None:
+        """Append the same event for many tasks."""
+
+    def told(self, rows: Sequence[Row]) -> None:
+        """Append events that have something to say: (at, type, task, data) each."""
+
+    def alone(self, names: Sequence[str]) -> None:
+        """Until the commit nobody else decides about what these names stand for."""
+
+    def mark(self, name: str) -> None:
+        """Begin a part that can be undone."""
+
+    def undo(self, name: str) -> None:
+        """Undo what was done since the mark, which stays."""
+
+    def forget(self, name: str) -> None:
+        """What was done since the mark stays done."""
 
 
 @dataclass(slots=True)
 class Batch:
     """What the steps of one batch share: where, when, and what has come of it so far."""
 
-    connection: sqlite3.Connection
-    statements: Statements
+    transaction: Transaction
     now: Moment
     results: dict[int, Result] = field(default_factory=dict)
     events: list[Event] = field(default_factory=list)
 
     def ask(self, name: str, values: Mapping[str, object]) -> list[Row]:
         """Run one statement and have all its rows."""
-        return self.connection.execute(self.statements.text[name], values).fetchall()
+        return self.transaction.ask(name, values)
 
     def change(self, name: str, values: Mapping[str, object]) -> int:
         """Run one statement and have the number of rows that it has changed, without triggers."""
-        self.connection.execute(self.statements.text[name], values)
-        # A cursor counts nothing that begins with WITH.
-        count: int = self.connection.execute("SELECT changes()").fetchone()[0]
-        return count
+        return self.transaction.change(name, values)
 
     def each(self, name: str, rows: Sequence[Row]) -> int:
         """Run one short statement for each row."""
-        return self.connection.executemany(self.statements.text[name], rows).rowcount
+        return self.transaction.each(name, rows)
+
+    def insert(self, name: str, rows: Sequence[Row]) -> None:
+        """Insert many rows by as few statements as can be."""
+        self.transaction.insert(name, rows)
+
+    def beside(self) -> Batch:
+        """Another batch of the same transaction and moment, with results of its own."""
+        return Batch(self.transaction, self.now)
 
     def tell(self, kind: EventType, tasks: Sequence[tuple[TaskId, str]]) -> None:
         """Append an event for each (id, title); it is published after the commit."""
         if tasks:
             at = self.now.utc
             self.events += [Event(kind, task, title, at) for task, title in tasks]
-            ids = json([task for task, _ in tasks])
-            self.change("happened", {"now": self.now.micros, "type": kind.value, "ids": ids})
+            ids = [task for task, _ in tasks]
+            self.transaction.happened(self.now.micros, kind.value, ids)
 
     def tell_more(self, kind: EventType, tasks: Sequence[tuple[TaskId, str, str]]) -> None:
         """Append an event for each (id, title, data); the data is JSON and stays in the store."""
@@ -87,7 +109,7 @@ class Batch:
         now = self.now
         self.events += [Event(kind, task, title, now.utc) for task, title, _ in tasks]
         rows = [(now.micros, kind.value, task, data) for task, _, data in tasks]
-        self.statements.told.run(self.connection, rows)
+        self.transaction.told(rows)
 
     def tell_ends(
         self, status: str, tasks: Sequence[tuple[TaskId, str]], said: Mapping[TaskId, str]
@@ -109,30 +131,30 @@ Kinds = Mapping[type[Any], Step]
 
 def commit(batch: Batch, kinds: Kinds, writes: Sequence[Write]) -> Committed:
     """Do all writes; when one spoils the batch, do each alone and refuse only that one."""
-    connection = batch.connection
-    connection.execute("SAVEPOINT whole")
+    transaction = batch.transaction
+    transaction.mark("whole")
     try:
         apply(batch, kinds, list(enumerate(writes)))
-    except BAD_DATA:
-        connection.execute("ROLLBACK TO whole")
-        batch = Batch(connection, batch.statements, batch.now)
+    except transaction.bad_data:
+        transaction.undo("whole")
+        batch = batch.beside()
         for place, write in enumerate(writes):
             _apply_alone(batch, kinds, place, write)
-    connection.execute("RELEASE whole")
+    transaction.forget("whole")
     return Committed([batch.results[place] for place in range(len(writes))], batch.events)
 
 
 def _apply_alone(batch: Batch, kinds: Kinds, place: int, write: Write) -> None:
-    alone = Batch(batch.connection, batch.statements, batch.now)
-    batch.connection.execute("SAVEPOINT alone")
+    alone, transaction = batch.beside(), batch.transaction
+    transaction.mark("alone")
     try:
         apply(alone, kinds, [(place, write)])
         batch.results.update(alone.results)
         batch.events += alone.events
-    except BAD_DATA as error:
-        batch.connection.execute("ROLLBACK TO alone")
+    except transaction.bad_data as error:
+        transaction.undo("alone")
         batch.results[place] = Refused(f"{type(error).__name__}: {error}")
-    batch.connection.execute("RELEASE alone")
+    transaction.forget("alone")
 
 
 def apply(batch: Batch, kinds: Kinds, writes: Sequence[tuple[int, Write]]) -> None:

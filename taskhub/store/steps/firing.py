@@ -11,10 +11,10 @@ from taskhub.ports import Cancel, Changed, Stale
 from taskhub.schedules.overlapping import Verdict, judge
 from taskhub.schedules.schedule import Reason, RunOutcome, Schedule
 from taskhub.schedules.writes import Absent, Fired, FireSchedule, StartRun, TriggerSchedule
-from taskhub.store.sqlite import acts
-from taskhub.store.sqlite.batch import Batch
-from taskhub.store.sqlite.rows import new_row
-from taskhub.store.sqlite.schedules import give_up, named
+from taskhub.store.steps import acts
+from taskhub.store.steps.batch import Batch
+from taskhub.store.steps.rows import new_row
+from taskhub.store.steps.schedules import give_up, named
 
 MISSED = Verdict(RunOutcome.SKIPPED, Reason.MISSED)
 
@@ -128,7 +128,7 @@ def _make(batch: Batch, due: Due) -> None:
     """Store the task; it is the run that the next one may overlap with."""
     assert due.item is not None, "it runs"
     item = due.item
-    batch.statements.create.run(batch.connection, [new_row(item, None)])
+    batch.insert("create", [new_row(item, None)])
     batch.tell(EventType.CREATED, [(item.id, item.title)])
     batch.change("ran", {"name": due.schedule.definition.name, "due": due.at, "task": item.id})
 

@@ -7,10 +7,10 @@ from collections.abc import Mapping, Sequence
 from taskhub.model import Owner, utc_from_micros
 from taskhub.ports import Missing, QueueCount, Touched
 from taskhub.queues import AHEAD_MOST, Circumstances, Line, Pause, QueueState
-from taskhub.store.sqlite import acts
-from taskhub.store.sqlite.batch import Batch
-from taskhub.store.sqlite.clock import Moment
-from taskhub.store.sqlite.rows import Row, task_of
+from taskhub.store.steps import acts
+from taskhub.store.steps.batch import Batch
+from taskhub.store.steps.clock import Moment
+from taskhub.store.steps.rows import Row, task_of
 
 AROUND = 8
 """Columns behind those of the task."""

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from typing import Protocol
 
 from taskhub.model import TaskId
 from taskhub.search import FOREVER, Field, Op, Query, Term, Text, spans
-from taskhub.store.sqlite.conditions import Conditions
-from taskhub.store.sqlite.ids import FIRST, LAST, first_id_at
+from taskhub.store.steps.ids import FIRST, LAST, first_id_at
 
 KIND_FIELDS = frozenset({Field.STATUS, Field.TYPE, Field.QUEUE})
 TIME_FIELDS = frozenset({Field.CREATED, Field.AGE})
@@ -31,9 +31,20 @@ class Plan:
     """Whether rows must be looked at that may not match."""
 
 
-def plan(query: Query, cursor: TaskId | None, now: int) -> Plan:
-    """The way to the tasks that match, older than the cursor; `now` in microseconds since 1970."""
-    made = Conditions(now)
+class Conditions(Protocol):
+    """Makes conditions of terms as one database understands them."""
+
+    now: int
+    """Microseconds since 1970."""
+    values: dict[str, object]
+
+    def all_of(self, terms: Iterable[Term]) -> str:
+        """Every term must hold."""
+
+
+def plan(query: Query, cursor: TaskId | None, made: Conditions) -> Plan:
+    """The way to the tasks that match, older than the cursor."""
+    now = made.now
     kinds = [term for term in query.terms if term.field in KIND_FIELDS]
     others = [term for term in query.terms if term.field not in KIND_FIELDS]
     ids = _ids(others)
