@@ -8,11 +8,12 @@ let stopping = false;
 for (const signal of ["SIGTERM", "SIGINT"]) process.on(signal, () => (stopping = true));
 
 /** Asks again while TaskHub is away or busy: outcomes may be said twice. */
-async function say(method, path, body) {
+async function say(method, path, body, signal) {
   const headers = { Authorization: `Bearer ${secret}`, "Content-Type": "application/json" };
   for (;;) {
     try {
-      const answer = await fetch(`${url}/work/${path}`, { method, headers, body: JSON.stringify(body) });
+      const sent = { method, headers, body: JSON.stringify(body), signal };
+      const answer = await fetch(`${url}/work/${path}`, sent);
       const text = await answer.text();
       if (answer.status < 500 && answer.status !== 429)
         return { status: answer.status, text, json: text ? JSON.parse(text) : null };
@@ -28,20 +29,27 @@ async function countWords({ text, seconds = 0 }, signal) {
   return { words: text.split(/\s+/).filter(Boolean).length };
 }
 
-/** Does the task, renewing its lease; stops when the lease is lost or its cancel is wished. */
+/** Renews a lease until the lease is lost or its task's cancel is wished: each answer waits for that. */
+async function renewUntilOver(id, lease, signal) {
+  const renewal = { lease, leaseSeconds, wait: leaseSeconds / 3 };
+  for (let goesOn = true; goesOn; ) {
+    const { status, json } = await say("POST", `${id}/renew`, renewal, signal);
+    goesOn = status === 200 && !json.cancelRequested;
+  }
+}
+
+/** Does the task, renewing its lease meanwhile. */
 async function work({ id, lease, task }) {
   const stop = new AbortController();
-  const renewing = setInterval(async () => {
-    const { status, json } = await say("POST", `${id}/renew`, { lease, leaseSeconds });
-    if (status === 409 || json?.cancelRequested) stop.abort();
-  }, (leaseSeconds * 1000) / 3);
+  const abort = () => stop.abort();
+  renewUntilOver(id, lease, stop.signal).then(abort, abort);
   let ended;
   try {
     ended = ["complete", { lease, result: await countWords(task.payload, stop.signal) }];
   } catch (error) {
     ended = ["fail", { lease, error: String(error) }];
   } finally {
-    clearInterval(renewing);
+    abort(); // the renewal as well
   }
   const { status } = await say("POST", `${id}/${ended[0]}`, ended[1]);
   console.log(id, ended[0], status); // 409: the lease was lost, and somebody else has the task

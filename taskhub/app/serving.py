@@ -22,7 +22,7 @@ from taskhub.http.oidc.keyring import Keyring
 from taskhub.http.patience import Patience
 from taskhub.http.server import serving
 from taskhub.http.tls import Tls
-from taskhub.http.waiting import Waiters
+from taskhub.http.waiting import for_cancels, for_ends
 from taskhub.kernel.actor import ChildSpec
 from taskhub.kernel.call import Refused, Unreachable, call
 from taskhub.obs.exposition import Exposition, dressed
@@ -50,7 +50,7 @@ def api_spec(process: Process) -> ChildSpec:
     tls.prepare(process.live.config.http)
     tls.apply()
     process.rings += [context.waiters.rang, context.bench.rang, context.live.rang]
-    process.rings.append(context.types.rang)
+    process.rings += [context.types.rang, context.cancels.rang]
     process.checks.append(lambda config: Verifier(config.jwt))
     process.checks.append(lambda config: tls.prepare(config.http))
     process.follows.append(lambda _: tls.apply())
@@ -111,7 +111,8 @@ def _context(process: Process) -> ApiContext:
         metrics=view.metrics,
         actors=view.actors,
         restarts=Restarts(process),
-        waiters=Waiters(process.store.get),
+        waiters=for_ends(process.store.get),
+        cancels=for_cancels(process.store.cancels),
         bench=Bench(giving_back(process.boxes.store, process.emit)),
         live=Tail(process.store.events, process.emit),
         patience=Patience(asyncio.get_running_loop()),

@@ -13,6 +13,7 @@ from taskhub.http.batches import Batches
 from taskhub.http.external.sightings import Sightings
 from taskhub.kernel.mailbox import Mailbox
 from taskhub.messages import Put
+from taskhub.model import TaskItem
 from taskhub.obs.telemetry import Emit
 from taskhub.ports import Store
 
@@ -82,7 +83,8 @@ class ApiContext:
     metrics: Metrics
     actors: Callable[[], Awaitable[Sequence[ActorRow]]]
     restarts: Restarts
-    waiters: Waiters
+    waiters: Waiters[TaskItem]
+    cancels: Waiters[bool]
     bench: Bench
     live: Tail
     patience: Patience

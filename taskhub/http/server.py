@@ -60,6 +60,7 @@ async def serving(
     async with asyncio.TaskGroup() as group:
         chores = [
             group.create_task(context.waiters.run(), name="http waiters"),
+            group.create_task(context.cancels.run(), name="http cancels"),
             group.create_task(context.bench.run(), name="http workers"),
             group.create_task(context.live.run(), name="http events"),
             group.create_task(context.verifier.keyring.run(), name="http keys"),
@@ -88,6 +89,7 @@ async def serving(
 
 def _let_wait(context: ApiContext) -> None:
     context.waiters.open()
+    context.cancels.open()
     context.bench.open()
     context.live.open()
 
@@ -95,6 +97,7 @@ def _let_wait(context: ApiContext) -> None:
 def _send_home(context: ApiContext) -> None:
     """Whoever waits for something is answered now; may be said twice."""
     context.waiters.close()
+    context.cancels.close()
     context.bench.close()
     context.live.close()
     context.verifier.keyring.close()

@@ -1,21 +1,26 @@
-"""Requests that wait for the end of a task: one query for all, at each bell and each second."""
+"""Requests that wait for what befalls a task: one query for all, at each bell and each second."""
 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable, Iterator, Sequence
+from collections.abc import Awaitable, Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from typing import Generic, TypeVar
 
 from taskhub.errors import Busy, Trouble
 from taskhub.http.reading import in_time
 from taskhub.model import TaskId, TaskItem
 
-Read = Callable[[Sequence[TaskId]], Awaitable[list[TaskItem]]]
+T = TypeVar("T")
+
+Look = Callable[[Sequence[TaskId]], Awaitable[Mapping[TaskId, T]]]
+"""Of these tasks those to which it has happened, and what there is to tell."""
 
 POLL = 1.0
 """Seconds between two looks when no bell rings: bells may be lost."""
 AT_ONCE = 500
 """Ids in one query."""
+LIMIT = 1_000
 
 
 async def rung_or_time(bell: asyncio.Event, seconds: float) -> None:
@@ -28,30 +33,32 @@ async def rung_or_time(bell: asyncio.Event, seconds: float) -> None:
     bell.clear()
 
 
-class Waiters:
+class Waiters(Generic[T]):
     """Who waits for what in this process. `limit` bounds how many may; more are Busy (503)."""
 
-    def __init__(self, read: Read, limit: int = 1_000, poll: float = POLL) -> None:
-        self._read, self._limit, self._poll = read, limit, poll
-        self._awaited: dict[TaskId, set[asyncio.Future[TaskItem | None]]] = {}
+    def __init__(self, kind: str, look: Look[T], limit: int, poll: float) -> None:
+        """`kind` is the bell that hurries, `look` what is asked at each."""
+        self._kind, self._look_for = kind, look
+        self._limit, self._poll = limit, poll
+        self._awaited: dict[TaskId, set[asyncio.Future[T | None]]] = {}
         self._count = 0
         self._bell = asyncio.Event()
         self._closed = False
 
     def rang(self, kinds: frozenset[str]) -> None:
-        """Hear the bell: look when it says that a task has ended."""
-        if "ended" in kinds:
+        """Hear the bell: look when it says that there is something to see."""
+        if self._kind in kinds:
             self._bell.set()
 
     @contextmanager
-    def awaiting(self, id_: TaskId) -> Iterator[asyncio.Future[TaskItem | None]]:
-        """A future of the task once it has ended (None: no more waiting); raises Busy.
+    def awaiting(self, id_: TaskId) -> Iterator[asyncio.Future[T | None]]:
+        """A future of what is told once it has happened (None: no more waiting); raises Busy.
 
-        Enter before the task is read for the first time: no end is missed in between.
+        Enter before the task is read for the first time: nothing is missed in between.
         """
         if self._count >= self._limit:
             raise Busy
-        future: asyncio.Future[TaskItem | None] = asyncio.get_running_loop().create_future()
+        future: asyncio.Future[T | None] = asyncio.get_running_loop().create_future()
         if self._closed:
             future.set_result(None)
         waiting = self._awaited.setdefault(id_, set())
@@ -87,15 +94,36 @@ class Waiters:
 
     async def _look(self, ids: Sequence[TaskId]) -> None:
         try:
-            items = await in_time(self._read(ids))
+            happened = await in_time(self._look_for(ids))
         except Trouble:
             return  # the next look may go well; who waits has a deadline
-        for item in items:
-            if item.status.is_final:
-                for future in self._awaited.get(item.id, ()):
-                    _tell(future, item)
+        for id_, told in happened.items():
+            for future in self._awaited.get(id_, ()):
+                _tell(future, told)
 
 
-def _tell(future: asyncio.Future[TaskItem | None], item: TaskItem | None) -> None:
+def _tell(future: asyncio.Future[T | None], told: T | None) -> None:
     if not future.done():
-        future.set_result(item)
+        future.set_result(told)
+
+
+Get = Callable[[Sequence[TaskId]], Awaitable[list[TaskItem]]]
+Read = Callable[[], Awaitable[Sequence[TaskId]]]
+
+
+def for_ends(get: Get, limit: int = LIMIT, poll: float = POLL) -> Waiters[TaskItem]:
+    """Those who wait for the end of a task: told is the task as it is then."""
+
+    async def ended(ids: Sequence[TaskId]) -> dict[TaskId, TaskItem]:
+        return {item.id: item for item in await get(ids) if item.status.is_final}
+
+    return Waiters("ended", ended, limit, poll)
+
+
+def for_cancels(read: Read, limit: int = LIMIT, poll: float = POLL) -> Waiters[bool]:
+    """Those who run a task and wait whether somebody wishes its cancel: told is True."""
+
+    async def wished(_: Sequence[TaskId]) -> dict[TaskId, bool]:
+        return dict.fromkeys(await read(), True)
+
+    return Waiters("cancel", wished, limit, poll)

@@ -51,6 +51,9 @@ class Store(Standings, TypeReads, ReadsSchedules, Protocol):
     async def held(self, id_: TaskId) -> Held | None:
         """The task and its lease; None: there is no such task."""
 
+    async def cancels(self) -> list[TaskId]:
+        """The tasks that run and whose cancel somebody wishes, whoever holds them."""
+
     async def kept(self, principal: str, key: str) -> Kept | None:
         """What is kept under this key of this principal; None where nothing is, or no longer."""
 

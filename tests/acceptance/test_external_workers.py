@@ -39,12 +39,12 @@ class Crew:
         self._command, self._folder = command, folder
         self._groups: list[int] = []
 
-    async def hire(self, hub: Installation) -> int:
+    async def hire(self, hub: Installation, lease: str = LEASE) -> int:
         """Start a worker; the id of its process."""
         environ = {
             "TASKHUB_URL": hub.url,
             "TASKHUB_TOKEN": token(subject="mill", scope="tasks.work"),
-            "LEASE_SECONDS": LEASE,
+            "LEASE_SECONDS": lease,
         }
         with self._log(len(self._groups)).open("ab") as out:
             worker = await asyncio.create_subprocess_exec(
@@ -84,13 +84,15 @@ def crew(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Crew]:
     crew.dismiss()
 
 
-async def in_hand(hub: Installation, crew: Crew) -> tuple[int, str]:
+async def in_hand(
+    hub: Installation, crew: Crew, lease: str = LEASE, seconds: float = SECONDS
+) -> tuple[int, str]:
     """A worker that has begun a task: its process and the task's id."""
-    worker = await crew.hire(hub)
+    worker = await crew.hire(hub, lease)
 
     async def is_known() -> Task | None:
         body = {"title": "count", "type": "count-words"}
-        payload = {"text": "three short words", "seconds": SECONDS}
+        payload = {"text": "three short words", "seconds": seconds}
         status, made = await hub.request("POST", "/tasks", {**body, "payload": payload})
         assert status in {201, 422}, made
         return made if status == 201 else None
@@ -126,6 +128,17 @@ async def test_a_frozen_one_that_comes_back_is_told_that_it_is_too_late(
     await until(lambda: f"{id_} " in crew.said(worker), 30, "it says nothing")
     assert crew.said(worker).split()[-1] == "409"
     assert await shared.ended(id_) == done
+
+
+async def test_a_cancel_stops_the_work_at_once(shared: Installation, crew: Crew) -> None:
+    """The renewal that waits is answered; the next one would be sent in a minute only."""
+    worker, id_ = await in_hand(shared, crew, lease="300", seconds=200)
+
+    status, _ = await shared.request("POST", f"/tasks/{id_}/cancel")
+
+    assert status == 202
+    assert (await shared.ended(id_))["status"] == "Cancelled"
+    await until(lambda: f"{id_} fail 200" in crew.said(worker), 30, "it says nothing")
 
 
 async def test_a_killed_api_costs_a_worker_nothing(shared: Installation, crew: Crew) -> None:

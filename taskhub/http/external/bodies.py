@@ -56,6 +56,17 @@ Wait = Annotated[
     float,
     Meta(ge=0, le=WAIT_MOST, description="seconds to wait for a task where there is none, 0 to 60"),
 ]
+Hold = Annotated[
+    float,
+    Meta(
+        ge=0,
+        le=LEASE_MOST,
+        description=(
+            "seconds, 0 to 3600, to hold the answer back until somebody wishes the task's cancel; "
+            "never more than 60, nor than half of the lease"
+        ),
+    ),
+]
 Fraction = Annotated[float, Meta(ge=0, le=1, description="how much is done, 0 to 1")]
 Said = Annotated[str, Meta(max_length=200, description="up to 200 characters")]
 Data = Annotated[
@@ -128,6 +139,7 @@ class Renewal(Body, frozen=True):
 
     lease: Token
     lease_seconds: LeaseSeconds = LEASE
+    wait: Hold = 0.0
 
 
 class Report(Body, frozen=True):

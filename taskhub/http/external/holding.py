@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
@@ -14,30 +15,47 @@ from taskhub.http.external import bodies
 from taskhub.http.external.leases import LeaseOver, mine, seconds_run
 from taskhub.http.queries import no_query
 from taskhub.http.showing import task_id
+from taskhub.model import TaskId
 from taskhub.obs.telemetry import LeaseLost, TaskReleased
-from taskhub.ports import Finished, Progress, Release, Renew, Renewed, Touched
+from taskhub.ports import Finished, Held, Progress, Release, Renew, Renewed, Touched
 
 DATA_LIMIT = 4_096
 _encode = msgspec.json.Encoder().encode
 
 
 async def renew(call: Call) -> Answer:
-    """Let a lease last, at most as long as the task may run; say whether its cancel is wished."""
+    """Let a lease last, and say whether the task's cancel is wished: when it is, or in the end."""
     no_query(call.request)
     id_, asked = task_id(call), await bodies.read(await call.json_body(), bodies.Renewal)
     held = await mine(call, id_, asked.lease)
+    now = datetime.now(UTC)
+    seconds, is_wished = await _renewed(call, held, asked.lease_seconds)
+    if asked.wait and not is_wished:
+        is_wished = await _wished(call, id_, min(asked.wait, bodies.WAIT_MOST, seconds / 2))
+    until = now + timedelta(seconds=seconds)
+    state = bodies.LeaseState(id=id_, lease_until=until, cancel_requested=is_wished)
+    return Answer(200, _encode(state))
+
+
+async def _renewed(call: Call, held: Held, wished: float) -> tuple[float, bool]:
+    """For how long: never longer than the task may run. And whether its cancel is wished."""
     left = held.item.timeout_seconds - seconds_run(held)
     if left <= 0:
         raise LeaseOver("The task has run as long as it may: the lease is not renewed.")
-    seconds = min(asked.lease_seconds, left)
-    until = datetime.now(UTC) + timedelta(seconds=seconds)
+    id_, seconds = held.item.id, min(wished, left)
     (result,) = await call.put(Renew(held=((id_, held.fence),), lease=seconds))
     if not isinstance(result, Renewed) or result.lost:
         call.context.emit(LeaseLost(task_id=id_))
         raise LeaseOver
     await call.context.sightings.say(call, [held.item.type])
-    state = bodies.LeaseState(id=id_, lease_until=until, cancel_requested=bool(result.cancel))
-    return Answer(200, _encode(state))
+    return seconds, bool(result.cancel)
+
+
+async def _wished(call: Call, id_: TaskId, seconds: float) -> bool:
+    """Whether the task's cancel comes to be wished in this time; raises Busy."""
+    with call.context.cancels.awaiting(id_) as wish:
+        await asyncio.wait([wish], timeout=seconds)
+        return wish.done() and bool(wish.result())
 
 
 async def report(call: Call) -> Answer:

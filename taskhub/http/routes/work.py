@@ -53,7 +53,8 @@ ROUTES: tuple[Route, ...] = (
         name="renewWork",
         text=(
             "Go on: the lease lasts so many seconds from now, but not longer than the task's "
-            "`timeoutSeconds`. The answer says whether somebody wishes the task's cancel."
+            "`timeoutSeconds`. The answer says whether somebody wishes the task's cancel; with "
+            "`wait` it comes as soon as somebody does."
         ),
         handler=holding.renew,
         access=WORK,

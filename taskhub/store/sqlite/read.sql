@@ -61,6 +61,9 @@ SELECT Queue, Status, count(*), min(RunAt) FROM (
     SELECT Queue, Status, RunAt FROM Tasks INDEXED BY Tasks_Leases WHERE Status = 'Processing')
  GROUP BY Queue, Status;
 
+-- wished_cancels: the tasks that run and whose cancel somebody wishes
+SELECT Id FROM Tasks INDEXED BY Tasks_Leases WHERE Status = 'Processing' AND CancelRequested = 1;
+
 -- owners: who holds leases now
 SELECT DISTINCT LeaseOwner FROM Tasks INDEXED BY Tasks_Leases WHERE Status = 'Processing';
 

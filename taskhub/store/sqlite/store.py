@@ -173,6 +173,10 @@ class SqliteStore:
         """A task and what is around it."""
         return await self._readers.circumstances(task)
 
+    async def cancels(self) -> list[TaskId]:
+        """The tasks that run and whose cancel is wished."""
+        return await self._readers.cancels()
+
     async def owners(self) -> list[Owner]:
         """Who holds leases now."""
         return await self._readers.owners()

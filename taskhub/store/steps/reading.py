@@ -57,6 +57,10 @@ class Reading(ABC):
         rows = await self.ask("held", {"id": id_})
         return Held(task_of(rows[0]), *rows[0][-2:]) if rows else None
 
+    async def cancels(self) -> list[TaskId]:
+        """The tasks that run and whose cancel is wished."""
+        return [id_ for (id_,) in await self.ask("wished_cancels")]
+
     async def kept(self, principal: str, key: str) -> Kept | None:
         """What is kept under this key, unless it has expired."""
         asked = {"keys": json([(principal, key)]), "now": (await self.now()).micros}

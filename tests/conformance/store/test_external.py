@@ -7,7 +7,7 @@ from typing import Any
 
 from taskhub.keys import IdempotencyKey, Kept, Told
 from taskhub.model import Owner, Status, TaskId, TypeInfo
-from taskhub.ports import Finish, Finished, Held, Register, Result, Stale, Sweep
+from taskhub.ports import Cancel, Finish, Finished, Held, Register, Result, Stale, Sweep
 
 from tests.conformance.store.world import BOOT, LEASE, A, World
 
@@ -28,6 +28,17 @@ def key(world: World, name: str = "k") -> IdempotencyKey:
         answer=told,
         expires_at=world.hands.now + timedelta(hours=24),
     )
+
+
+async def test_cancels_that_are_wished_are_told_while_the_tasks_run(world: World) -> None:
+    """Whoever holds them; neither of tasks that wait nor of those that have ended."""
+    ours, theirs, ended = [await world.running(owner) for owner in (A, MILL, MILL)]
+    waiting = await world.add()
+    running = [lease.item.id for lease in (ours, theirs, ended)]
+    await world.do(*(Cancel(id=id_) for id_ in [*running, *waiting]))
+    await world.finish(ended, Status.CANCELLED)
+
+    assert set(await world.store.cancels()) == {ours.item.id, theirs.item.id}
 
 
 async def test_who_holds_a_task_is_told_with_its_fence(world: World) -> None:

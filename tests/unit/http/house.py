@@ -29,7 +29,7 @@ from taskhub.http.live.tail import Tail
 from taskhub.http.oidc.keyring import Keyring
 from taskhub.http.patience import Patience
 from taskhub.http.server import serving
-from taskhub.http.waiting import Waiters
+from taskhub.http.waiting import for_cancels, for_ends
 from taskhub.kernel.actor import Context
 from taskhub.kernel.mailbox import Mailbox
 from taskhub.messages import Publish, Put
@@ -114,7 +114,8 @@ class House:
             metrics=_metrics,
             actors=_actors,
             restarts=self.restarts,
-            waiters=Waiters(store.get, limit=4, poll=0.2),
+            waiters=for_ends(store.get, limit=4, poll=0.2),
+            cancels=for_cancels(store.cancels, limit=2, poll=0.2),
             bench=Bench(giving_back(box, self.told.append), limit=2, poll=0.2),
             live=Tail(store.events, self.told.append),
             patience=Patience(asyncio.get_running_loop()),

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import io
+import sqlite3
+from contextlib import closing
 from datetime import datetime
 from typing import Any
 
@@ -349,6 +351,58 @@ async def test_a_renewal_says_when_a_cancel_is_wished(mill: House) -> None:
 
     assert (before.json["cancelRequested"], after.json["cancelRequested"]) == (False, True)
     assert end.json["status"] == "Cancelled"
+
+
+async def test_a_renewal_that_waits_is_answered_when_a_cancel_is_wished(mill: House) -> None:
+    """The bell makes it quick; the lease was made longer before the wait."""
+    id_, lease = await held(mill)
+    mill.context.cancels._poll = 60.0
+
+    waiting = asyncio.ensure_future(say(mill, f"{id_}/renew", lease=lease, wait=15))
+    await until(lambda: mill.context.cancels._count == 1)
+    await mill.ask("POST", f"/tasks/{id_}/cancel")
+    mill.context.cancels.rang(frozenset({"cancel"}))
+
+    assert (await waiting).json["cancelRequested"] is True
+
+
+async def test_a_wish_to_cancel_is_seen_without_a_bell(mill: House) -> None:
+    """Bells may be lost. Of another task it is not believed, nor longer waited than was said."""
+    id_, lease = await held(mill)
+    other, its_lease = await held(mill)
+
+    waiting = asyncio.ensure_future(say(mill, f"{id_}/renew", lease=lease, wait=15))
+    shortly = asyncio.ensure_future(say(mill, f"{other}/renew", lease=its_lease, wait=0.5))
+    await until(lambda: mill.context.cancels._count == 2)
+    await mill.ask("POST", f"/tasks/{id_}/cancel")
+
+    assert (await waiting).json["cancelRequested"] is True
+    assert (await shortly).json["cancelRequested"] is False
+
+
+async def test_a_renewal_that_finds_no_room_to_wait_has_renewed(mill: House) -> None:
+    """503 with Retry-After to whoever is one too many; its lease is longer all the same."""
+    tasks = [await held(mill, timeoutSeconds=3_600) for _ in range(3)]
+    (last, lease) = tasks[2]
+    waiting = [
+        asyncio.ensure_future(say(mill, f"{id_}/renew", lease=mine, wait=15))
+        for id_, mine in tasks[:2]
+    ]
+    await until(lambda: mill.context.cancels._count == 2)
+
+    refused = await say(mill, f"{last}/renew", lease=lease, leaseSeconds=1_000, wait=15)
+
+    assert (refused.status, refused.headers["Retry-After"]) == (503, "1")
+    assert lease_of(mill, last) > lease_of(mill, tasks[0][0]) + 900
+    mill.context.cancels.close()
+    assert [(await one).status for one in waiting] == [200, 200]
+
+
+def lease_of(house: House, id_: str) -> float:
+    """Until when a task is held, in the clock of leases."""
+    with closing(sqlite3.connect(house.store._path)) as db:
+        ((end,),) = db.execute("SELECT LeaseUntil FROM Tasks WHERE Id = ?", (id_,))
+        return float(end)
 
 
 async def test_a_lease_is_not_renewed_past_the_time_limit_of_the_task(mill: House) -> None:
