@@ -10,6 +10,7 @@ import sys
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
+from taskhub.app.readiness import ill_parts, readiness
 from taskhub.app.reload import restart_limit
 from taskhub.app.restarts import asked_restart
 from taskhub.app.specs import spec_of
@@ -82,6 +83,7 @@ async def live(process: Process, specs: Sequence[ChildSpec], *, is_root: bool) -
     supervisor = Supervisor(specs, restart_limit(process.live.config))
     process.supervisor = supervisor
     process.metrics.watch_actors(supervisor.tree)
+    process.keeper.quick["ready"] = lambda _: readiness(process)
     process.keeper.verbs["tree"] = _Tree(process, supervisor).verb
     process.keeper.verbs["restart"] = _Restart(supervisor).verb
     process.keeper.verbs["ask-restart"] = partial(asked_restart, supervisor)
@@ -107,21 +109,6 @@ class _Tree:
 
     async def verb(self, _: dict[str, Any]) -> dict[str, Any]:
         return {"actors": self._supervisor.tree(), "ill": ill_parts(self._process)}
-
-
-def ill_parts(process: Process) -> list[dict[str, str]]:
-    """The parts that are not well, each named as the log names it; only of actors that run here."""
-    store, out, into = process.store_health, process.publishing, process.hearing
-    parts = (
-        ("store", "store", store.state, store.detail),
-        ("publisher", "events", out.state, out.detail),
-        ("subscriber", "events-in", into.state, into.detail),
-    )
-    return [
-        {"name": name, "state": state, "detail": detail}
-        for actor, name, state, detail in parts
-        if actor in process.entries and state != "ok"
-    ]
 
 
 class _Restart:

@@ -20,6 +20,9 @@ UNREACHABLE = 3
 REFUSED = 4
 """The token is missing, wrong, or does not allow this."""
 
+DOUBTFUL = 5
+"""`doctor`: everything works, but something may not for ever."""
+
 INTERNAL = 70
 """A bug of ours, or the supervisor gave up (EX_SOFTWARE of sysexits.h)."""
 

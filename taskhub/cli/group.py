@@ -17,6 +17,11 @@ COMMANDS = {
         "config": ("configuration:show", "Show each value in force and where it comes from."),
         "reload": ("supervision:reload", "Apply the configuration file to a running TaskHub."),
         "status": ("supervision:status", "Show the actors of every process that runs here."),
+        "doctor": (
+            "doctor.command:doctor",
+            "Look at all that it needs here; say what mends the rest.",
+        ),
+        "top": ("top.command:top", "Watch queues, rates, workers and actors, live."),
         "actors": ("actors:actors", "The same as status; `actors restart NAME` restarts one."),
         "db": ("database:db", "Make, move and look at the database's schema."),
     },

@@ -59,7 +59,7 @@ def loaded(path: Path | None, overrides: Sequence[str] = (), unit: str | None = 
     What is doubtful is said on stderr.
     """
     try:
-        found = load(path, os.environ, _pairs(overrides))
+        found = load(path, os.environ, pairs(overrides))
     except ConfigError as error:
         problems = list(error.problems)
     else:
@@ -90,7 +90,8 @@ def _key_problems(found: Loaded) -> list[ConfigProblem]:
     return [*jwt_problems(found.config.jwt), *tls_problems(found.config.http)]
 
 
-def _pairs(overrides: Sequence[str]) -> dict[str, str]:
+def pairs(overrides: Sequence[str]) -> dict[str, str]:
+    """Each `KEY=VALUE` of `--set`; raises UsageError for what is none, or is a secret."""
     found: dict[str, str] = {}
     for text in overrides:
         key, separator, value = text.partition("=")

@@ -42,6 +42,10 @@ class Process:
     actors: list[dict[str, Any]]
     ill: list[dict[str, str]] = field(default_factory=list)
     """Parts that are not well: their name, state and what is wrong."""
+    ready: bool = False
+    """Whether it can do its work."""
+    parts: list[dict[str, str]] = field(default_factory=list)
+    """Each part with its state: `failed` is what keeps it from being ready."""
 
 
 @click.command()
@@ -50,13 +54,14 @@ class Process:
 def status(path: Path | None, overrides: tuple[str, ...], as_json: bool) -> int:  # noqa: FBT001
     """Show the actors of every process that runs here, and which parts are not well.
 
+    Exit code 1: a process is not ready, and which part and why is said on stderr.
     Exit code 3: none runs (with this configuration, in this folder).
     """
     return show(path, overrides, as_json=as_json)
 
 
 def show(path: Path | None, overrides: tuple[str, ...], *, as_json: bool) -> int:
-    """Put every process on the terminal; raises Failure when there is none."""
+    """Put every process on the terminal; raises Failure when there is none, or one is not ready."""
     found = processes(options.loaded(path, overrides).config)
     if not found:
         raise exits.Failure(exits.UNREACHABLE, "no TaskHub runs here")
@@ -64,7 +69,22 @@ def show(path: Path | None, overrides: tuple[str, ...], *, as_json: bool) -> int
         say.document([vars(process) for process in found])
     else:
         _table(found)
+    if reasons := [reason for process in found for reason in unready(process)]:
+        raise exits.Failure(exits.FAILED, *reasons)
     return exits.OK
+
+
+def unready(process: Process) -> Iterator[str]:
+    """Why a process cannot do its work, a line for each part; nothing when it can."""
+    if process.ready:
+        return
+    failed = [part for part in process.parts if part["state"] == "failed"]
+    if not failed:
+        why = "it does not answer" if process.pid is None else "it has not finished its start"
+        yield f"{process.unit} is not ready: {why}"
+    for part in failed:
+        text = f"{process.unit} is not ready: {part['name']}: {part['detail']}"
+        yield say.printable(text)
 
 
 def processes(config: Config) -> list[Process]:
@@ -94,11 +114,27 @@ def _asked(path: Path) -> Process | None:
     try:
         ping = call_blocking(path, "ping", ANSWER_WITHIN)
         tree = call_blocking(path, "tree", ANSWER_WITHIN)
+        told = _readiness(path, ping)
     except Unreachable as error:
         return None if isinstance(error.__cause__, GONE) else Process(path.stem, None, [])
     except Refused:
         return Process(path.stem, None, [])
-    return Process(path.stem, ping["pid"], tree.get("actors", []), tree.get("ill", []))
+    return Process(
+        path.stem,
+        ping["pid"],
+        tree.get("actors", []),
+        tree.get("ill", []),
+        told["ready"],
+        told["parts"],
+    )
+
+
+def _readiness(path: Path, ping: dict[str, Any]) -> dict[str, Any]:
+    """What it says of its parts; one that was started by an older TaskHub knows only of itself."""
+    try:
+        return call_blocking(path, "ready", ANSWER_WITHIN)
+    except Refused:
+        return {"ready": ping["ready"], "parts": []}
 
 
 def _table(found: list[Process]) -> None:

@@ -1,7 +1,8 @@
 """A process's own side of supervision: a thread that answers while the event loop may be stuck.
 
 It serves the supervision socket: one JSON line a connection, one answer (a JSON line, or raw
-bytes after a line that says how many). It never carries the work of the process.
+bytes after a line that says how many); `GET /ready` too, for curl and probes. It never carries the
+work of the process.
 """
 
 from __future__ import annotations
@@ -18,6 +19,7 @@ from typing import TYPE_CHECKING, Any
 
 from taskhub.kernel.call import Refused, Unreachable, call, call_blocking
 from taskhub.kernel.events import Emit, LoopBlocked, ignore
+from taskhub.kernel.page import is_page, page_of
 from taskhub.kernel.pulse import BLOCKED, EVERY, Pulse
 from taskhub.kernel.stacks import stacks, thread_stack
 
@@ -136,27 +138,26 @@ class Keeper:
 
     async def _answer_to(self, reader: asyncio.StreamReader) -> bytes:
         try:
-            request = await self._request_of(reader)
+            line = await self._line_of(reader)
+            if is_page(line):
+                return await page_of(line, reader, self.quick, REQUEST_WITHIN)
+            request = _request_of(line)
             return encode(await self._carry_out(request.pop("verb"), request))
         except Refused as refusal:
             return encode(error(refusal.code, refusal.detail))
         except Exception as failure:  # noqa: BLE001 - the asker is told, whatever it was
             return encode(error("failed", f"{type(failure).__name__}: {failure}"))
 
-    async def _request_of(self, reader: asyncio.StreamReader) -> Args:
+    async def _line_of(self, reader: asyncio.StreamReader) -> bytes:
         try:
             async with asyncio.timeout(REQUEST_WITHIN):
-                line = await reader.readuntil(b"\n")
-            request = json.loads(line)
-        except (EOFError, ValueError, RecursionError):
+                return await reader.readuntil(b"\n")
+        except EOFError:
             raise Refused("bad-request", "one line of JSON is wanted") from None
         except asyncio.LimitOverrunError:
             raise Refused("bad-request", f"it has over {MAX_REQUEST} bytes") from None
         except TimeoutError:
             raise Refused("bad-request", f"it did not come in {REQUEST_WITHIN:g} s") from None
-        if not isinstance(request, dict) or not isinstance(request.get("verb"), str):
-            raise Refused("bad-request", "an object with a verb is wanted")
-        return request
 
     async def _carry_out(self, verb: str, args: Args) -> Answer:
         if verb in self.quick:
@@ -182,6 +183,16 @@ class Keeper:
 
     def _stacks(self, _: Args) -> Answer:
         return {"stacks": stacks(self._loop)}
+
+
+def _request_of(line: bytes) -> Args:
+    try:
+        request = json.loads(line)
+    except (ValueError, RecursionError):
+        raise Refused("bad-request", "one line of JSON is wanted") from None
+    if not isinstance(request, dict) or not isinstance(request.get("verb"), str):
+        raise Refused("bad-request", "an object with a verb is wanted")
+    return request
 
 
 async def _run_verb(verb: Verb, args: Args) -> Answer:

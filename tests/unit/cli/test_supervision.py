@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from taskhub.kernel.call import Refused
 from taskhub.kernel.child import ActorState, State
 from taskhub.kernel.keeper import Keeper
 from taskhub.kernel.pulse import Pulse
@@ -38,6 +39,9 @@ def answering(**answer: Any) -> Callable[[dict[str, Any]], Awaitable[dict[str, A
     return verb
 
 
+WELL = answering(ready=True, parts=[{"name": "store", "state": "ok", "detail": ""}])
+
+
 @contextmanager
 def process(path: Path, **verbs: Any) -> Iterator[None]:
     """Something that answers like a process of TaskHub."""
@@ -48,7 +52,7 @@ def process(path: Path, **verbs: Any) -> Iterator[None]:
         pulse = Pulse()
         pulse.start(asyncio.get_running_loop())
         named = {name.replace("_", "-"): verb for name, verb in verbs.items()}
-        keeper = Keeper(path, pulse, verbs={"tree": _tree, **named})
+        keeper = Keeper(path, pulse, verbs={"tree": _tree, "ready": WELL, **named})
         keeper.start(asyncio.get_running_loop())
         up.set()
         await stop.wait()
@@ -137,8 +141,39 @@ def test_a_process_that_does_not_answer_is_frozen(
         mute.listen()
         ended = run("status")
 
-    assert ended.code == 0
+    assert ended.code == 1
     assert "frozen" in ended.out
+    assert ended.err == "taskhub: tree is not ready: it does not answer\n"
+
+
+def test_status_is_code_1_when_a_process_is_not_ready(run: Run, place: Path) -> None:
+    """A script and a person hear the same: which part of which process, and why."""
+    parts = [
+        {"name": "store", "state": "failed", "detail": "no\x1b room"},
+        {"name": "events", "state": "degraded", "detail": "away"},
+    ]
+    ill = answering(ready=False, parts=parts)
+    with process(place), process(place.with_name("worker-1.sock"), ready=ill):
+        ended, as_json = run("status"), run("status", "--json")
+
+    assert (ended.code, as_json.code) == (1, 1)
+    assert ended.err == "taskhub: worker-1 is not ready: store: no\\x1b room\n"
+    assert [each["ready"] for each in json.loads(as_json.out)] == [True, False]
+
+
+def test_status_believes_a_process_of_an_older_taskhub(run: Run, place: Path) -> None:
+    """While it is upgraded, the command is newer than what runs; it has no verb for this yet."""
+
+    async def refused(_: dict[str, Any]) -> dict[str, Any]:
+        raise Refused("unknown-verb", "known are ping")
+
+    with process(place, ready=refused):
+        ended = run("status")
+
+    assert (ended.code, ended.err) == (
+        1,
+        "taskhub: tree is not ready: it has not finished its start\n",
+    )
 
 
 def test_reload_prints_what_was_applied(run: Run, place: Path) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import json
 import os
 import socket
 from collections.abc import Iterator
@@ -212,3 +213,38 @@ async def test_nobody_there_is_unreachable(tmp_path: Path) -> None:
         with pytest.raises(Unreachable):
             call_blocking(tmp_path / name, "ping", timeout=0.05)
     mute.close()
+
+
+@pytest.mark.parametrize(("ready", "status"), [(True, b"200"), (False, b"503")])
+async def test_ready_is_a_page_too(tmp_path: Path, ready: bool, status: bytes) -> None:
+    """Probes and curl speak HTTP, and ask while the loop stands still."""
+    with kept(tmp_path, quick={"ready": lambda _: {"ready": ready, "parts": []}}) as keeper:
+        fields = b"Host: x\r\nUser-Agent: curl\r\n\r\n"
+        answer = await asyncio.to_thread(said, keeper.path, b"GET /ready HTTP/1.1\r\n" + fields)
+        head = await asyncio.to_thread(said, keeper.path, b"HEAD /ready HTTP/1.1\r\n" + fields)
+
+    fields, _, body = answer.partition(b"\r\n\r\n")
+    assert fields.split()[1] == head.split()[1] == status
+    assert json.loads(body) == {"ready": ready, "parts": []}
+    assert f"Content-Length: {len(body)}".encode() in fields
+    assert head.endswith(b"\r\n\r\n")
+
+
+@pytest.mark.parametrize("path", [b"/", b"/ping", b"/ready/", b"/\xff", b""])
+async def test_no_other_page_is_there(tmp_path: Path, path: bytes) -> None:
+    """The socket restarts and reloads: nothing of that is one GET away."""
+    with kept(tmp_path, quick={"ready": lambda _: {"ready": True}}) as keeper:
+        request = b"GET /" + path.removeprefix(b"/") + b" HTTP/1.1\r\n\r\n"
+        answer = await asyncio.to_thread(said, keeper.path, request)
+
+    assert answer.split()[1] == b"404"
+
+
+def said(path: Path, request: bytes) -> bytes:
+    """The whole answer to these bytes."""
+    with socket.socket(socket.AF_UNIX) as line:
+        line.settimeout(5)
+        line.connect(str(path))
+        line.sendall(request)
+        with line.makefile("rb") as answer:
+            return answer.read()
