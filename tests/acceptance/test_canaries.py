@@ -210,6 +210,8 @@ async def test_no_secret_is_heard_of_a_tree_that_works_fails_and_crashes(
         hub.send(signal.SIGUSR1)
         await hub.until(lambda: _told(hub, "StacksDumped", "api-1"))
         assert await commands(hub, heard, *COMMANDS, **environ) == [0] * 6 + [2]
+        looks = (("doctor", "--json"), ("top", "--once", "--every", "0.1", "--json"))
+        assert set(await commands(hub, heard, *looks, **environ)) <= {0, 5}
         await everything(hub, heard)
         await hub.kill("tree/api-1", signal.SIGSEGV)
         await hub.kill("tree/worker-1", signal.SIGABRT)
