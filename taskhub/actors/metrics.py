@@ -100,11 +100,19 @@ class Metrics:
             return web.Response(status=403, text="Metrics are not for this address.")
         modern = "application/openmetrics-text" in request.headers.get("Accept", "")
         zipped = "gzip" in request.headers.get("Accept-Encoding", "")
-        body = await self._exposition.body(as_openmetrics=modern, zipped=zipped)
+        body = await self._body(request.query.get("unit"), modern, zipped)
+        if body is None:
+            return web.Response(status=404, text="There is no unit of this name.")
         headers = {"Content-Type": OPENMETRICS if modern else CLASSIC, "Vary": VARY}
         if zipped:
             headers["Content-Encoding"] = "gzip"
         return web.Response(body=body, headers=headers)
+
+    async def _body(self, unit: str | None, modern: bool, zipped: bool) -> bytes | None:  # noqa: FBT001 - as the headers say
+        """Of all units, or of the one that `?unit=` names."""
+        if unit is None:
+            return await self._exposition.body(as_openmetrics=modern, zipped=zipped)
+        return await self._exposition.body_of(unit, as_openmetrics=modern, zipped=zipped)
 
     async def _listen(self, runner: web.AppRunner, ctx: Context) -> bool:
         """Take the port; False when a stop came first."""

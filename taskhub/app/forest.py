@@ -57,7 +57,7 @@ class Forest:
 
     async def exposition_verb(self, _: dict[str, Any]) -> bytes:
         """The verb `exposition`: the metrics of the whole tree."""
-        return await self.exposition.body()
+        return await self.exposition.text()
 
     async def _count(self) -> None:
         """A scrape of the root tells how deep the queues are."""

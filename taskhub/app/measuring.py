@@ -1,28 +1,27 @@
-"""Puts the metrics server of a process together; apart from the API, which the root never loads."""
+"""Puts together what shows metrics; apart from the API, which the root never loads."""
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
 from taskhub.actors.metrics import Metrics, from_sockets
+from taskhub.actors.pusher import Pusher
 from taskhub.config.units import UnitEntry
 from taskhub.http.clients import client_of, is_inside
 from taskhub.kernel.actor import ChildSpec
+from taskhub.obs.exposition import Exposition
 
 if TYPE_CHECKING:
     from aiohttp import web
 
     from taskhub.app.process import Process
     from taskhub.config.sections import HttpSection
+    from taskhub.obs.exposition import Gather
 
 
 def metrics_spec(process: Process) -> ChildSpec:
     """The child spec of the server of `[metrics]`."""
-    section, forest = process.live.config.metrics, process.forest
-    has_kin = any(isinstance(entry, UnitEntry) for entry in process.entries)
-    gather = from_sockets(process.runtime, process.name)
-    if forest is not None and has_kin:
-        gather = forest.gather
+    section, gather = process.live.config.metrics, _gather(process)
 
     def build() -> Metrics:
         return Metrics(
@@ -35,6 +34,27 @@ def metrics_spec(process: Process) -> ChildSpec:
         )
 
     return ChildSpec("metrics", build, stop_timeout=5.0)
+
+
+def pusher_spec(process: Process) -> ChildSpec:
+    """The child spec of who pushes the same to `[metrics] push_url`."""
+    gather = _gather(process)
+
+    def build() -> Pusher:
+        exposition = Exposition(process.metrics, gather)
+        return Pusher(
+            process.metrics, exposition, lambda: process.live.config.metrics, process.emit
+        )
+
+    return ChildSpec("pusher", build, stop_timeout=5.0)
+
+
+def _gather(process: Process) -> Gather:
+    """Of the processes below this one, or of those that stand alone beside it."""
+    forest = process.forest
+    if forest is not None and any(isinstance(entry, UnitEntry) for entry in process.entries):
+        return forest.gather
+    return from_sockets(process.runtime, process.name)
 
 
 def _admits(request: web.Request, section: HttpSection) -> bool:

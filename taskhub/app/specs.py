@@ -129,6 +129,12 @@ def _metrics(process: Process) -> ChildSpec:
     return metrics_spec(process)
 
 
+def _pusher(process: Process) -> ChildSpec:
+    from taskhub.app.measuring import pusher_spec
+
+    return pusher_spec(process)
+
+
 def _events_server(process: Process) -> ChildSpec:
     from taskhub.app.embedded import server_spec
 
@@ -142,6 +148,7 @@ SPECS: dict[str, Callable[[Process], ChildSpec]] = {
     "subscriber": _subscriber,
     "heartbeat": _heartbeat,
     "metrics": _metrics,
+    "pusher": _pusher,
     "scheduler": _scheduler,
     "webhooks": _webhooks,
     "reaper": _reaper,

@@ -10,7 +10,14 @@ from urllib.parse import SplitResult, urlsplit
 
 from taskhub.config import issuers, policies, schedules, webhooks
 from taskhub.config.issuers import Wrong
-from taskhub.config.sections import Config, CorsSection, HttpSection, LimitsSection, Secret
+from taskhub.config.sections import (
+    Config,
+    CorsSection,
+    HttpSection,
+    LimitsSection,
+    MetricsSection,
+    Secret,
+)
 from taskhub.config.signing import wrong_secrets
 from taskhub.config.units import (
     ACTORS,
@@ -29,7 +36,7 @@ STAND_ALONE_EVENTS = "redis://HOST:PORT/DB or unix:///PATH"
 _DATABASE = re.compile(r"db=[0-9]{1,5}", re.ASCII)
 _ORIGIN = re.compile(r"https?://([a-z0-9._-]+|\[[0-9a-f:.]+\])(:[1-9][0-9]*)?", re.ASCII)
 _MODULE = re.compile(r"[A-Za-z_]\w*(\.[A-Za-z_]\w*)*")
-_NEEDS_STORE = frozenset(ACTORS) - {"store", "events-server", "metrics"}
+_NEEDS_STORE = frozenset(ACTORS) - {"store", "events-server", "metrics", "pusher"}
 _ON_THE_BUS = frozenset({"publisher", "subscriber"})
 
 
@@ -50,6 +57,7 @@ def rules(config: Config) -> Iterator[Wrong]:
     yield from _handlers(config.work.handlers)
     yield from _limits(config.limits)
     yield from _ports(config)
+    yield from _push(config.metrics)
     yield from policies.rules(config.policies)
     yield from schedules.rules(config.schedules)
 
@@ -60,6 +68,9 @@ def rules_for(config: Config, unit: str) -> Iterator[Wrong]:
         yield "units", f"there is no unit {unit!r}{_near(unit, config.units)}"
         return
     yield from _events_for(config, unit)
+    own = actors(config.units, unit)
+    if config.metrics.push_url and "metrics" in own and "pusher" not in own:
+        yield "metrics.push_url", f"expected the actor pusher beside metrics in units.{unit}"
     if "api" in actors(config.units, unit):
         yield from issuers.rules_to_serve(config.jwt)
 
@@ -269,6 +280,20 @@ def _limits(limits: LimitsSection) -> Iterator[Wrong]:
                 f"or nothing, not {text[:80]!r}"
             )
             yield f"limits.{name}", wrong
+
+
+def _push(section: MetricsSection) -> Iterator[Wrong]:
+    parts = _split(section.push_url)
+    if section.push_url and (parts is None or not _is_plain_http(parts)):
+        wrong = "expected http://HOST:PORT, with no name, password, ? and # in it"
+        yield "metrics.push_url", wrong
+    if "/" in section.push_instance or not section.push_instance.isprintable():
+        yield "metrics.push_instance", "expected a name without / and control characters"
+
+
+def _is_plain_http(parts: SplitResult) -> bool:
+    is_plain = parts.username is None and not parts.query and not parts.fragment
+    return is_plain and parts.scheme in {"http", "https"} and bool(parts.hostname)
 
 
 def _ports(config: Config) -> Iterator[Wrong]:

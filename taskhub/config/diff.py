@@ -30,6 +30,9 @@ IN_PLACE = frozenset(
         "work.lease",
         "work.queues",
         "heartbeat.every",
+        "metrics.push_url",
+        "metrics.push_every",
+        "metrics.push_instance",
         "logs.level",
     }
 )

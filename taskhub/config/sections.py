@@ -171,6 +171,11 @@ class MetricsSection(Section, frozen=True, kw_only=True):
 
     host: str = "127.0.0.1"
     port: Port = 9464
+    push_url: str = ""
+    """A Pushgateway that gets them too; empty: none."""
+    push_every: Seconds = 15.0
+    push_instance: str = ""
+    """What its label `instance` says; empty: this host and `port`."""
 
 
 class LogsSection(Section, frozen=True, kw_only=True):
@@ -250,18 +255,20 @@ UNITS: dict[str, tuple[str, ...]] = {
         "publisher",
         "heartbeat",
         "metrics",
+        "pusher",
         "unit:worker",
         "unit:api",
     ),
     "api": ("store", "publisher", "subscriber", "heartbeat", "api"),
     "worker": ("store", "publisher", "heartbeat", *_WORK, "pool", "subscriber"),
     "scheduler": ("store", "publisher", "heartbeat", *_WORK, "subscriber"),
-    "metrics": ("metrics",),
+    "metrics": ("metrics", "pusher"),
     "all": (
         "store",
         "events-server",
         "publisher",
         "metrics",
+        "pusher",
         "heartbeat",
         *_WORK,
         "pool",

@@ -14,6 +14,7 @@ ACTORS = (
     "subscriber",
     "heartbeat",
     "metrics",
+    "pusher",
     "scheduler",
     "reaper",
     "pruner",

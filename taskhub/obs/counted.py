@@ -16,6 +16,7 @@ from taskhub.obs.meters import (
     OTHER,
     REQUEST_SECONDS,
     TASK_SECONDS,
+    Example,
     Family,
     Number,
     counter,
@@ -103,11 +104,11 @@ class Tasks(Counted):
         }
 
     def _started(self, event: t.TaskStarted) -> None:
-        self.waited[event.queue].observe(event.waited)
+        self.waited[event.queue].observe(event.waited, example(event, "task_id"))
 
     def _processed(self, event: t.TaskProcessed) -> None:
         self.processed[event.result].value += 1
-        self.duration[event.type].observe(event.duration)
+        self.duration[event.type].observe(event.duration, example(event, "task_id"))
 
     def _leases_taken(self, event: t.LeasesTaken) -> None:
         self.taken["requeued"].inc(event.requeued)
@@ -260,7 +261,8 @@ class World(Counted):
         }
 
     def _served(self, event: t.RequestServed) -> None:
-        self.requests[event.method, event.route, str(event.status)].observe(event.seconds)
+        cell = self.requests[event.method, event.route, str(event.status)]
+        cell.observe(event.seconds, example(event, "request_id"))
 
     def _certificate(self, event: t.CertificateLoaded) -> None:
         only(self.certificate).value = event.until
@@ -365,6 +367,11 @@ class Others(Counted):
 
     def _breaker_changed(self, event: t.BreakerOpened | t.BreakerClosed) -> None:
         only(self.breakers).value = event.open
+
+
+def example(event: t.TaskStarted | t.TaskProcessed | t.RequestServed, other: str) -> Example:
+    """What leads from a histogram to one observation: its trace, else the id called `other`."""
+    return ("trace_id", event.trace_id) if event.trace_id else (other, getattr(event, other))
 
 
 def counts(family: Family[Number]) -> Callable[[Telemetry], None]:

@@ -9,20 +9,21 @@ from collections.abc import Awaitable, Callable, Sequence
 from typing import TYPE_CHECKING
 
 from taskhub.errors import TaskHubError
-from taskhub.obs.merge import merge, openmetrics
+from taskhub.obs.merge import classic, merge, of_unit
 from taskhub.obs.metrics import render
 
 if TYPE_CHECKING:
     from taskhub.obs.metrics import MetricsListener
 
 Gather = Callable[[], Awaitable[Sequence[bytes]]]
-"""Asks the other processes for their classic expositions; who does not answer is left out."""
+"""Asks the other processes for their expositions; who does not answer is left out."""
 
 KEEP = 1.0
 """Seconds that an exposition is given again: many scrapers cost as much as one."""
 PATIENCE = 2.0
 """Seconds that the other processes have to answer, well below a scrape's usual timeout of 10."""
 
+NOTHING = b"# EOF\n"
 CLASSIC = "text/plain; version=0.0.4; charset=utf-8"
 OPENMETRICS = "application/openmetrics-text; version=1.0.0; charset=utf-8"
 
@@ -46,15 +47,26 @@ class Exposition:
         self._text, self._until = b"", float("-inf")
         self._making = asyncio.Lock()
 
-    async def body(self, *, as_openmetrics: bool = False, zipped: bool = False) -> bytes:
-        """The exposition in the form that was asked for."""
+    async def text(self) -> bytes:
+        """The exposition in OpenMetrics 1.0."""
         async with self._making:
             if self._clock() >= self._until:
                 self._text = await self._make()
                 self._until = self._clock() + KEEP
-        if not (as_openmetrics or zipped):
-            return self._text
-        return await asyncio.to_thread(dressed, self._text, as_openmetrics, zipped)
+        return self._text
+
+    async def body(self, *, as_openmetrics: bool = False, zipped: bool = False) -> bytes:
+        """The exposition in the form that was asked for."""
+        return await asyncio.to_thread(dressed, await self.text(), as_openmetrics, zipped)
+
+    async def body_of(
+        self, unit: str, *, as_openmetrics: bool = False, zipped: bool = False
+    ) -> bytes | None:
+        """The same of one unit alone; None where there is none of that name."""
+        text = await asyncio.to_thread(of_unit, await self.text(), unit)
+        if text == NOTHING:
+            return None
+        return await asyncio.to_thread(dressed, text, as_openmetrics, zipped)
 
     async def _make(self) -> bytes:
         self._own.sample()
@@ -73,6 +85,6 @@ class Exposition:
 
 
 def dressed(text: bytes, as_openmetrics: bool, zipped: bool) -> bytes:  # noqa: FBT001 - to_thread
-    """A classic exposition in another form."""
-    body = openmetrics(text) if as_openmetrics else text
+    """An exposition in the form that was asked for."""
+    body = text if as_openmetrics else classic(text)
     return gzip.compress(body, compresslevel=1, mtime=0) if zipped else body

@@ -6,13 +6,17 @@ needs none. What they share with them is the form in which a registry collects.
 
 from __future__ import annotations
 
+import time
 from bisect import bisect_left
 from collections.abc import Callable, Sequence
 from typing import Generic, TypeVar
 
 from prometheus_client import Metric
+from prometheus_client.samples import Exemplar
 
 C = TypeVar("C")
+Example = tuple[str, str]
+"""What an observation was: the kind of an id (`trace_id`), and the id."""
 
 OTHER = "other"
 """The label value of everything past a family's limit."""
@@ -39,18 +43,29 @@ class Number:
 
 
 class Spread:
-    """How values are spread over buckets with upper `bounds`."""
+    """How values are spread over buckets with upper `bounds`, and the last example of each."""
 
-    __slots__ = ("bounds", "counts", "total")
+    __slots__ = ("bounds", "counts", "examples", "total")
 
     def __init__(self, bounds: Sequence[float]) -> None:
         self.bounds, self.total = bounds, 0.0
         self.counts = [0] * (len(bounds) + 1)
+        self.examples: dict[int, tuple[Example, float, float]] = {}
 
-    def observe(self, value: float) -> None:
-        """Count one value."""
-        self.counts[bisect_left(self.bounds, value)] += 1
+    def observe(self, value: float, example: Example | None = None) -> None:
+        """Count one value; `example` says which it was."""
+        place = bisect_left(self.bounds, value)
+        self.counts[place] += 1
         self.total += value
+        if example is not None:
+            self.examples[place] = (example, value, time.time())
+
+    def exemplar(self, place: int) -> Exemplar | None:
+        """The last example of a bucket, with the time at which it was seen."""
+        if (found := self.examples.get(place)) is None:
+            return None
+        (kind, known_as), value, seen = found
+        return Exemplar({kind: known_as}, value, round(seen, 3))
 
 
 class Family(dict[tuple[str, ...] | str, C], Generic[C]):
@@ -100,10 +115,11 @@ def add_samples(metric: Metric, labels: dict[str, str], cell: object) -> None:
 
 def _add_spread(metric: Metric, labels: dict[str, str], cell: Spread) -> None:
     counts, below = list(cell.counts), 0
-    for bound, count in zip((*cell.bounds, float("inf")), counts, strict=True):
+    for place, (bound, count) in enumerate(zip((*cell.bounds, float("inf")), counts, strict=True)):
         below += count
         le = "+Inf" if bound == float("inf") else str(float(bound))
-        metric.add_sample(f"{metric.name}_bucket", {**labels, "le": le}, below)
+        within = {**labels, "le": le}
+        metric.add_sample(f"{metric.name}_bucket", within, below, exemplar=cell.exemplar(place))
     metric.add_sample(f"{metric.name}_sum", labels, cell.total)
     metric.add_sample(f"{metric.name}_count", labels, below)
 

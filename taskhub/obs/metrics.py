@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import asyncio
 import platform
 from collections.abc import Callable, Iterable, Iterator
 from importlib.metadata import PackageNotFoundError, version
 from typing import TYPE_CHECKING, Any
 
-from prometheus_client import CollectorRegistry, Metric, generate_latest
-from prometheus_client.openmetrics.exposition import generate_latest as generate_openmetrics
+from prometheus_client import CollectorRegistry, Metric
+from prometheus_client.openmetrics.exposition import generate_latest
 from prometheus_client.registry import Collector
 
 from taskhub.obs import telemetry as t
@@ -59,7 +58,7 @@ class MetricsListener(Collector):
         self._groups = (self.tasks, self.actors, self.world, Schedules(), Others())
         self._hears = {kind: hear for group in self._groups for kind, hear in group.hears.items()}
         self._hears[t.LoopLag] = self._lagged
-        self._more: list[Family[Any]] = []
+        self._more: dict[str, Family[Any]] = {}
         self._tree: Callable[[], Iterable[ActorState]] = tuple
         self._dropped_lines: Callable[[], int] = int
         self._states: tuple[ActorState, ...] = ()
@@ -73,8 +72,8 @@ class MetricsListener(Collector):
             hear(event)
 
     def add(self, family: Family[Any]) -> None:
-        """Show one more family, counted by whoever made it."""
-        self._more.append(family)
+        """Show one more family, counted by whoever made it; made anew, it takes its own place."""
+        self._more[family.name] = family
 
     def watch_actors(self, tree: Callable[[], Iterable[ActorState]]) -> None:
         """Show the actors and mailboxes of `tree` (asked by `sample`, in the loop's thread)."""
@@ -103,7 +102,7 @@ class MetricsListener(Collector):
         for group in self._groups:
             for family in group.families():
                 yield family.collect(self.unit)
-        for family in self._more:
+        for family in list(self._more.values()):  # the loop may add one meanwhile
             yield family.collect(self.unit)
 
     def _lagged(self, event: t.LoopLag) -> None:
@@ -138,15 +137,7 @@ def _version() -> str:
         return "unknown"
 
 
-def render(registry: CollectorRegistry, *, openmetrics: bool = False) -> bytes:
-    """The exposition of one process: classic text, or OpenMetrics 1.0. Call it off the loop."""
-    if openmetrics:
-        text: bytes = generate_openmetrics(registry)  # type: ignore[no-untyped-call]
-        return text
-    return generate_latest(registry)
-
-
-async def snapshot(listener: MetricsListener) -> bytes:
-    """The classic exposition of this process: sampled here, rendered in a thread."""
-    listener.sample()
-    return await asyncio.to_thread(render, listener.registry)
+def render(registry: CollectorRegistry) -> bytes:
+    """The exposition of one process in OpenMetrics 1.0, exemplars and all. Call it off the loop."""
+    text: bytes = generate_latest(registry)  # type: ignore[no-untyped-call]
+    return text

@@ -122,7 +122,7 @@ def test_config_as_json_has_every_key(run: Run, key: str) -> None:
     assert found["http.port"] == {"value": 8080, "origin": "default"}
     assert found["jwt.issuer_signing_key"] == {"value": "***", "origin": "Jwt__IssuerSigningKey"}
     assert found["redis.password"]["value"] == ""
-    assert found["units.metrics"]["value"] == ["metrics"]
+    assert found["units.metrics"]["value"] == ["metrics", "pusher"]
 
 
 def test_token_is_signed_with_the_configured_secret(run: Run, key: str) -> None:

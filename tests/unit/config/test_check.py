@@ -50,6 +50,37 @@ def test_the_defaults_break_no_rule() -> None:
 
 
 @pytest.mark.parametrize(
+    ("url", "is_good"),
+    [
+        ("http://127.0.0.1:9091", True),
+        ("https://push.example/behind/a/path/", True),
+        ("push.example:9091", False),
+        ("http://", False),
+        ("http://name:secret@push.example", False),
+        ("http://push.example?x=1", False),
+        ("http://[push", False),
+    ],
+)
+def test_a_pushgateway_has_an_address_without_secrets(url: str, is_good: bool) -> None:
+    """It is shown by `taskhub config` as it stands there."""
+    found = wrong(metrics=MetricsSection(push_url=url))
+
+    assert [key for key, _ in found] == ([] if is_good else ["metrics.push_url"])
+
+
+def test_who_shall_push_must_run() -> None:
+    """A unit of one's own with `metrics` alone would push nothing, and nobody would say so."""
+    section = MetricsSection(push_url="http://127.0.0.1:9091", push_instance="a/b")
+    units = {**UNITS, "metrics": ("metrics",)}
+
+    assert [key for key, _ in wrong(metrics=section)] == ["metrics.push_instance"]
+    assert [key for key, _ in wrong_for("metrics", metrics=section, units=units)] == [
+        "metrics.push_url"
+    ]
+    assert wrong_for("metrics", metrics=section) == []
+
+
+@pytest.mark.parametrize(
     ("entries", "said"),
     [
         ((), "expected at least one actor"),

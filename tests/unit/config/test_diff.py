@@ -24,7 +24,8 @@ http.tls_certificate http.tls_key
 jwt.authority jwt.audience jwt.issuer_signing_key jwt.metadata_address jwt.leeway
 jwt.scope_claims jwt.role_claims
 work.concurrency work.lease work.queues
-heartbeat.every logs.level cors.origins limits.mailbox retention.tasks_days
+heartbeat.every logs.level metrics.push_url metrics.push_every metrics.push_instance
+cors.origins limits.mailbox retention.tasks_days
 retention.events_days retention.audit_days retention.keys_hours cors.credentials
 limits.create limits.acts limits.work limits.bad_tokens
 outbound.allow outbound.secret

@@ -13,6 +13,7 @@ from typing import Any
 import pytest
 from dashboards.build import FILE, text
 from prometheus_client.parser import text_string_to_metric_families
+from taskhub.obs.merge import classic
 from taskhub.obs.metrics import render
 
 from tests.unit.obs.examples import GOLDEN
@@ -51,7 +52,7 @@ LOG_QUERIES = list(queries("loki"))
 def exposed() -> dict[str, set[str]]:
     """Every series name that a TaskHub serves, with its labels."""
     names: dict[str, set[str]] = {}
-    for family in text_string_to_metric_families(render(full().registry).decode()):
+    for family in text_string_to_metric_families(classic(render(full().registry)).decode()):
         for sample in family.samples:
             names.setdefault(sample.name, set()).update(sample.labels)
     return names

@@ -90,6 +90,18 @@ async def test_metrics_are_served_as_openmetrics_to_who_reads_it(address: str) -
     assert body.endswith(b"# EOF\n")
 
 
+async def test_one_unit_can_be_scraped_alone(address: str) -> None:
+    """With `?unit=`; a name that nobody has is a 404, not an empty page that looks well."""
+    async with aiohttp.ClientSession() as client:
+        async with client.get(f"{address}/metrics?unit=tree") as answer:
+            body = await answer.read()
+        async with client.get(f"{address}/metrics?unit=worker-9") as missing:
+            pass
+
+    assert (answer.status, missing.status) == (200, 404)
+    assert b'taskhub_build_info{python="' in body
+
+
 async def test_a_scrape_is_measured_itself(address: str) -> None:
     """How long gathering takes is worth knowing before Prometheus gives up on it."""
     own = MetricsListener("tree")

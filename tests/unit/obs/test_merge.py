@@ -13,7 +13,7 @@ from prometheus_client.openmetrics.parser import text_string_to_metric_families 
 from taskhub.errors import StoreLocked
 from taskhub.obs import telemetry as t
 from taskhub.obs.exposition import KEEP, Exposition
-from taskhub.obs.merge import merge, openmetrics
+from taskhub.obs.merge import classic, merge, of_unit
 from taskhub.obs.metrics import MetricsListener, render
 
 from tests.unit.obs.examples import EXAMPLES
@@ -37,7 +37,7 @@ def expositions() -> list[bytes]:
 
 def series(text: bytes) -> list[bytes]:
     """The names and labels of all samples."""
-    lines = [line for line in text.splitlines() if not line.startswith(b"#")]
+    lines = [line for line in classic(text).splitlines() if not line.startswith(b"#")]
     return [line.rpartition(b" ")[0] for line in lines]
 
 
@@ -63,28 +63,59 @@ def test_promtool_finds_nothing_to_mend() -> None:
     """The whole tree's exposition is as clean as one process's."""
     check = ["promtool", "check", "metrics"]
 
-    told = subprocess.run(check, input=merge(expositions()), check=False, capture_output=True)
+    told = subprocess.run(
+        check, input=classic(merge(expositions())), check=False, capture_output=True
+    )
 
     assert (told.returncode, told.stdout, told.stderr) == (0, b"", b"")
 
 
-def test_it_is_openmetrics_too() -> None:
-    """The strict parser reads what we make of the classic form, and finds the same series."""
+def test_it_is_openmetrics() -> None:
+    """The strict parser finds every series, and the exemplars of each process."""
     merged = merge(expositions())
 
-    families = modern(openmetrics(merged).decode())  # type: ignore[no-untyped-call]
-    names = {sample.name for family in families for sample in family.samples}
+    samples = [
+        sample
+        for family in modern(merged.decode())  # type: ignore[no-untyped-call]
+        for sample in family.samples
+    ]
+    told = {sample.labels["unit"] for sample in samples if sample.exemplar}
 
-    assert names == {name.partition(b"{")[0].decode() for name in series(merged)}
+    assert {sample.name for sample in samples} == {
+        name.partition(b"{")[0].decode() for name in series(merged)
+    }
+    assert told == set(UNITS)
+
+
+def test_one_unit_can_be_looked_at_alone() -> None:
+    """All of its series and nobody else's; of a name that nobody has, nothing."""
+    merged = merge(expositions())
+
+    assert series(of_unit(merged, "api-1")) == series(merge(expositions()[1:2]))
+    assert of_unit(merged, "api") == of_unit(merged, ".*") == b"# EOF\n"
+
+
+def test_an_exemplar_is_no_part_of_the_series() -> None:
+    """It differs at each look; and what only looks like one stays where it is."""
+    head = b"# HELP a x\n# TYPE a histogram\n"
+    odd = b'a_bucket{le="1",type="x # {t=\\"1\\"} 1.0 2.0",unit="w"} 3.0'
+    seen = b'a_bucket{le="1",type="y",unit="w"} 3.0'
+    first, second = (b' # {trace_id="%d"} 0.5 17.125' % number for number in (1, 2))
+
+    text = head + odd + b"\n" + seen + first + b"\n"
+    merged = merge([text, head + seen + second + b"\n"])
+
+    assert merged == text + b"# EOF\n"
+    assert classic(merged) == head + odd + b"\n" + seen + b"\n"
 
 
 def test_of_two_equal_series_the_first_is_kept() -> None:
     """Two processes of one name (a restart in a hurry) must not make the whole scrape invalid."""
-    head = b"# HELP a_total x\n# TYPE a_total counter\n"
+    head = b"# HELP a x\n# TYPE a counter\n"
 
     merged = merge([head + b'a_total{unit="w"} 1.0\n', head + b'a_total{unit="w"} 2.0\n'])
 
-    assert merged == head + b'a_total{unit="w"} 1.0\n'
+    assert merged == head + b'a_total{unit="w"} 1.0\n# EOF\n'
 
 
 def test_versions_that_disagree_on_a_type_do_not_mix() -> None:
@@ -92,7 +123,7 @@ def test_versions_that_disagree_on_a_type_do_not_mix() -> None:
     old = b'# HELP a x\n# TYPE a gauge\na{unit="1"} 1.0\n'
     new = b'# HELP a x\n# TYPE a counter\na{unit="2"} 1.0\n'
 
-    assert merge([old, new]) == old
+    assert merge([old, new]) == old + b"# EOF\n"
 
 
 @pytest.mark.parametrize("noise", [b"", b"\n", b"garbage", b"# EOF\n", b"# HELP\n# TYPE"])
@@ -108,7 +139,7 @@ def test_a_value_that_looks_like_a_head_stays_a_value() -> None:
     line = b'a{queue="x# HELP a y",unit="1"} 1.0\n'
     text = b"# HELP a x\n# TYPE a gauge\n" + line
 
-    assert merge([text]) == text
+    assert merge([text]) == text + b"# EOF\n"
 
 
 class Others:
@@ -148,6 +179,7 @@ async def test_many_scrapers_cost_as_much_as_one() -> None:
     assert asked == 1
     assert gzip.decompress(zipped) == plain
     assert newer.endswith(b"# EOF\n")
+    assert plain == classic(newer)
     assert others.asked == 2
 
 

@@ -8,14 +8,15 @@ import subprocess
 
 import pytest
 from prometheus_client.openmetrics.parser import text_string_to_metric_families as modern
-from prometheus_client.parser import text_string_to_metric_families as classic
+from prometheus_client.parser import text_string_to_metric_families as parsed
 from taskhub.kernel.child import ActorState, State
 from taskhub.obs import telemetry as t
 from taskhub.obs.counted import ROUTE_LIMIT
-from taskhub.obs.meters import LIMIT
-from taskhub.obs.metrics import MetricsListener, render, snapshot
+from taskhub.obs.merge import classic
+from taskhub.obs.meters import LIMIT, histogram, only
+from taskhub.obs.metrics import MetricsListener, render
 
-from tests.unit.obs.examples import EXAMPLES, TASK
+from tests.unit.obs.examples import EXAMPLES, TASK, TRACE
 
 Labels = dict[str, str]
 
@@ -93,7 +94,7 @@ def test_each_event_counts_under_its_name(name: str, labels: Labels, expected: f
 
 def test_every_series_says_whose_it_is() -> None:
     """Series of several processes stand side by side and are never added up by accident."""
-    families = classic(render(full().registry).decode())
+    families = parsed(text(full()))
 
     units = {sample.labels.get("unit") for family in families for sample in family.samples}
 
@@ -105,7 +106,7 @@ def test_promtool_finds_nothing_to_mend() -> None:
     """Names, units, types and help texts are as Prometheus asks."""
     check = ["promtool", "check", "metrics"]
 
-    told = subprocess.run(check, input=render(full().registry), check=False, capture_output=True)
+    told = subprocess.run(check, input=text(full()).encode(), check=False, capture_output=True)
 
     assert (told.returncode, told.stdout, told.stderr) == (0, b"", b"")
 
@@ -114,10 +115,10 @@ def test_both_formats_tell_the_same() -> None:
     """Which one a scraper asks for changes no value."""
     listener = full()
 
-    old = {(s.name, *sorted(s.labels.items())) for f in classic(text(listener)) for s in f.samples}
+    old = {(s.name, *sorted(s.labels.items())) for f in parsed(text(listener)) for s in f.samples}
     new = {
         (s.name, *sorted(s.labels.items()))
-        for f in modern(render(listener.registry, openmetrics=True).decode())  # type: ignore[no-untyped-call]
+        for f in modern(render(listener.registry).decode())  # type: ignore[no-untyped-call]
         for s in f.samples
     }
 
@@ -126,7 +127,46 @@ def test_both_formats_tell_the_same() -> None:
 
 def text(listener: MetricsListener) -> str:
     """The classic exposition."""
-    return render(listener.registry).decode()
+    return classic(render(listener.registry)).decode()
+
+
+def test_a_histogram_leads_to_one_observation_of_each_bucket() -> None:
+    """To its trace, or to what else it is known by: the last one, and no series more for it."""
+    listener = full()
+    for request_id in ("r-7", "r-8"):
+        listener(
+            t.RequestServed(
+                method="GET", route="/tasks", status=200, seconds=0.004, request_id=request_id
+            )
+        )
+
+    shown = {
+        (sample.name, sample.labels.get("route", "")): sample.exemplar
+        for family in modern(render(listener.registry).decode())  # type: ignore[no-untyped-call]
+        for sample in family.samples
+        if sample.exemplar
+    }
+
+    served = shown["taskhub_http_request_duration_seconds_bucket", "/tasks"]
+    worked = shown["taskhub_worker_task_duration_seconds_bucket", ""]
+    waited = shown["taskhub_queue_wait_seconds_bucket", ""]
+    assert (served.labels, served.value) == ({"request_id": "r-8"}, 0.004)
+    assert float(served.timestamp) > 1.7e9
+    assert worked.labels == {"trace_id": TRACE}
+    assert waited.labels == {"task_id": TASK}
+    assert " # {" not in text(listener)
+
+
+def test_a_family_that_is_made_anew_takes_its_own_place() -> None:
+    """An actor that was restarted counts on where all look, not beside its dead self."""
+    listener = MetricsListener("tree")
+    for seconds in (0.1, 0.2):
+        family = histogram("taskhub_again_seconds", "Made by an actor.", (1.0,))
+        only(family).observe(seconds)
+        listener.add(family)
+
+    assert text(listener).count("taskhub_again_seconds_sum") == 1
+    assert 'taskhub_again_seconds_sum{unit="tree"} 0.2' in text(listener)
 
 
 def test_buckets_add_up() -> None:
@@ -249,12 +289,3 @@ def test_actors_are_looked_at_whenever_the_loop_turns() -> None:
 
     assert before is None
     assert value(listener, "taskhub_actor_up", actor="pool") == 1
-
-
-async def test_a_snapshot_is_looked_at_in_the_loop_and_rendered_beside_it() -> None:
-    """An actor tree may be read by its own loop only."""
-    listener = full()
-
-    body = await snapshot(listener)
-
-    assert b'taskhub_actor_up{actor="pool",unit="worker-1"} 1.0\n' in body
