@@ -28,7 +28,7 @@ fmt: setup ## format, and mend what the linter can mend itself
 bench: setup ## measure speed on this machine: a table, and JSON
 	@.venv/bin/python -m benchmarks
 
-generate: ## make anew what is made from the API's description: TypeScript's types, Postman's files
+generate: ## make anew what is made from code: TypeScript's types, Postman's files, dashboards
 	@scripts/generate
 
 examples: ## build the Angular example (needs Node.js 20.19)

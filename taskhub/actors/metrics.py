@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 from taskhub.kernel.call import call
 from taskhub.obs.exposition import CLASSIC, OPENMETRICS, Exposition
-from taskhub.obs.meters import REQUEST_SECONDS, histogram, only
+from taskhub.obs.meters import REQUEST_SECONDS, Family, Spread, histogram, only
 from taskhub.obs.telemetry import Complained, Emit, Said
 
 if TYPE_CHECKING:
@@ -24,6 +24,11 @@ VARY = "Accept, Accept-Encoding"
 SOCKET_PATIENCE = 1.5
 """Seconds that one process has to answer: less than the whole scrape waits for all of them."""
 PAUSE, LONGEST_PAUSE = 1.0, 30.0  # seconds between two tries to take the port
+
+
+def scrapes() -> Family[Spread]:
+    """How long the answers to scrapes take."""
+    return histogram("taskhub_scrape_duration_seconds", "Time to gather.", REQUEST_SECONDS)
 
 
 def from_sockets(directory: Path, own: str) -> Gather:
@@ -89,7 +94,7 @@ class Metrics:
         """The handler, its time measured like everything else."""
         from prometheus_async import aio  # it brings aiohttp with it
 
-        seconds = histogram("taskhub_scrape_duration_seconds", "Time to gather.", REQUEST_SECONDS)
+        seconds = scrapes()
         self._own.add(seconds)
         return aio.time(only(seconds))(self._answer)
 

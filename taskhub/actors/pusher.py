@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 from urllib.parse import quote
 
 from taskhub.obs.exposition import CLASSIC
-from taskhub.obs.meters import counter
+from taskhub.obs.meters import Family, Number, counter
 from taskhub.obs.telemetry import Emit, StateChanged
 
 if TYPE_CHECKING:
@@ -35,6 +35,14 @@ def group(section: MetricsSection) -> str:
     return f"{base}/metrics/job/{JOB}/instance/{quote(instance, safe='')}"
 
 
+def pushes() -> Family[Number]:
+    """How many pushes have ended how."""
+    family = counter("taskhub_metrics_pushes", "Pushes to the Pushgateway.").by("result")
+    for result in ("ok", "failed"):
+        family[result].inc(0)
+    return family
+
+
 class Pusher:
     """Replaces its group there again and again, and deletes it when it stops."""
 
@@ -48,9 +56,7 @@ class Pusher:
         """Push `exposition`; `section` is asked anew each time. `own` counts the pushes."""
         self._exposition, self._section, self._emit = exposition, section, emit
         self._state, self._held = "", ""
-        self._pushes = counter("taskhub_metrics_pushes", "Pushes to the Pushgateway.").by("result")
-        for result in ("ok", "failed"):
-            self._pushes[result].inc(0)
+        self._pushes = pushes()
         own.add(self._pushes)
 
     async def run(self, ctx: Context) -> None:

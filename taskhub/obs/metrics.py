@@ -55,8 +55,8 @@ class MetricsListener(Collector):
         """Count for the process called `unit`."""
         self.unit = unit
         self.tasks, self.actors, self.world = Tasks(), Actors(unit), World()
-        self._groups = (self.tasks, self.actors, self.world, Schedules(), Others())
-        self._hears = {kind: hear for group in self._groups for kind, hear in group.hears.items()}
+        self.groups = (self.tasks, self.actors, self.world, Schedules(), Others())
+        self._hears = {kind: hear for group in self.groups for kind, hear in group.hears.items()}
         self._hears[t.LoopLag] = self._lagged
         self._more: dict[str, Family[Any]] = {}
         self._tree: Callable[[], Iterable[ActorState]] = tuple
@@ -99,7 +99,7 @@ class MetricsListener(Collector):
         yield from process_metrics(self.unit)
         if self._states:
             yield from self._actor_metrics()
-        for group in self._groups:
+        for group in self.groups:
             for family in group.families():
                 yield family.collect(self.unit)
         for family in list(self._more.values()):  # the loop may add one meanwhile
