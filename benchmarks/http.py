@@ -25,12 +25,13 @@ from benchmarks.http_load import Figures
 from taskhub.config.sections import Config, JwtSection, Secret
 from taskhub.http.auth import Verifier
 from taskhub.http.catalog import Catalog
-from taskhub.http.context import ActorRow, ApiContext, PartHealth, Verdict
+from taskhub.http.context import ApiContext, PartHealth, Verdict
+from taskhub.http.external.bench import Bench
 from taskhub.http.limits import Limits
 from taskhub.http.live.tail import Tail
 from taskhub.http.patience import Patience
 from taskhub.http.server import serving
-from taskhub.http.waiting import Waiters
+from taskhub.http.waiting import for_cancels, for_ends
 from taskhub.kernel.actor import Context
 from taskhub.kernel.mailbox import Mailbox
 from taskhub.messages import Put
@@ -125,13 +126,13 @@ def _context(box: Mailbox[Put], store: Any, types: Catalog) -> ApiContext:
     async def no_metrics(**_: bool) -> bytes:
         return b""
 
-    async def no_actors() -> list[ActorRow]:
+    async def no_actors() -> list[Any]:
         return []
 
     async def no_events(*_: object) -> EventPage:
         raise RuntimeError("nobody follows events here")
 
-    async def nothing(_: object) -> list[Any]:
+    async def nothing(_: object) -> Any:
         return []
 
     return ApiContext(
@@ -146,7 +147,9 @@ def _context(box: Mailbox[Put], store: Any, types: Catalog) -> ApiContext:
         actors=no_actors,
         restarts=NoTree(),
         live=Tail(no_events, quiet),
-        waiters=Waiters(nothing),
+        waiters=for_ends(nothing),
+        cancels=for_cancels(no_actors),
+        bench=Bench(nothing),
         patience=Patience(asyncio.get_running_loop()),
         limits=Limits(CONFIG.limits, quiet),
     )

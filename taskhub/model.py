@@ -60,6 +60,8 @@ class TaskItem(msgspec.Struct, frozen=True, kw_only=True, rename="camel", gc=Fal
     status: Status
     payload: msgspec.Raw
     result: msgspec.Raw | None
+    result_expires_at: datetime | None = None
+    """When the result is emptied, or has been; None: it stays as long as its task."""
     error: str | None
     fingerprint: str | None = None
     """The same for all failures of a type by the same exception in the same place."""
@@ -202,6 +204,8 @@ class TypeDefaults(msgspec.Struct, frozen=True, kw_only=True, rename="camel"):
     timeout_seconds: float = 60.0
     max_attempts: int = 5
     unique: Unique | UnsetType = UNSET
+    keep_result_seconds: float | UnsetType = UNSET
+    """How long results are kept; where nothing is said, as the configuration has it."""
 
 
 EXTERNAL = "ext:"

@@ -7,6 +7,7 @@ from random import Random
 from typing import assert_never
 
 import msgspec
+from msgspec import UNSET, UnsetType
 
 from taskhub.backoff import Backoff
 from taskhub.model import Cancel, Done, Fail, Outcome, Retry, Snooze, Status
@@ -19,7 +20,7 @@ SHORTEST_SNOOZE = 0.1
 
 
 RESULT_LIMIT = 1_048_576
-"""Bytes of JSON that a result may have."""
+"""Bytes of JSON that a result may have, where the configuration says nothing else."""
 
 ERROR_LIMIT = 4_000
 """Characters of an error that are kept."""
@@ -75,6 +76,15 @@ def _retried(outcome: Retry, tries: Tries, now: datetime, rng: Random) -> Settle
     if pause is None:
         pause = tries.backoff.pause(tries.attempt, rng)
     return Settled(Status.PENDING, error, _later(now, _bounded(pause)))
+
+
+def result_until(own: float | UnsetType, days: float, now: datetime) -> datetime | None:
+    """When a result of now is emptied: after the seconds of its type, else the days of all.
+
+    None (neither says anything; 0 days): it stays as long as its task.
+    """
+    seconds = days * 86_400 if own is UNSET else own
+    return _later(now, seconds) if seconds else None
 
 
 def _later(now: datetime, seconds: float) -> datetime:

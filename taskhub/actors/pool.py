@@ -6,8 +6,11 @@ import asyncio
 import random
 from contextlib import suppress
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from functools import partial
 from typing import TYPE_CHECKING
+
+from msgspec import UNSET
 
 from taskhub.actors.declaring import declaration, tell_declared
 from taskhub.actors.holdings import BRISK
@@ -20,6 +23,7 @@ from taskhub.kernel.clock import boottime
 from taskhub.kernel.mailbox import MailboxClosed, MailboxFull
 from taskhub.kernel.supervisor import first_of
 from taskhub.messages import PASSING, Put, Stop, Wake
+from taskhub.policy import result_until
 from taskhub.ports import Claim, Claimed
 from taskhub.schedules.schedule import Source
 from taskhub.telling import DELIVERY
@@ -82,7 +86,10 @@ class Pool:
         self._names = tuple(info.name for info in parts.types)
         known = [info for info in parts.types if info.name != DELIVERY]  # ours to make
         self._registering = Registering(known, parts.store_box)
-        self._settler = Settler(self._held, parts.store_box, self._forget, parts.emit)
+        self._keep = {info.name: info.defaults.keep_result_seconds for info in parts.types}
+        self._settler = Settler(
+            self._held, parts.store_box, self._forget, parts.emit, self._result_until
+        )
         self._renewal = Renewal(parts.renew, self._held, self._on_renewed, parts.settings)
         lanes = parts.lanes(self)
         self._attempt = lanes.attempt
@@ -161,6 +168,10 @@ class Pool:
         """The store has settled it: from now on a crash of ours blames nobody for it."""
         if self._held.forget(row.attempt):
             self._parts.ledger.end(row.attempt.id)
+
+    def _result_until(self, kind: str) -> datetime | None:
+        days = self._parts.settings().retention.results_days
+        return result_until(self._keep.get(kind, UNSET), days, datetime.now(UTC))
 
     def on_progress(self, reports: Sequence[Progress]) -> None:
         """Keep what handlers report."""

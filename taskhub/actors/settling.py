@@ -4,7 +4,10 @@ from __future__ import annotations
 
 import asyncio
 import random
+from datetime import datetime
 from typing import TYPE_CHECKING
+
+import msgspec
 
 from taskhub.kernel.mailbox import MailboxClosed
 from taskhub.messages import PASSING, Put
@@ -37,8 +40,12 @@ class Settler:
         store_box: Mailbox[Put],
         forget: Callable[[Settled], None],
         emit: Emit,
+        until: Callable[[str], datetime | None],
     ) -> None:
-        """`forget` is called for each attempt that the store has settled."""
+        """`forget` is called for each attempt that the store has settled; `until` says how long
+        a result of now is kept, of a type (None: as long as the task).
+        """
+        self._until = until
         self._holdings, self._box, self._forget, self._emit = holdings, store_box, forget, emit
         self._news, self._departure = asyncio.Event(), asyncio.Event()
         self._leaving = False
@@ -77,7 +84,7 @@ class Settler:
 
     async def _settle(self, batch: Sequence[Settled]) -> list[Settled]:
         """Write these outcomes and tell what came of them; what is left to be tried again."""
-        writes = [row.write for row in batch if row.write is not None]
+        writes = [self._lasting(row) for row in batch if row.write is not None]
         results = iter(await self._put(writes) if writes else ())
         again = []
         for row in batch:
@@ -88,6 +95,15 @@ class Settler:
             self._tell(row, result)
             self._forget(row)
         return again
+
+    def _lasting(self, row: Settled) -> Finish | Release:
+        """What is written, and how long its result is kept."""
+        write = row.write
+        assert write is not None
+        if isinstance(write, Finish) and write.result is not None:
+            until = self._until(row.attempt.lease.item.type)
+            return write if until is None else msgspec.structs.replace(write, result_until=until)
+        return write
 
     async def _put(self, writes: Sequence[Write]) -> Sequence[Result]:
         """Ask until the store takes it: an outcome is never dropped for trouble that passes."""

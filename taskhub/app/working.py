@@ -113,7 +113,13 @@ def _ledger(process: Process, holdings: Holdings) -> Ledger:
 
 def _lanes(process: Process, registry: Registry, calls: Calls, pool: Pool) -> Lanes:
     threads = Threads(process.live.config.work.concurrency)
-    runner = Runner(registry, threads, process.emit, on_progress=pool.on_progress)
+    runner = Runner(
+        registry,
+        threads,
+        process.emit,
+        on_progress=pool.on_progress,
+        result_limit=lambda: process.live.config.work.max_result,
+    )
     spec = ProcessorSpec(
         env=foreign(os.environ),
         handlers=process.live.config.work.handlers,

@@ -41,6 +41,8 @@ class TaskItem(msgspec.Struct, frozen=True, kw_only=True, rename="camel"):
     status: Status
     payload: Any
     result: Any
+    result_expires_at: datetime | None = None
+    """When the result is emptied, or was; None: it stays as long as its task."""
     error: str | None
     fingerprint: str | None = None
     """The same for all failures of a type by the same exception in the same place."""

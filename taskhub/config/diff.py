@@ -28,6 +28,7 @@ IN_PLACE = frozenset(
         "http.trusted_proxies",
         "work.concurrency",
         "work.lease",
+        "work.max_result",
         "work.queues",
         "heartbeat.every",
         "metrics.push_url",

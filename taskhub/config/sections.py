@@ -136,6 +136,8 @@ class WorkSection(Section, frozen=True, kw_only=True):
     lease: Annotated[float, Meta(ge=1, le=3_600)] = 15.0
     queues: tuple[str, ...] = ()
     """Queues served here; empty: all."""
+    max_result: Annotated[int, Meta(ge=1_024, le=16 * 1024 * 1024)] = 1_048_576
+    """Bytes of JSON that a result may have."""
 
 
 class WebhookSection(Section, frozen=True, kw_only=True):
@@ -217,6 +219,8 @@ class RetentionSection(Section, frozen=True, kw_only=True):
     audit_days: Annotated[float, Meta(gt=0, le=36_500)] = 90.0
     keys_hours: Annotated[float, Meta(gt=0, le=8_760)] = 24.0
     """Of a key that is used from now on: each is kept as long as was said when it came."""
+    results_days: Annotated[float, Meta(ge=0, le=36_500)] = 0.0
+    """Of the results of tasks that end from now on; 0: as long as their tasks."""
 
 
 class ScheduleSection(Section, frozen=True, kw_only=True):

@@ -6,6 +6,7 @@ from datetime import UTC, datetime
 from typing import Any
 
 import msgspec
+from msgspec import UNSET
 
 from taskhub.errors import Conflict, NotFound
 from taskhub.http.answers import Answer
@@ -42,6 +43,10 @@ class TypeRow(msgspec.Struct, frozen=True, kw_only=True, rename="camel"):
     queue: str
     timeout_seconds: float
     max_attempts: int
+    keep_result_seconds: float | None
+    """How long results of it are kept; null: as the configuration has it."""
+    external: bool
+    """Whether workers do it that claim over HTTP, and none of TaskHub's own."""
     standing: Standing
     """`active`: some worker does it; `away`: none has said so for a while; `unknown`: tasks of it
     wait, and nobody has registered it."""
@@ -105,12 +110,15 @@ async def _rows(call: Call) -> dict[str, TypeRow]:
 
 def _row(each: Registration, now: datetime) -> TypeRow:
     defaults = defaults_of(each.info)
+    keep = defaults.keep_result_seconds
     return TypeRow(
         name=each.info.name,
         payload_schema={k: v for k, v in each.info.schema.items() if k != DEFAULTS_KEY},
         queue=defaults.queue,
         timeout_seconds=defaults.timeout_seconds,
         max_attempts=defaults.max_attempts,
+        keep_result_seconds=None if keep is UNSET else keep,
+        external=each.info.is_external,
         standing=each.standing(now),
         registered_at=each.registered_at,
         seen_at=each.seen_at,

@@ -54,7 +54,7 @@ class Touched(msgspec.Struct, frozen=True):
 
 
 class Pruned(msgspec.Struct, frozen=True, kw_only=True):
-    """How many rows of each kind were deleted."""
+    """How many rows of each kind were deleted; of `results`, emptied."""
 
     tasks: int
     events: int
@@ -62,6 +62,7 @@ class Pruned(msgspec.Struct, frozen=True, kw_only=True):
     keys: int
     unique_keys: int
     runs: int
+    results: int
 
 
 class Swept(msgspec.Struct, frozen=True):

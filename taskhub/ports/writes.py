@@ -80,13 +80,15 @@ class Finish(msgspec.Struct, frozen=True, kw_only=True, tag=True, gc=False):
     cancel was requested ends as Cancelled where Pending or Failed is asked for. `refund` gives the
     attempt back. `suspect` is what the row's mark becomes. An attempt that failed (Failed, or
     Pending without a refund) is kept among the task's attempts, with its `cause`. `key` is kept
-    with the outcome, its answer told from the Finished.
+    with the outcome, its answer told from the Finished. From `result_until` on the result is
+    emptied by a Prune (None: it stays as long as the task).
     """
 
     id: TaskId
     fence: int
     status: Status
     result: bytes | None = None
+    result_until: datetime | None = None
     error: str | None = None
     run_at: datetime | None = None
     refund: bool = False
@@ -158,7 +160,10 @@ class Register(msgspec.Struct, frozen=True, kw_only=True, tag=True):
 
 
 class Prune(msgspec.Struct, frozen=True, kw_only=True, tag=True):
-    """Delete up to `limit` rows of each kind that are older than these times. Result: Pruned."""
+    """Delete up to `limit` rows of each kind that are older than these times. Result: Pruned.
+
+    Results whose time is over are emptied, their tasks stay.
+    """
 
     tasks_before: datetime
     events_before: datetime

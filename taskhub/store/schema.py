@@ -23,6 +23,7 @@ from sqlalchemy import (
 
 PENDING = text('"Status" = \'Pending\' AND "Suspect" = 0')
 SUSPECT = text('"Status" = \'Pending\' AND "Suspect" = 1')
+HAS_RESULT = text('"ResultUntil" IS NOT NULL AND "Result" IS NOT NULL')
 FAILED = text("\"Status\" = 'Failed'")
 HAS_FINGERPRINT = text("\"Fingerprint\" <> ''")
 PROCESSING = text("\"Status\" = 'Processing'")
@@ -64,6 +65,7 @@ tasks = Table(
     Column("Result", Text),
     Column("Backoff", String(200)),
     Column("Fingerprint", String(32), nullable=False, server_default=text("''")),
+    Column("ResultUntil", BigInteger),
 )
 """One row per task. Ids are UUIDv7, sorted by creation: `CreatedAt` needs no index of its own."""
 
@@ -90,6 +92,8 @@ Index(
     *(tasks.c.Type, tasks.c.Fingerprint, tasks.c.FinishedAt),
     sqlite_where=FAILED,
 )
+
+Index("Tasks_Results", tasks.c.ResultUntil, sqlite_where=HAS_RESULT)
 
 attempts = Table(
     "Attempts",

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import threading
 from asyncio import CancelledError
+from collections.abc import Callable
 from contextlib import suppress
 from functools import partial
 from random import Random
@@ -14,6 +15,7 @@ from taskhub.attempts import Ended, StopReason
 from taskhub.failures import TIMED_OUT, TRACE_LIMIT, cause_of
 from taskhub.model import Outcome, Retry
 from taskhub.obs.telemetry import Emit, HandlerRaised, Telemetry
+from taskhub.policy import RESULT_LIMIT
 from taskhub.work.attempt import Attempt
 from taskhub.work.concluding import conclude
 from taskhub.work.deadlines import Deadlines
@@ -47,10 +49,11 @@ class Runner:
         emit: Emit,
         *,
         on_progress: Deliver,
+        result_limit: Callable[[], int] = lambda: RESULT_LIMIT,
         grace: float = GRACE,
         rng: Random | None = None,
     ) -> None:
-        self.registry = registry
+        self.registry, self._result_limit = registry, result_limit
         self._threads, self._emit, self._grace = threads, emit, grace
         self._rng = rng or Random()  # noqa: S311 - jitter is no key
         self._loop, self._thread = asyncio.get_running_loop(), threading.get_ident()
@@ -126,7 +129,8 @@ class Runner:
             if signature.job is not None:
                 arguments[signature.job] = Job(attempt, self)
             if spec.is_async:
-                return outcome_of_value(await leashed(spec.function(**arguments), attempt))
+                value = await leashed(spec.function(**arguments), attempt)
+                return outcome_of_value(value, self._result_limit())
             return await self._perform_in_thread(attempt, spec, arguments)
         except CancelledError as error:
             return self._cancelled(attempt, error)
@@ -138,7 +142,8 @@ class Runner:
     async def _perform_in_thread(
         self, attempt: Attempt, spec: HandlerSpec, arguments: dict[str, Any]
     ) -> Outcome:
-        attempt.waiter = self._threads.call(partial(_perform_here, spec.function, arguments))
+        perform = partial(_perform_here, spec.function, arguments, self._result_limit())
+        attempt.waiter = self._threads.call(perform)
         result: Outcome | BaseException = await attempt.waiter
         return self._raised(attempt, result) if isinstance(result, BaseException) else result
 
@@ -221,10 +226,12 @@ class Runner:
             waiter.set_result(self._stopped(attempt))
 
 
-def _perform_here(function: Function, arguments: dict[str, Any]) -> Outcome | BaseException:
+def _perform_here(
+    function: Function, arguments: dict[str, Any], limit: int
+) -> Outcome | BaseException:
     """In a thread: nothing may be raised there, so an exception is a result too."""
     try:
-        return outcome_of_value(function(**arguments))
+        return outcome_of_value(function(**arguments), limit)
     except BaseException as error:  # noqa: BLE001 - whatever a handler raises is its outcome
         return error
 

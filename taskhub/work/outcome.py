@@ -22,13 +22,16 @@ _NOTHING = Done()
 _encoder = msgspec.json.Encoder()
 
 
-def outcome_of_value(value: Any) -> Outcome:
-    """The outcome of a handler that returned `value`; a `Done`'s result is JSON bytes, or None."""
+def outcome_of_value(value: Any, limit: int = RESULT_LIMIT) -> Outcome:
+    """The outcome of a handler that returned `value`; a `Done`'s result is JSON bytes, or None.
+
+    `limit` is how many bytes there may be.
+    """
     if isinstance(value, Done):
         value = value.result
     if value is None:
         return _NOTHING
-    return value if isinstance(value, _OUTCOMES) else _encoded(value)
+    return value if isinstance(value, _OUTCOMES) else _encoded(value, limit)
 
 
 def outcome_of_error(error: BaseException) -> Outcome:
@@ -81,7 +84,7 @@ def _frames(error: BaseException) -> list[str]:
     return list(lines)
 
 
-def _encoded(value: Any) -> Outcome:
+def _encoded(value: Any, limit: int) -> Outcome:
     try:
         result = _encoder.encode(value)
     except Exception as error:  # noqa: BLE001 - a user's value may do anything while it is encoded
@@ -89,10 +92,8 @@ def _encoded(value: Any) -> Outcome:
             value.close()
             return Fail("a `def` handler returned a coroutine: make it an `async def`")
         return Fail(f"the result cannot be written as JSON: {error_text(error)}")
-    if len(result) > RESULT_LIMIT:
-        return Fail(
-            f"the result has {len(result):,} bytes of JSON, at most {RESULT_LIMIT:,} are kept"
-        )
+    if len(result) > limit:
+        return Fail(f"the result has {len(result):,} bytes of JSON, at most {limit:,} are kept")
     return Done(result)
 
 

@@ -6,7 +6,8 @@ import asyncio
 import signal
 import socket
 import sys
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from functools import partial
 from pathlib import Path
 
 import msgspec
@@ -32,10 +33,15 @@ EXIT_HANDLERS = 78
 class Processor:
     """Runs what it is ordered to, several at a time, until the other end hangs up."""
 
-    def __init__(self, registry: Registry, setup: Setup) -> None:
+    def __init__(self, registry: Registry, setup: Setup, result_limit: int) -> None:
         self._threads = Threads(setup.threads)
         self._runner = Runner(
-            registry, self._threads, self._tell, on_progress=self._report, grace=setup.grace
+            registry,
+            self._threads,
+            self._tell,
+            on_progress=self._report,
+            result_limit=lambda: result_limit,
+            grace=setup.grace,
         )
         self._attempts: dict[TaskId, Attempt] = {}
         self._tasks: set[asyncio.Task[None]] = set()
@@ -95,13 +101,14 @@ def main(argv: Sequence[str]) -> int:
     with socket.socket(fileno=setup.work) as end:
         end.set_inheritable(False)
         end.setblocking(False)
-        asyncio.run(_live(registry, calls, setup, end))
+        processor = partial(Processor, registry, setup, config.work.max_result)
+        asyncio.run(_live(processor, calls, end))
     return 0
 
 
-async def _live(registry: Registry, calls: Calls, setup: Setup, end: socket.socket) -> None:
+async def _live(make: Callable[[], Processor], calls: Calls, end: socket.socket) -> None:
     try:
-        await Processor(registry, setup).live(end)
+        await make().live(end)
     finally:
         await calls.close()
 

@@ -31,6 +31,7 @@ SCHEDULED = "__taskhub_schedules__"
 GROUP = "taskhub.handlers"
 """Entry points of this group name a module, or one handler, of an installed package."""
 KEY = "work.handlers"
+KEEP_MOST = 100 * 366 * 86_400.0
 BUILT_IN = "taskhub.work.builtins"
 
 _DEFAULT_BACKOFF = Backoff()
@@ -51,6 +52,7 @@ class Mark:
     unique: Unique | None
     aliases: tuple[str, ...] = ()
     cpu: bool = False
+    keep_result: float | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,6 +73,7 @@ class HandlerSpec:
             timeout_seconds=self.mark.timeout,
             max_attempts=self.mark.attempts,
             unique=UNSET if self.mark.unique is None else self.mark.unique,
+            keep_result_seconds=UNSET if self.mark.keep_result is None else self.mark.keep_result,
         )
         schema = {**self.signature.schema, DEFAULTS_KEY: _plain(defaults)}
         return TypeInfo(self.name, schema)
@@ -129,18 +132,23 @@ def handler(
     unique: Unique | None = None,
     aliases: Sequence[str] = (),
     cpu: bool = False,
+    keep_result: float | None = None,
 ) -> Callable[[F], F]:
     """Mark a function as the handler of the type `name`; `timeout` is in seconds.
 
     `queue`, `timeout`, `attempts` and `unique` are what a task gets whose creator says nothing
     else; `backoff` is how long to wait between attempts, `on_error` what becomes of a task when
     it raises this or that; `aliases` are other names of the type, such as those that it had once.
+    `keep_result` is for how many seconds its results are kept (0: as long as their tasks), where
+    the configuration says something else.
     An `async def` runs in the event loop, a `def` in a thread; with `cpu` both run in a process of
     their own, which is killed at their time limit. Raises ConfigProblem when a value makes no
     sense.
     """
     rules = MappingProxyType(dict(on_error))
-    mark = Mark(name, queue, timeout, attempts, backoff, rules, unique, tuple(aliases), cpu)
+    mark = Mark(
+        name, queue, timeout, attempts, backoff, rules, unique, tuple(aliases), cpu, keep_result
+    )
     _check(mark)
 
     def marked(function: F) -> F:
@@ -190,6 +198,8 @@ def _check(mark: Mark) -> None:
         raise ConfigProblem(place, "expected a timeout of more than 0 seconds")
     if mark.attempts < 1:
         raise ConfigProblem(place, "expected at least 1 attempt")
+    if mark.keep_result is not None and not 0 <= mark.keep_result <= KEEP_MOST:
+        raise ConfigProblem(place, "expected keep_result of 0 seconds to a hundred years")
     check(mark.on_error, place)
     if mark.unique is not None:
         _check_unique(mark.unique, place)

@@ -10,9 +10,10 @@ import pytest
 from taskhub import Job, handler
 from taskhub.actors import pool as pool_module
 from taskhub.attempts import Ended
+from taskhub.config.sections import RetentionSection
 from taskhub.errors import StoreLocked
 from taskhub.messages import Stop
-from taskhub.model import Retry, Status, TaskId
+from taskhub.model import Retry, Status, TaskId, TaskItem
 from taskhub.obs.telemetry import (
     Complained,
     HandlerRaised,
@@ -341,6 +342,39 @@ async def test_tasks_that_come_back_at_once_are_not_mixed_up_with_their_next_att
     assert [row.attempts for row in rows] == [5] * 60
     assert (shop.said(StaleFinish), shop.said(LeaseLost)) == ([], [])
     assert pooling.started() == []
+
+
+async def test_a_result_is_kept_as_its_handler_or_the_configuration_says(shop: Workshop) -> None:
+    """The handler goes first, also where it says: as long as the task."""
+
+    @handler("brief", keep_result=60)
+    def brief() -> int:
+        return 1
+
+    @handler("lasting", keep_result=0)
+    def lasting() -> int:
+        return 2
+
+    @handler("usual")
+    def usual() -> int:
+        return 3
+
+    pooling = Pooling(shop, brief, lasting, usual)
+    retention = RetentionSection(results_days=1.0)
+    pooling.config = msgspec.structs.replace(pooling.config, retention=retention)
+    async with pooling.open():
+        ids = [await shop.create(kind) for kind in ("brief", "lasting", "usual")]
+        pooling.ring()
+        items = await shop.until_status(ids, DONE)
+
+    assert [lasted(item) for item in items] == [60, None, 86_400]
+
+
+def lasted(item: TaskItem) -> int | None:
+    """For how many seconds its result is kept."""
+    if item.result_expires_at is None or item.finished_at is None:
+        return None
+    return round((item.result_expires_at - item.finished_at).total_seconds())
 
 
 async def test_progress_is_written_while_the_handler_runs(

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from datetime import UTC, datetime
 
 import pytest
 from taskhub.actors.holdings import Holdings
@@ -30,12 +31,13 @@ class Office:
     def __init__(self) -> None:
         self.box: Mailbox[Put] = Mailbox("store", 16)
         self.held = Holdings()
-        self.settler = Settler(self.held, self.box, lambda _: None, lambda _: None)
+        self.ends: dict[str, datetime] = {}
+        self.settler = Settler(self.held, self.box, lambda _: None, lambda _: None, self.ends.get)
 
-    def end_one(self) -> None:
+    def end_one(self, result: bytes | None = None) -> None:
         """An attempt ends well."""
         attempt = Attempt(Lease(item=task(), fence=1))
-        self.held.end(attempt, Finish(id=attempt.id, fence=1, status=Status.DONE))
+        self.held.end(attempt, Finish(id=attempt.id, fence=1, status=Status.DONE, result=result))
         self.settler.wake()
 
     async def go_along(self) -> None:
@@ -122,3 +124,21 @@ async def test_a_settler_that_has_left_holds_nobody_up(office: Office) -> None:
         pass
     async with asyncio.timeout(5):
         await office.go_along()
+
+
+async def test_a_result_is_written_with_its_end_where_its_type_has_one(office: Office) -> None:
+    """What has no result, or no end, is written as it came."""
+    end = datetime(2030, 1, 1, tzinfo=UTC)
+    async with at_work(office):
+        written = []
+        for ends, result in (({}, b"1"), ({"job": end}, b"2"), ({"job": end}, None)):
+            office.ends.clear()
+            office.ends.update(ends)
+            office.end_one(result)
+            (put,) = await office.box.take(1)
+            (write,) = put.writes
+            assert isinstance(write, Finish)
+            written.append((write.result, write.result_until))
+            put.reply.set_result(DONE)
+
+    assert written == [(b"1", None), (b"2", end), (None, None)]

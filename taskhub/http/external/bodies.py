@@ -7,7 +7,7 @@ from datetime import datetime
 from typing import Annotated, Any, TypeVar, get_args
 
 import msgspec
-from msgspec import Meta, Raw
+from msgspec import UNSET, Meta, Raw, UnsetType
 
 from taskhub.errors import FieldError, Invalid, Malformed
 from taskhub.http.members import fits, rule
@@ -91,6 +91,14 @@ Exception_ = Annotated[
     ),
 ]
 Final = Annotated[bool, Meta(description="whether another attempt makes no sense")]
+KeepResult = Annotated[
+    float,
+    Meta(
+        ge=0,
+        le=100 * YEAR,
+        description="for how many seconds results are kept, up to a century; 0: as long as tasks",
+    ),
+]
 Schema = Annotated[dict[str, Any], Meta(description="JSON Schema of the payload, up to 16 KiB")]
 
 
@@ -112,6 +120,7 @@ class NewType(Body, frozen=True):
     queue: Name = "default"
     timeout_seconds: Timeout = 60.0
     max_attempts: Attempts = 5
+    keep_result_seconds: KeepResult | UnsetType = UNSET
     payload_schema: Schema = {}
 
 

@@ -9,6 +9,7 @@ from functools import partial
 from hashlib import sha256
 
 import msgspec
+from msgspec import UNSET
 
 from taskhub.backoff import Backoff
 from taskhub.errors import FieldError, Invalid
@@ -24,12 +25,13 @@ from taskhub.keys import IdempotencyKey, Told
 from taskhub.model import Fail, Retry, Status, TaskId
 from taskhub.obs.attempts import End, tell_end
 from taskhub.obs.telemetry import StaleFinish
-from taskhub.policy import RESULT_LIMIT, Settled, Tries, cleaned, settle
+from taskhub.policy import Settled, Tries, cleaned, result_until, settle
 from taskhub.ports import Finish, Finished, Held, Refused, Result
 
 OK = 200
-COMPLETION_LIMIT = RESULT_LIMIT + 16_384
-"""Bytes of a body, whatever `max_body` says: a result of the largest size has to fit in."""
+BESIDE = 16_384
+"""Bytes of a body beside its result: one of the largest size has to fit in, whatever `max_body`
+says."""
 Settling = Callable[[Held], Settled]
 
 _RANDOM = random.SystemRandom()
@@ -48,11 +50,12 @@ class Ending(msgspec.Struct, frozen=True):
 async def complete(call: Call) -> Answer:
     """End a task as Done; said again in the same words, the answer is the same."""
     no_query(call.request)
-    id_, body = task_id(call), await call.json_body(COMPLETION_LIMIT)
+    limit = call.context.settings().work.max_result
+    id_, body = task_id(call), await call.json_body(limit + BESIDE)
     done = await bodies.read(body, bodies.Completion)
     result = None if done.result is None else bytes(_result_of(body).result)
-    if result is not None and len(result) > RESULT_LIMIT:
-        raise Invalid([FieldError("/result", f"at most {RESULT_LIMIT:,} bytes of JSON")])
+    if result is not None and len(result) > limit:
+        raise Invalid([FieldError("/result", f"at most {limit:,} bytes of JSON")])
     ending = Ending(id_, done.lease, _key(call, id_, b"complete\n" + body))
     return await _end(call, ending, lambda _: Settled(Status.DONE), result=result)
 
@@ -104,6 +107,7 @@ async def _end(
         fence=held.fence,
         status=settled.status,
         result=result,
+        result_until=None if result is None else _kept_until(call, held.item.type),
         error=settled.error,
         run_at=settled.run_at,
         cause=cause_of(held.item.type, exception) if exception else None,
@@ -117,6 +121,12 @@ async def _end(
     end = End(stored.status, seconds_run(held), settled.error, settled.run_at)
     tell_end(call.context.emit, held.item, end)
     return Answer(OK, _outcome(ending.id, stored.status))
+
+
+def _kept_until(call: Call, kind: str) -> datetime | None:
+    known = call.context.types.get(kind)
+    own = UNSET if known is None else known.defaults.keep_result_seconds
+    return result_until(own, call.context.settings().retention.results_days, datetime.now(UTC))
 
 
 async def _again(call: Call, ending: Ending) -> Answer:

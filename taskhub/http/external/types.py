@@ -78,7 +78,10 @@ async def _known(call: Call) -> Mapping[str, TypeInfo]:
 
 def _info(call: Call, new: bodies.NewType) -> TypeInfo:
     defaults = TypeDefaults(
-        queue=new.queue, timeout_seconds=new.timeout_seconds, max_attempts=new.max_attempts
+        queue=new.queue,
+        timeout_seconds=new.timeout_seconds,
+        max_attempts=new.max_attempts,
+        keep_result_seconds=new.keep_result_seconds,
     )
     schema = {**new.payload_schema, DEFAULTS_KEY: msgspec.to_builtins(defaults)}
     return TypeInfo(new.name, schema, f"{EXTERNAL}{call.principal.subject}")

@@ -58,7 +58,8 @@ MEMBERS: Mapping[type, Mapping[str, Mapping[str, Any]]] = {
     TaskItem: {
         "id": UUID | {"description": "UUIDv7: sorts by the time of creation"},
         "payload": {"description": "any JSON, as it was sent"},
-        "result": {"description": "what the handler returned; null until it is Done"},
+        "result": {"description": "what the handler returned; null until it is Done, or expired"},
+        "resultExpiresAt": {"description": "when the result is emptied, or was; null: it stays"},
         "error": {"description": "why the last attempt failed"},
         "progress": {"description": "what the handler last said of it"},
         "priority": {"description": "-100 to 100, the greater the sooner"},
@@ -98,6 +99,8 @@ MEMBERS: Mapping[type, Mapping[str, Mapping[str, Any]]] = {
         "queue": {"description": "where its tasks wait when nothing else is said"},
         "timeoutSeconds": {"description": "of one attempt when nothing else is said"},
         "maxAttempts": {"description": "starts when nothing else is said"},
+        "keepResultSeconds": {"description": "how long results are kept; null: as configured"},
+        "external": {"description": "done by workers that claim over HTTP, and by none of ours"},
         "registeredAt": {"description": "since when it is as it is; null: nobody registered it"},
         "seenAt": {"description": "when a worker has last said that it does it"},
         "waiting": {"description": "tasks that wait; from 10,000 in one queue on perhaps more"},

@@ -169,7 +169,7 @@ class KeysAsked(Telemetry, frozen=True, kw_only=True):
 
 
 class RowsPruned(Telemetry, frozen=True, kw_only=True):
-    """So many rows past their retention are deleted: for metrics alone.
+    """So many rows past their retention are deleted (`results`: emptied): for metrics alone.
 
     Counter `taskhub_rows_pruned_total{kind}`.
     """
@@ -180,3 +180,4 @@ class RowsPruned(Telemetry, frozen=True, kw_only=True):
     keys: int
     unique_keys: int
     runs: int
+    results: int

@@ -13,7 +13,7 @@ RETURNING Id, Title, Status;
 UPDATE Tasks
    SET Status = 'Pending', Attempts = 0, RunAt = :now, CancelRequested = 0, UpdatedAt = :now,
        StartedAt = NULL, FinishedAt = NULL, Progress = NULL, Error = NULL, Result = NULL,
-       Fingerprint = ''
+       ResultUntil = NULL, Fingerprint = ''
  WHERE Id IN (SELECT value FROM json_each(:ids)) AND Status IN ('Failed', 'Cancelled')
 RETURNING Id, Title, Status;
 

@@ -3,7 +3,7 @@
 -- task = the columns of a task in the order in which rows.py reads them
 Id, Title, Type, Queue, Priority, Status, Attempts, MaxAttempts, TimeoutSeconds, CancelRequested,
 CreatedAt, UpdatedAt, RunAt, StartedAt, FinishedAt, CreatedBy, Error, Progress, Payload, Result,
-Backoff, Fingerprint
+Backoff, Fingerprint, ResultUntil
 
 -- lease = the columns of a row that is handed out, in the order in which rows.py reads them
 rowid, Id, Title, Type, Queue, Priority, Attempts, MaxAttempts, TimeoutSeconds, CreatedAt, RunAt,

@@ -20,7 +20,8 @@ UPDATE Attempts SET Trace = NULL
                 WHERE Newest.TaskId = failed.value ->> 0 AND Newest.Fence = failed.value ->> 1
                   AND Newest.Fingerprint = Attempts.Fingerprint);
 
--- finish: end attempts as :status, each given as [id, fence, result, error, run_at, fingerprint]
+-- finish: end attempts as :status, each given as [id, fence, result, error, run_at, fingerprint,
+-- until when the result is kept]
 -- A cancel that was asked for wins over Pending and Failed; an old fence changes nothing.
 UPDATE Tasks
    SET Status = CASE WHEN CancelRequested AND :status IN ('Pending', 'Failed')
@@ -28,7 +29,7 @@ UPDATE Tasks
        FinishedAt = CASE WHEN CancelRequested OR :status <> 'Pending' THEN :now END,
        RunAt = CASE WHEN :status = 'Pending' AND NOT CancelRequested
                     THEN coalesce(ended.value ->> 4, RunAt) ELSE RunAt END,
-       Result = ended.value ->> 2, Error = ended.value ->> 3,
+       Result = ended.value ->> 2, ResultUntil = ended.value ->> 6, Error = ended.value ->> 3,
        Fingerprint = CASE :status WHEN 'Done' THEN '' ELSE coalesce(ended.value ->> 5, '') END,
        Attempts = Attempts - :refund, Suspect = :suspect,
        LeaseOwner = NULL, LeaseUntil = NULL, UpdatedAt = :now

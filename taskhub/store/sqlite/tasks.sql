@@ -53,7 +53,7 @@ RETURNING {task};
 UPDATE Tasks
    SET Status = 'Pending', Attempts = 0, RunAt = :now, CancelRequested = 0, UpdatedAt = :now,
        StartedAt = NULL, FinishedAt = NULL, Progress = NULL, Error = NULL, Result = NULL,
-       Fingerprint = ''
+       ResultUntil = NULL, Fingerprint = ''
  WHERE Id IN (SELECT value FROM json_each(:ids)) AND Status IN ('Failed', 'Cancelled')
 RETURNING {task};
 
@@ -88,6 +88,11 @@ DELETE FROM Tasks WHERE rowid IN (
                           ORDER BY Id LIMIT :limit)
      WHERE kinds.Status <> 'Pending'
      LIMIT :limit);
+
+-- expire_results: empty the results whose time is over; when that was stays on the row
+UPDATE Tasks SET Result = NULL, UpdatedAt = :now WHERE rowid IN (
+    SELECT rowid FROM Tasks INDEXED BY Tasks_Results
+     WHERE ResultUntil <= :now AND Result IS NOT NULL ORDER BY ResultUntil LIMIT :limit);
 
 -- prune_keys: delete answers that nobody may ask for again
 DELETE FROM IdempotencyKeys WHERE rowid IN (

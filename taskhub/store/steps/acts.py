@@ -109,6 +109,7 @@ def prune(batch: Batch, group: Sequence[tuple[int, Prune]]) -> None:
             events=_delete(batch, "prune_events", write.events_before, write.limit),
             audit=_delete(batch, "prune_audit", write.audit_before, write.limit),
             runs=_delete(batch, "prune_runs", write.tasks_before, write.limit),
+            results=_delete(batch, "expire_results", None, write.limit),
         )
 
 

@@ -17,8 +17,8 @@ Places = dict[tuple[TaskId, int], int]
 Shape = tuple[str, bool, bool]
 """What all outcomes of one statement have in common: status, refund, suspect."""
 
-Ended = tuple[TaskId, int, str | None, str | None, int | None, str | None]
-"""One outcome: id, fence, result, error, when it is due again, fingerprint."""
+Ended = tuple[TaskId, int, str | None, str | None, int | None, str | None, int | None]
+"""One outcome: id, fence, result, error, when it is due again, fingerprint, end of the result."""
 
 FAILURES = (Status.PENDING, Status.FAILED)
 """How an attempt ends that has failed, unless it is given back."""
@@ -51,7 +51,8 @@ def finish(batch: Batch, group: Sequence[tuple[int, Finish]]) -> None:
 def _ended(write: Finish) -> Ended:
     run_at = None if write.run_at is None else micros_from_utc(write.run_at)
     mark = None if write.cause is None else write.cause.fingerprint
-    return write.id, write.fence, text_of(write.result), clean(write.error), run_at, mark
+    until = None if write.result_until is None else micros_from_utc(write.result_until)
+    return write.id, write.fence, text_of(write.result), clean(write.error), run_at, mark, until
 
 
 def _keep(batch: Batch, failures: Sequence[Finish]) -> None:

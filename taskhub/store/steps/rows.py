@@ -62,6 +62,7 @@ def task_of(row: Row) -> TaskItem:
         result=_raw(row[19]),
         backoff=None if row[20] is None else _backoff(row[20]),
         fingerprint=row[21] or None,
+        result_expires_at=None if row[22] is None else utc_from_micros(row[22]),
     )
 
 

@@ -233,6 +233,7 @@ class Model:
         run_at = write.run_at if again and write.run_at is not None else row.item.run_at
         result = None if write.result is None else msgspec.Raw(write.result)
         fields = {"result": result, "error": write.error, "fingerprint": mark, "run_at": run_at}
+        fields["result_expires_at"] = write.result_until
         self._end(row, write.status, attempts=attempts, **fields)
         return p.Finished(row.item.status)
 

@@ -293,8 +293,12 @@ async def test_old_rows_are_pruned_a_few_at_a_time(world: World) -> None:
     prune = Prune(tasks_before=before, events_before=before, audit_before=before, limit=2)
     results = [await world.one(prune) for _ in range(8)]
 
-    assert results[0] == Pruned(tasks=2, events=2, audit=2, keys=0, unique_keys=0, runs=0)
-    assert results[-1] == Pruned(tasks=0, events=0, audit=0, keys=0, unique_keys=0, runs=0)
+    assert results[0] == Pruned(
+        tasks=2, events=2, audit=2, keys=0, unique_keys=0, runs=0, results=0
+    )
+    assert results[-1] == Pruned(
+        tasks=0, events=0, audit=0, keys=0, unique_keys=0, runs=0, results=0
+    )
     left = {row["Id"] for row in world.backend.rows("Tasks")}
     assert left == {waiting, running.item.id, late.item.id}
     assert len(world.backend.rows("Audit")) == 1

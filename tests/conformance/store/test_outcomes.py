@@ -11,6 +11,8 @@ from taskhub.ports import (
     Finish,
     Finished,
     Progress,
+    Prune,
+    Pruned,
     Release,
     Renew,
     Renewed,
@@ -215,3 +217,34 @@ async def test_a_release_of_a_task_to_be_cancelled_cancels_it(world: World) -> N
 
     assert (await world.item(lease.item.id)).status is Status.CANCELLED
     assert not await world.claim()
+
+
+async def test_results_are_emptied_when_their_time_is_over(world: World) -> None:
+    """A few at a time, the first to end first; the tasks stay, and tell when it was."""
+    now = world.hands.now
+    ends = {"soon": now + timedelta(hours=1), "later": now + timedelta(hours=2), "never": None}
+    ids = {}
+    for name in ("never", "later", "soon"):
+        lease = await world.running()
+        ids[name] = lease.item.id
+        await world.finish(lease, result=b"{}", result_until=ends[name])
+    long_ago = now - timedelta(days=365)
+    prune = Prune(tasks_before=long_ago, events_before=long_ago, audit_before=long_ago, limit=1)
+
+    emptied = []
+    for hours in (0.5, 1.0, 1.0, 0.0):
+        world.hands.advance(hours * 3_600)
+        pruned = await world.one(prune)
+        assert isinstance(pruned, Pruned)
+        emptied.append(pruned.results)
+
+    items = {name: await world.item(id_) for name, id_ in ids.items()}
+    assert emptied == [0, 1, 1, 0]
+    assert {name: item.result is None for name, item in items.items()} == {
+        "soon": True,
+        "later": True,
+        "never": False,
+    }
+    assert {name: item.result_expires_at for name, item in items.items()} == ends
+    assert {item.status for item in items.values()} == {Status.DONE}
+    assert items["soon"].updated_at > items["never"].updated_at  # who has it cached must ask anew

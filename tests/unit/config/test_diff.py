@@ -23,9 +23,9 @@ http.trusted_proxies http.access_log http.unknown_types
 http.tls_certificate http.tls_key
 jwt.authority jwt.audience jwt.issuer_signing_key jwt.metadata_address jwt.leeway
 jwt.scope_claims jwt.role_claims
-work.concurrency work.lease work.queues
+work.concurrency work.lease work.queues work.max_result
 heartbeat.every logs.level metrics.push_url metrics.push_every metrics.push_instance
-cors.origins limits.mailbox retention.tasks_days
+cors.origins limits.mailbox retention.tasks_days retention.results_days
 retention.events_days retention.audit_days retention.keys_hours cors.credentials
 limits.create limits.acts limits.work limits.bad_tokens
 outbound.allow outbound.secret

@@ -10,7 +10,9 @@ from datetime import datetime
 from typing import Any
 
 import aiohttp
+import msgspec
 import pytest
+from taskhub.config.sections import RetentionSection, WorkSection
 from taskhub.http.external.sightings import Sightings
 from taskhub.model import Owner, TaskId, TypeInfo
 from taskhub.obs.telemetry import (
@@ -469,6 +471,39 @@ async def test_what_is_said_with_the_progress_is_there_for_the_next_attempt(mill
     assert (refused.status, refused.json["errors"][0]["pointer"]) == (422, "/data")
     assert kept.status == 204
     assert item["task"]["progress"] == {"fraction": 0.5, "text": "2 of 4", "data": {"page": 2}}
+
+
+async def test_a_result_is_kept_as_long_as_its_type_says(house: House) -> None:
+    """Where the type says nothing, as the configuration has it; the answers tell when it ends."""
+    retention = RetentionSection(results_days=1.0)
+    house.config = msgspec.structs.replace(house.config, retention=retention)
+    await say(house, "types", types=[{"name": "press", "keepResultSeconds": 60}, {"name": "fold"}])
+
+    kept = {}
+    for name in ("press", "fold"):
+        await house.create(type=name)
+        (item,) = await claim(house, types=[name])
+        await say(house, f"{item['id']}/complete", lease=item["lease"], result=1)
+        task = (await house.ask("GET", f"/tasks/{item['id']}")).json
+        end, ended = map(datetime.fromisoformat, (task["resultExpiresAt"], task["finishedAt"]))
+        kept[name] = round((end - ended).total_seconds())
+
+    assert kept == {"press": 60, "fold": 86_400}
+    told = {row["name"]: row for row in (await house.ask("GET", "/types")).json["items"]}
+    assert (told["press"]["keepResultSeconds"], told["press"]["external"]) == (60.0, True)
+    assert (told["fold"]["keepResultSeconds"], told["simulate"]["external"]) == (None, False)
+
+
+async def test_a_result_has_the_limit_of_the_configuration(mill: House) -> None:
+    """Which may be less than what is said where nothing is."""
+    mill.config = msgspec.structs.replace(mill.config, work=WorkSection(max_result=1_024))
+    id_, lease = await held(mill)
+
+    long = await say(mill, f"{id_}/complete", lease=lease, result="x" * 1_023)
+    fits = await say(mill, f"{id_}/complete", lease=lease, result="x" * 1_022)
+
+    assert (long.status, long.json["errors"][0]["pointer"]) == (422, "/result")
+    assert fits.status == 200
 
 
 async def test_a_result_has_a_limit_that_it_may_reach(mill: House) -> None:

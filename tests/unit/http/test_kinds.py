@@ -14,7 +14,14 @@ from taskhub.telling import DELIVERY
 from tests.unit.http.house import House, bearer
 
 OPERATOR = bearer(role="Operator")
-PRESS = TypeInfo("press", {"type": "object", "required": ["page"], "x-taskhub": {"queue": "paper"}})
+PRESS = TypeInfo(
+    "press",
+    {
+        "type": "object",
+        "required": ["page"],
+        "x-taskhub": {"queue": "paper", "keepResultSeconds": 60},
+    },
+)
 
 
 @pytest.fixture
@@ -34,6 +41,7 @@ async def test_types_are_told_with_schema_defaults_and_who_does_them(house: Hous
     press = told["press"]
     assert press["payloadSchema"] == {"type": "object", "required": ["page"]}
     assert (press["queue"], press["timeoutSeconds"], press["maxAttempts"]) == ("paper", 60.0, 5)
+    assert (press["keepResultSeconds"], press["external"]) == (60.0, False)
     assert (press["standing"], press["waiting"]) == ("active", 0)
     assert press["registeredAt"] == press["seenAt"] is not None
     assert (told["simulate"]["standing"], told["simulate"]["seenAt"]) == ("away", None)

@@ -120,7 +120,7 @@ EXAMPLES: tuple[t.Telemetry, ...] = (
     t.RequestCrashed(method="GET", route="/tasks", request_id="r-2", trace="Traceback\n  ...\n"),
     t.RequestSent(type="http", outcome="2xx"),
     t.EventsForwarded(webhook="shop", count=3),
-    t.RowsPruned(tasks=500, events=500, audit=3, keys=0, unique_keys=0, runs=0),
+    t.RowsPruned(tasks=500, events=500, audit=3, keys=0, unique_keys=0, runs=0, results=2),
     t.WebhookFellBehind(webhook="shop", events=12),
     t.BreakerOpened(host="https://example.com", failures=5, rest=15.0, open=1),
     t.BreakerClosed(host="https://example.com", seconds=61.5, open=0),

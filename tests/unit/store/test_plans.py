@@ -161,6 +161,8 @@ def test_the_count_of_steps_sees_a_scan(connection: sqlite3.Connection) -> None:
         ("attempts", {"task": "a-00000001"}),
         ("holders", {"keys": '[["simulate","key:a-00000001"]]', "now": 0}),
         ("prune_unique_keys", {"now": 5, "limit": 10}),
+        ("expire_results", {"now": 5, "limit": 10}),
+        ("wished_cancels", {}),
         ("prune_tasks", {"before": NOW, "before_id": "", "limit": 10}),
     ],
 )

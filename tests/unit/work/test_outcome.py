@@ -88,6 +88,7 @@ def test_a_result_of_the_greatest_size_is_kept_and_one_more_byte_is_not() -> Non
 
     assert isinstance(outcome_of_value(fits), Done)
     assert isinstance(outcome_of_value(fits + "x"), Fail)
+    assert isinstance(outcome_of_value(fits + "x", RESULT_LIMIT + 1), Done)
 
 
 @given(st.text(st.characters(), max_size=200), st.integers(1, 100))

@@ -131,6 +131,8 @@ def test_a_handler_is_still_the_function_it_was() -> None:
         ({"name": "a", "timeout": 0}, "a timeout of more"),
         ({"name": "a", "timeout": float("inf")}, "a timeout of more"),
         ({"name": "a", "attempts": 0}, "at least 1 attempt"),
+        ({"name": "a", "keep_result": -1}, "keep_result of 0 seconds"),
+        ({"name": "a", "keep_result": float("nan")}, "keep_result of 0 seconds"),
     ],
 )
 def test_a_mark_that_makes_no_sense_is_refused(wrong: dict[str, Any], expected: str) -> None:
