@@ -6,7 +6,7 @@ import asyncio
 import os
 from contextlib import suppress
 from itertools import count
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import msgspec
 
@@ -14,7 +14,7 @@ from taskhub.config.diff import Change, How, changes
 from taskhub.config.keys import FREE
 from taskhub.config.load import check_unit
 from taskhub.config.snapshot import decode
-from taskhub.errors import ConfigError, TaskHubError
+from taskhub.errors import ConfigError, ConfigProblem, TaskHubError
 from taskhub.kernel.actor import RestartLimit
 from taskhub.kernel.call import Refused, Unreachable, call
 from taskhub.kernel.supervisor import NoSuchActor
@@ -34,6 +34,23 @@ WITHIN = 5.0
 """Seconds that a child has to answer."""
 
 
+class Proposal(NamedTuple):
+    """What can be put in force: every process has tried it."""
+
+    found: Sequence[Change]
+    in_force: Config
+    accepted: Config
+    number: int
+
+
+class Objected(Exception):
+    """Some process cannot work with the new configuration, or it is wrong in itself."""
+
+    def __init__(self, problems: Sequence[str]) -> None:
+        super().__init__("; ".join(problems))
+        self.problems = problems
+
+
 class Reload:
     """The root's side: all or nothing, and what was accepted is what later children get."""
 
@@ -45,7 +62,6 @@ class Reload:
 
     async def hangup(self) -> None:
         """Carry out a SIGHUP; what is wrong is in the log, and nothing has changed."""
-        self._process.log.sink.reopen()
         await self.run()
 
     async def verb(self, _: dict[str, Any]) -> Applied:
@@ -53,51 +69,64 @@ class Reload:
         return await self.run()
 
     async def check_verb(self, _: dict[str, Any]) -> Applied:
-        """What a reload would do, for `taskhub reload --dry-run`; it changes and logs nothing."""
-        try:
-            loaded = self._loaded.again(os.environ)
-            check_unit(loaded, self._unit)
-        except ConfigError as error:
-            return answer([problem.detail for problem in error.problems])
-        return answer([], changes(self._in_force, loaded.config))
+        """What a reload would do, for `taskhub reload --dry-run`; it changes and logs nothing.
+
+        Every process is asked whether it could, so that the answer is the one of a reload.
+        """
+        async with self._one_at_a_time:
+            try:
+                proposal = await self._propose(keep=False)
+            except Objected as objected:
+                return answer(objected.problems)
+        return answer([], proposal.found)
 
     async def run(self) -> Applied:
         """Read, compare, prepare, apply; returns what `taskhub reload` prints."""
         async with self._one_at_a_time:
-            return await self._run()
+            self._process.log.sink.reopen()  # whatever is wrong with the rest
+            try:
+                proposal = await self._propose(keep=True)
+            except Objected as objected:
+                return self._refuse(objected.problems)
+            self._in_force = proposal.in_force
+            apply(self._process, proposal.accepted)
+            await self._apply(proposal.number)
+            return self._tell(proposal.found)
 
-    async def _run(self) -> Applied:
+    async def _propose(self, *, keep: bool) -> Proposal:
+        """Read it anew and have every process try it; raises Objected."""
         try:
             loaded = self._loaded.again(os.environ)
             check_unit(loaded, self._unit)
         except ConfigError as error:
-            return self._refuse([problem.detail for problem in error.problems])
+            raise Objected([problem.detail for problem in error.problems]) from None
         found = changes(self._in_force, loaded.config)
         accepted = merged(self._process.live.config, loaded.config, found)
         number = next(self._numbers)
-        if problems := await self._prepare(accepted, number):
-            return self._refuse(problems)
-        self._in_force = merged(self._in_force, loaded.config, found)
-        apply(self._process, accepted)
-        await self._apply(number)
-        return self._tell(found)
+        await self._prepare(accepted, number, keep=keep)
+        return Proposal(found, merged(self._in_force, loaded.config, found), accepted, number)
 
-    async def _prepare(self, accepted: Config, number: int) -> list[str]:
-        """What the children object to; those that cannot be asked are seen to by `_apply`."""
+    async def _prepare(self, accepted: Config, number: int, *, keep: bool) -> None:
+        """Raises Objected; children that cannot be asked are seen to by `_apply`."""
         try:
             check_here(self._process, accepted)
         except TaskHubError as error:
-            return [error.detail]
-        problems: list[str] = []
-        for name, path in self._kin.sockets.items():
-            data = self._kin.config_for(name.rpartition("-")[0], accepted)
-            try:
-                await call(path, "reload-prepare", WITHIN, config=data.hex(), number=number)
-            except Refused as refusal:
-                problems.append(f"{name}: {refusal.detail}")
-            except Unreachable:
-                continue
-        return problems
+            raise Objected([error.detail]) from None
+        tries = [self._ask(name, accepted, number, keep) for name in self._kin.sockets]
+        if problems := [problem for problem in await asyncio.gather(*tries) if problem]:
+            raise Objected(problems)
+
+    async def _ask(self, name: str, accepted: Config, number: int, keep: bool) -> str:  # noqa: FBT001 - one call
+        """What one child objects to; "" when it can, or does not answer."""
+        data = self._kin.config_for(name.rpartition("-")[0], accepted).hex()
+        try:
+            path = self._kin.sockets[name]
+            await call(path, "reload-prepare", WITHIN, config=data, number=number, keep=keep)
+        except Refused as refusal:
+            return f"{name}: {refusal.detail}"
+        except Unreachable:
+            pass
+        return ""
 
     async def _apply(self, number: int) -> None:
         """Whoever cannot confirm it (dead, just being born, stuck) is born anew with it."""
@@ -136,7 +165,8 @@ class Follow:
         """Raises when the configuration cannot be used here."""
         config = decode(bytes.fromhex(args["config"]))
         check_here(self._process, config)
-        self._prepared = args["number"], config
+        if args["keep"]:
+            self._prepared = args["number"], config
         return {"prepared": True}
 
     async def prepare_verb(self, args: dict[str, Any]) -> Applied:
@@ -176,6 +206,9 @@ def merged(old: Config, new: Config, found: Sequence[Change]) -> Config:
 
 def check_here(process: Process, config: Config) -> None:
     """What only this process can tell: whether its parts can be made of the new configuration."""
+    if why := process.log.refusal(config.logs):
+        wanted = f"expected a folder that can be written: {why}"
+        raise ConfigError([ConfigProblem("logs.directory", wanted)])
     for check in process.checks:
         check(config)
 
@@ -183,7 +216,7 @@ def check_here(process: Process, config: Config) -> None:
 def apply(process: Process, config: Config) -> None:
     """Put a configuration in force in this process."""
     process.live.config = config
-    process.log.listener.set_level(config.logs.level)
+    process.log.follow(config.logs)
     for box in process.boxes.all():
         box.limit = config.limits.mailbox
     if process.supervisor is not None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -21,6 +21,8 @@ RELOAD_WITHIN = 60.0  # seconds for all processes of a tree to change
 GONE = (ConnectionRefusedError, FileNotFoundError)
 """What a socket says whose process has ended without taking it away."""
 
+CHECK = "reload-check"
+"""What the root of each tree answers, and no child of one."""
 COLOURS = {
     "ready": "green",
     "frozen": "red",
@@ -176,19 +178,26 @@ def _mailbox(actor: dict[str, Any]) -> str:
 def reload(path: Path | None, overrides: tuple[str, ...], *, dry_run: bool, as_json: bool) -> int:
     """Apply the configuration file to a running TaskHub, or say why not.
 
-    Nothing is changed when there is any mistake in it (exit code 2).
+    Nothing is changed when there is any mistake in it, or when any process that runs here cannot
+    work with it (exit code 2).
     """
     config = options.loaded(path, overrides).config
-    verb = "reload-check" if dry_run else "reload"
-    answers = [answer for each in sockets(config) if (answer := _told_to(each, verb))]
-    if not answers:
+    checked = {each: answer for each in sockets(config) if (answer := _told_to(each, CHECK))}
+    if not checked:
         raise exits.Failure(exits.UNREACHABLE, "no TaskHub runs here that can be told to reload")
+    answers = [answer for answer in checked.values() if answer["problems"]]
+    if not answers:  # else who would take it does not get it either: all of them or none
+        answers = list(checked.values()) if dry_run else _reloaded(checked)
     if as_json:
         say.document(answers)
     else:
         for answer in answers:
             _report(answer)
     return exits.USAGE if any(answer["problems"] for answer in answers) else exits.OK
+
+
+def _reloaded(paths: Iterable[Path]) -> list[dict[str, Any]]:
+    return [answer for path in paths if (answer := _told_to(path, "reload"))]
 
 
 def _told_to(path: Path, verb: str) -> dict[str, Any] | None:

@@ -34,13 +34,12 @@ IN_PLACE = frozenset(
         "metrics.push_url",
         "metrics.push_every",
         "metrics.push_instance",
-        "logs.level",
     }
 )
 """Keys that change in a running process."""
 
 IN_PLACE_SECTIONS = frozenset(
-    {"jwt", "cors", "outbound", "limits", "retention", "policies", "schedules"}
+    {"jwt", "cors", "outbound", "logs", "limits", "retention", "policies", "schedules"}
 )
 """Sections all of whose keys do."""
 

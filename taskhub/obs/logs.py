@@ -65,7 +65,7 @@ class LogListener:
         clock: Callable[[], datetime] = utc_now,
     ) -> None:
         """Write to `sink` what is at least as loud as `level` (a word of the configuration)."""
-        self._app, self._unit = app, unit
+        self._app, self._unit, self._sink, self._clock = app, unit, sink, clock
         self._log = _logger(sink, _render(format, clock))
         self._writes: dict[type[Telemetry], Write] = {}
         self._level = SEVERITIES[level]
@@ -86,6 +86,11 @@ class LogListener:
         """Change the level from now on (`debug`, `info`, `warning`, `error`)."""
         self._level = SEVERITIES[level]
         self._writes = {}  # each event is learnt anew; a dict replaced whole needs no lock
+
+    def set_look(self, look: Look) -> None:
+        """Change how lines look from now on."""
+        self._log = _logger(self._sink, _render(look, self._clock))
+        self._writes = {}
 
     def foreign(self, record: logging.LogRecord) -> None:
         """Write a record of the standard library's `logging`, with its traceback in `@x`.

@@ -52,6 +52,7 @@ class ThreadSink:
         self._lines: SimpleQueue[bytes | None] = SimpleQueue()
         self._taken = self._done = 0  # bytes: both only grow, each has one kind of writer
         self._closing, self._reopen = threading.Event(), False
+        self._moves: SimpleQueue[Target] = SimpleQueue()
         self._thread = threading.Thread(target=self._serve, name="log-writer", daemon=True)
         self._thread.start()
 
@@ -67,6 +68,11 @@ class ThreadSink:
     def reopen(self) -> None:
         """Have the target begin anew: its file was moved away."""
         self._reopen = True
+        self._lines.put(None)
+
+    def move(self, target: Target) -> None:
+        """Write to another target from now on, also what waits for the one there was."""
+        self._moves.put(target)
         self._lines.put(None)
 
     def close(self, within: float = 2.0) -> None:
@@ -90,25 +96,48 @@ class ThreadSink:
                 found.append(self._lines.get_nowait())
         return [line for line in found if line is not None]
 
-    def _deliver(self, lines: list[bytes]) -> None:
+    def _turn(self) -> bool:
+        """Do what was asked for between two writes; whether the target is another one now."""
+        moved = False
+        with suppress(Empty):
+            while True:
+                following = self._moves.get_nowait()
+                self._target.close()
+                self._target, moved = following, True
         if self._reopen:
             self._reopen = False
             self._target.reopen()
+        return moved
+
+    def _deliver(self, lines: list[bytes]) -> None:
+        self._turn()
         if lines:
             self._write_all(b"\n".join(lines) + b"\n")
         self._done += sum(map(len, lines)) + _OVERHEAD * len(lines)
 
     def _write_all(self, data: bytes) -> None:
         """Write it however long that takes; what fits no more is lost when we are closing."""
+        is_whole = True
         while data:
             try:
-                data = data[self._target.write(data) :]
+                size = self._target.write(data)
+                is_whole, data = data[size - 1 : size] == b"\n", data[size:]
             except BrokenPipeError:  # the reader has gone for good
                 break
             except OSError:  # no space, no directory, nobody reads: it may be mended
-                if self._closing.wait(self._retry):
+                is_closing = self._closing.wait(self._retry)
+                if self._turn():
+                    data = self._rest(data, is_whole=is_whole)
+                elif is_closing:
                     break
         self.dropped += data.count(b"\n")
+
+    def _rest(self, data: bytes, *, is_whole: bool) -> bytes:
+        """What another target gets: not the end of a line that has begun in the one before."""
+        if is_whole:
+            return data
+        self.dropped += 1
+        return data.partition(b"\n")[2]
 
 
 class StreamTarget:

@@ -7,22 +7,47 @@ import os
 import sys
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass
 from pathlib import Path
 
+import msgspec
+
 from taskhub.config.sections import LogsSection
-from taskhub.obs.console import look
+from taskhub.obs.console import Look, look
 from taskhub.obs.files import DailyFile
 from taskhub.obs.logs import LogListener, foreign_logs
 from taskhub.obs.sinks import StreamTarget, Target, ThreadSink
 
+FOREVER = 3_650
+"""Days: who only tries whether files can be written deletes none."""
 
-@dataclass(frozen=True, slots=True)
+
 class Log:
     """An open log: call `listener` with events; `sink.dropped` counts lost lines."""
 
-    listener: LogListener
-    sink: ThreadSink
+    def __init__(self, section: LogsSection, unit: str, environment: Mapping[str, str]) -> None:
+        """Begin to write what the process called `unit` tells."""
+        self._section, self._unit, self._environment = section, unit, environment
+        self.sink = ThreadSink(_target(section, app_of(unit)))
+        shape = self._look(section)
+        self.listener = LogListener(app_of(unit), unit, self.sink, section.level, shape)
+
+    def follow(self, section: LogsSection) -> None:
+        """Go on as the section says now, in the file of the day opened anew."""
+        before, self._section = self._section, section
+        self.listener.set_level(section.level)
+        if _place(section) != _place(before):
+            self.listener.set_look(self._look(section))
+            self.sink.move(_target(section, app_of(self._unit)))
+        else:
+            self.sink.reopen()
+
+    def refusal(self, section: LogsSection) -> str:
+        """Why this process could not write as the section says; "" when it could."""
+        return "" if section.directory == self._section.directory else refusal(section, self._unit)
+
+    def _look(self, section: LogsSection) -> Look:
+        terminal = not section.directory and sys.stderr.isatty()
+        return look(section.format, terminal=terminal, environment=self._environment)
 
 
 def app_of(unit: str) -> str:
@@ -39,23 +64,19 @@ def open_log(
 
     While it is open, `logging` and warnings of libraries go there too.
     """
-    app = app_of(unit)
-    terminal = not section.directory and sys.stderr.isatty()
-    shape = look(section.format, terminal=terminal, environment=environment)
-    sink = ThreadSink(_target(section, app))
-    listener = LogListener(app, unit, sink, section.level, shape)
+    log = Log(section, unit, environment)
     try:
-        with foreign_logs(listener):
-            yield Log(listener, sink)
+        with foreign_logs(log.listener):
+            yield log
     finally:
-        sink.close()
+        log.sink.close()
 
 
 def refusal(section: LogsSection, unit: str) -> str:
     """Why no file can be written there; "" when one can, or when just the disk is full."""
     if not section.directory:
         return ""
-    target = _target(section, app_of(unit))
+    target = _target(msgspec.structs.replace(section, keep_days=FOREVER), app_of(unit))
     try:
         target.write(b"")
     except OSError as error:
@@ -64,6 +85,11 @@ def refusal(section: LogsSection, unit: str) -> str:
     finally:
         target.close()
     return ""
+
+
+def _place(section: LogsSection) -> tuple[object, ...]:
+    """What of `[logs]` a target and a look are made of."""
+    return section.directory, section.format, section.keep_days
 
 
 def _target(section: LogsSection, app: str) -> Target:

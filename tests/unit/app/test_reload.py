@@ -28,13 +28,17 @@ class Obedient:
 
     def __init__(self, wrong: str = "") -> None:
         self.wrong, self.said = wrong, list[str]()
+        self.tried = 0
         self.config: Config | None = None
         self._prepared: Config | None = None
         self.go = asyncio.Event()
         self.go.set()
 
     async def prepare(self, args: Applied) -> Applied:
-        self.said.append("prepare")
+        if not args["keep"]:
+            self.tried += 1
+        else:
+            self.said.append("prepare")
         await self.go.wait()
         if self.wrong:
             raise Refused("config", self.wrong)
@@ -185,6 +189,39 @@ async def test_a_dry_run_says_what_would_change_and_changes_nothing(
     assert (house.process.live.config, house.told) == (before, [])
 
 
+async def test_a_dry_run_asks_every_process_and_none_keeps_it(
+    house: Household, reload: Reload
+) -> None:
+    """What only a child can tell, such as a certificate that cannot be read, is said there too."""
+    worker, api = Obedient(), Obedient(wrong="http.tls_key: expected a file that can be read")
+    async with house.child("worker-1", **worker.verbs()), house.child("api-1", **api.verbs()):
+        house.write("[work]\nconcurrency = 7\n")
+        refused = await reload.check_verb({})
+        api.wrong = ""
+        good = await reload.check_verb({})
+
+    assert refused["problems"] == ["api-1: http.tls_key: expected a file that can be read"]
+    assert [change.split(":")[0] for change in good["changes"]] == ["work.concurrency"]
+    assert (worker.tried, worker.said, api.tried, api.said) == (2, [], 2, [])
+    assert house.told == []
+
+
+async def test_the_log_goes_on_in_another_folder(house: Household, reload: Reload) -> None:
+    """Where a disk is full no restart is needed; what can be no folder is refused."""
+    logs = house.folder / "logs"
+    house.write(f"[logs]\ndirectory = '{house.folder}/supervisor.toml'\n")
+    refused = await reload.run()
+    house.write(f"[logs]\ndirectory = '{logs}'\nkeep_days = 3\n")
+    assert (await reload.run())["applied"]
+
+    house.process.log.listener(Complained(text="there"))
+    house.process.log.sink.close()
+
+    assert refused["problems"][0].startswith("logs.directory: expected a folder")
+    (path,) = logs.iterdir()
+    assert '"@m":"there"' in path.read_text(encoding="utf-8")
+
+
 async def test_two_reloads_at_once_are_one_after_the_other(
     house: Household, reload: Reload
 ) -> None:
@@ -256,7 +293,7 @@ async def test_the_difference_that_is_told_shows_no_secret(
 
 def told(config: Config, number: int = 1) -> Applied:
     """What the root sends."""
-    return {"config": encode(config).hex(), "number": number}
+    return {"config": encode(config).hex(), "number": number, "keep": True}
 
 
 async def test_a_child_keeps_what_was_prepared_until_it_is_applied(house: Household) -> None:
@@ -285,6 +322,15 @@ async def test_what_a_child_cannot_use_is_refused_and_not_kept(house: Household)
 
     with pytest.raises(ConfigError):
         await follow.prepare(told(replaced(before, work__concurrency=7)))
+
+    assert await follow.apply({"number": 1}) == {"applied": False}
+    assert house.process.live.config is before
+
+
+async def test_what_was_only_tried_is_not_applied(house: Household) -> None:
+    """A dry run leaves nothing behind."""
+    follow, before = Follow(house.process), house.process.live.config
+    await follow.prepare(told(replaced(before, work__concurrency=7)) | {"keep": False})
 
     assert await follow.apply({"number": 1}) == {"applied": False}
     assert house.process.live.config is before

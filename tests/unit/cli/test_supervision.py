@@ -176,13 +176,16 @@ def test_status_believes_a_process_of_an_older_taskhub(run: Run, place: Path) ->
     )
 
 
+GOOD = answering(applied=False)
+
+
 def test_reload_prints_what_was_applied(run: Run, place: Path) -> None:
     """And what waits for a restart."""
     done = answering(
         applied=True, problems=[], changes=["logs.level: info -> debug (in-place)"],
         needsRestart=["http.port"],
     )  # fmt: skip
-    with process(place, reload=done), process(place.with_name("worker-1.sock")):
+    with process(place, reload=done, reload_check=GOOD), process(place.with_name("worker-1.sock")):
         ended = run("reload")
 
     assert ended.code == 0
@@ -195,14 +198,15 @@ def test_reload_prints_what_was_applied(run: Run, place: Path) -> None:
 
 def test_reload_without_changes_says_so(run: Run, place: Path) -> None:
     """Silence would leave a doubt."""
-    with process(place, reload=answering(applied=True, changes=[], needsRestart=[])):
+    done = answering(applied=True, changes=[], needsRestart=[])
+    with process(place, reload=done, reload_check=GOOD):
         assert run("reload").out == "tree: nothing has changed\n"
 
 
 def test_a_refused_reload_is_code_2(run: Run, place: Path) -> None:
     """The reason stands on stderr."""
     refusal = answering(applied=False, problems=["http.port: expected a port"])
-    with process(place, reload=refusal):
+    with process(place, reload=refusal, reload_check=GOOD):
         ended = run("reload")
 
     assert (ended.code, ended.out) == (2, "")
@@ -210,6 +214,25 @@ def test_a_refused_reload_is_code_2(run: Run, place: Path) -> None:
         "taskhub: tree has refused, and nothing was changed:",
         "taskhub:   http.port: expected a port",
     ]
+
+
+def test_what_one_unit_refuses_no_other_unit_applies(run: Run, place: Path) -> None:
+    """Units that stand alone are asked first, all of them, and only then told."""
+    told = []
+
+    async def verb(args: dict[str, Any]) -> dict[str, Any]:
+        told.append(args)
+        return {"applied": True}
+
+    refusal = answering(applied=False, problems=["api-1: http.tls_key: expected a file"])
+    with (
+        process(place.with_name("api-1.sock"), reload=verb, reload_check=refusal),
+        process(place.with_name("worker-1.sock"), reload=verb, reload_check=GOOD),
+    ):
+        ended = run("reload")
+
+    assert (ended.code, ended.out, told) == (2, "", [])
+    assert "api-1 has refused, and nothing was changed" in ended.err
 
 
 def test_a_wrong_file_is_never_sent(run: Run, place: Path, folder: Path) -> None:
@@ -238,7 +261,7 @@ def test_a_dry_run_asks_without_changing(run: Run, place: Path) -> None:
 
 def test_reload_as_json(run: Run, place: Path) -> None:
     """For programs."""
-    with process(place, reload=answering(applied=True, changes=["a"])):
+    with process(place, reload=answering(applied=True, changes=["a"]), reload_check=GOOD):
         (found,) = json.loads(run("reload", "--json").out)
 
     assert found == {

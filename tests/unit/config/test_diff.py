@@ -29,11 +29,12 @@ cors.origins limits.mailbox retention.tasks_days retention.results_days
 retention.events_days retention.audit_days retention.keys_hours cors.credentials
 limits.create limits.acts limits.work limits.bad_tokens
 outbound.allow outbound.secret
+logs.directory logs.format logs.keep_days
 """
 RESTART_NEEDED = """
 supervisor.runtime_directory http.host http.port store.url store.lock_timeout
 events.url events.channel redis.username redis.password work.handlers work.processes
-metrics.host metrics.port logs.directory logs.format logs.keep_days
+metrics.host metrics.port
 """
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import threading
 from collections.abc import Iterator
@@ -120,6 +121,36 @@ def test_a_reopen_reaches_the_target(gate: Gate) -> None:
 
     blocking_until(lambda: gate.reopened == 1)
     sink.close(10)
+
+
+def test_what_waits_goes_where_the_log_has_moved_to(gate: Gate) -> None:
+    """A full disk is left behind: whole lines there, whole lines here."""
+
+    class Full(Gate):
+        """Takes one line and the beginning of the next, then it is full."""
+
+        def write(self, data: bytes) -> int:
+            """Take what fits."""
+            if self.data:
+                self.entered.set()
+                raise OSError(errno.ENOSPC, "full")
+            self.data = data[:6]
+            return len(self.data)
+
+    full = Full()
+    sink = ThreadSink(full, linger=0, retry=0.01)
+    for word in (b"one", b"two", b"three"):
+        sink.write(word)
+    full.entered.wait()
+    gate.opened.set()
+
+    sink.move(gate)
+    sink.write(b"four")
+    sink.close(10)
+
+    assert (full.data[:4], full.is_closed) == (b"one\n", True)
+    assert gate.data in {b"three\nfour\n", b"two\nthree\nfour\n"}
+    assert sink.dropped == (1 if len(full.data) > 4 else 0)
 
 
 def test_a_closed_pipe_kills_nobody(pipe: tuple[int, int]) -> None:
