@@ -16,6 +16,8 @@ Render = Callable[[Any, str, Fields], bytes]
 
 VALUE_LIMIT = 1_000
 """Characters of one value; what is longer is cut and says so."""
+ITEMS_LIMIT = 100
+"""Items of one list."""
 TRACE_LIMIT = 16_000
 """Characters of `@x`; the end is kept, it is where the error is."""
 
@@ -56,6 +58,8 @@ def plain(fields: Fields) -> dict[str, Any]:
 
 
 def _plain_value(value: Any) -> Any:
+    if isinstance(value, list | tuple):
+        return [_plain_value(item) for item in value]
     if value is None or isinstance(value, bool | float | datetime):
         return value
     if isinstance(value, int) and abs(value) < 2**63:
@@ -74,6 +78,10 @@ def cut(fields: Fields) -> dict[str, Any]:
 
 
 def _cut_value(name: str, value: Any) -> Any:
+    if isinstance(value, list):
+        more = len(value) - ITEMS_LIMIT
+        kept = [_cut_value(name, item) for item in value[:ITEMS_LIMIT]]
+        return [*kept, f"({more} more)"] if more > 0 else kept
     if not isinstance(value, str):
         return value
     if name == "@x":

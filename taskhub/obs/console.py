@@ -67,9 +67,15 @@ def _rest(shown: Mapping[str, Any]) -> str:
     told = [
         f"{safe(name)}={safe(value)}"
         for name, value in shown.items()
-        if name not in _SHOWN and not (name.endswith("Ms") or str(value) in message)
+        if name not in _SHOWN and not (name.endswith("Ms") or _is_in(value, message))
     ]
     return f"  {' '.join(told)}" if told else ""
+
+
+def _is_in(value: Any, message: str) -> bool:
+    if isinstance(value, list):
+        return all(str(item) in message for item in value)
+    return str(value) in message
 
 
 def _dimmed(rest: str) -> str:

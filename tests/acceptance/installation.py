@@ -23,6 +23,14 @@ KEY = "an acceptance test's key, 32 bytes long or more"
 ISSUER, AUDIENCE = "https://issuer.test", "taskhub"
 PATIENCE = 60.0  # seconds until a test that waits for a fact gives up
 
+HAND_OVER = """
+import os, sys
+os.dup2(int(sys.argv[1]), 3)
+os.environ |= {"LISTEN_FDS": "1", "LISTEN_PID": str(os.getpid())}
+os.execv(sys.argv[2], sys.argv[2:])
+"""
+"""Becomes the program, with the socket as descriptor 3: sd_listen_fds(3)."""
+
 Task = dict[str, Any]
 
 
@@ -71,6 +79,8 @@ class Installation:
         self.runtime = folder / "run"
         self.config = folder / "supervisor.toml"
         self.process: asyncio.subprocess.Process | None = None
+        self.adopts = -1
+        """A listening socket that it is handed as systemd does it."""
         self.beside: list[Installation] = []
         self.configure()
 
@@ -114,6 +124,7 @@ class Installation:
     async def _spawn(self, unit: str, extra: dict[str, str]) -> asyncio.subprocess.Process:
         with (self.folder / "out.log").open("ab") as out:
             return await asyncio.create_subprocess_exec(
+                *self._handing_over(),
                 *(sys.executable, "-m", "taskhub", "run", "--unit", unit),
                 *("--config", str(self.config)),
                 cwd=self.folder,
@@ -121,7 +132,13 @@ class Installation:
                 stdin=asyncio.subprocess.DEVNULL,
                 stdout=out,
                 stderr=out,
+                pass_fds=(self.adopts,) if self.adopts >= 0 else (),
             )
+
+    def _handing_over(self) -> tuple[str, ...]:
+        if self.adopts < 0:
+            return ()
+        return sys.executable, "-SEc", HAND_OVER, str(self.adopts)
 
     async def _until_ready(self, ears: socket.socket) -> None:
         assert self.process is not None

@@ -33,15 +33,15 @@ def _reloaded(event: t.Reloaded) -> Told:
     more = f" (needs a restart: {later})" if later else ""
     return f"Reloaded {changes or 'nothing has changed'}{more}", filled(
         {
-            "Changes": changes,
-            "NeedsRestart": later,
+            "Changes": list(event.changes) or "",
+            "NeedsRestart": list(event.needs_restart) or "",
         }
     )
 
 
 def _reload_refused(event: t.ReloadRefused) -> Told:
     problems = "; ".join(event.problems)
-    return f"ReloadRefused {problems}", {"Problems": problems}
+    return f"ReloadRefused {problems}", {"Problems": list(event.problems)}
 
 
 def _request_served(event: t.RequestServed) -> Told:

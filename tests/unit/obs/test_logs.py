@@ -74,6 +74,17 @@ def test_a_long_value_is_cut_and_says_so() -> None:
     assert len(lines[0]) < 4 * VALUE_LIMIT
 
 
+def test_a_long_list_stays_a_list() -> None:
+    """A reload that changes a hundred keys is told in one line that programs still read."""
+    log, lines = listener()
+
+    log(t.Reloaded(changes=tuple(f"{'k' * 2_000}{number}" for number in range(102))))
+
+    changes = json.loads(lines[0])["Changes"]
+    assert (len(changes), changes[-1]) == (101, "(2 more)")
+    assert changes[0].endswith("... (1001 characters more)")
+
+
 def test_of_a_long_trace_the_end_is_kept() -> None:
     """The error itself stands at the end of a Python traceback."""
     log, lines = listener()
