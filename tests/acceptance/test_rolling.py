@@ -1,4 +1,4 @@
-"""A deploy restarts every role while clients post: nobody notices, nothing is lost or done twice."""
+"""A deploy restarts every role while clients post: nothing is lost, done twice or refused."""
 
 from __future__ import annotations
 
