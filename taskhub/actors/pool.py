@@ -49,6 +49,10 @@ STALL = 1.0
 """Seconds: when no slot came free for so long, what waits here is given back for others."""
 
 
+def _unheard(_began: float, _room: int) -> None:
+    pass
+
+
 @dataclass(frozen=True, slots=True)
 class PoolParts:
     """Everything a pool works with, put together where its process is composed."""
@@ -71,6 +75,9 @@ class PoolParts:
     opening: asyncio.Event
     """Set when the whole process is ready: a handler that kills it sooner would look like a start
     that fails."""
+    looked: Callable[[float, int], None] = _unheard
+    """Called when a claim was answered, with the loop's time when it was sent and how many more
+    tasks there is room for; 0 when there will be no more claims."""
 
 
 class Pool:
@@ -197,6 +204,7 @@ class Pool:
 
     def _on_stopping(self, _: object) -> None:
         self._running.is_open = False
+        self._parts.looked(float("-inf"), 0)
         self._nudge.set()
 
     async def _claim_or_rest(self) -> None:
@@ -234,7 +242,7 @@ class Pool:
         until = boottime() + lease  # read before it is sent, so we err on the safe side
         with suppress(*PASSING):
             reply = Put(*wishes).sent_to(self._parts.store_box)
-            reply.add_done_callback(partial(self._take_in, room, until))
+            reply.add_done_callback(partial(self._take_in, room, self._claimed, until))
             await asyncio.wait({reply})  # not itself: should we die here, the leases are kept
 
     def _wish(self, limit: int, lease: float, *, suspects: bool) -> Claim:
@@ -247,7 +255,9 @@ class Pool:
             suspects=suspects,
         )
 
-    def _take_in(self, room: int, until: float, reply: asyncio.Future[Sequence[Result]]) -> None:
+    def _take_in(
+        self, room: int, asked: float, until: float, reply: asyncio.Future[Sequence[Result]]
+    ) -> None:
         if reply.cancelled() or reply.exception() is not None:
             return  # trouble: the next poll asks again
         claimed = [result.leases for result in reply.result() if isinstance(result, Claimed)]
@@ -259,6 +269,8 @@ class Pool:
         if count:
             self._moved = self._loop.time()
             self._hungry = self._hungry or count >= room or self._held.suspect is not None
+        if room and self._running.is_open:
+            self._parts.looked(asked, self._held.room(self._running.size))
 
     # ---- leaving ------------------------------------------------------------------------------
 

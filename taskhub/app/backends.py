@@ -10,7 +10,11 @@ from taskhub.errors import ConfigError, ConfigProblem
 if TYPE_CHECKING:
     from taskhub.bus import EventBus
     from taskhub.config.sections import Config
+    from taskhub.events.redis_backlog import BacklogWatch
     from taskhub.events.redis_counts import RedisCounts
+    from taskhub.events.redis_line import Address
+    from taskhub.events.redis_streams import WorkStream
+    from taskhub.model import Owner
     from taskhub.obs.telemetry import Emit
     from taskhub.ports import Store
 
@@ -35,6 +39,7 @@ def make_bus(config: Config, role: str) -> EventBus:
 
         return LocalBus()
     from taskhub.events.redis_pubsub import RedisBus
+    from taskhub.events.redis_streams import hints
 
     return RedisBus(
         config.events.url,
@@ -42,7 +47,33 @@ def make_bus(config: Config, role: str) -> EventBus:
         username=config.redis.username,
         password=config.redis.password,
         client_name=f"taskhub-{role}",
+        also=hints(config.events.channel) if config.events.has_streams else None,
     )
+
+
+def make_work(config: Config, role: str, owner: Owner) -> WorkStream | None:
+    """Where a worker takes hints of new work from; None: it hears the bell that all hear."""
+    if not config.events.has_streams:
+        return None
+    from taskhub.events.redis_streams import WorkStream
+
+    return WorkStream(_address(config, role), config.events.channel, owner)
+
+
+def make_backlog_watch(config: Config, role: str, emit: Emit) -> BacklogWatch | None:
+    """Who sees how much new work waits; None: there is no stream to look at."""
+    if not config.events.has_streams:
+        return None
+    from taskhub.events.redis_backlog import BacklogWatch
+
+    return BacklogWatch(_address(config, role), config.events.channel, emit)
+
+
+def _address(config: Config, role: str) -> Address:
+    from taskhub.events.redis_line import Address
+
+    redis = config.redis
+    return Address.parse(config.events.url, redis.username, redis.password, f"taskhub-{role}")
 
 
 def make_counts(config: Config, role: str, emit: Emit) -> RedisCounts | None:
@@ -50,11 +81,8 @@ def make_counts(config: Config, role: str, emit: Emit) -> RedisCounts | None:
     if config.events.url == "local":
         return None
     from taskhub.events.redis_counts import RedisCounts
-    from taskhub.events.redis_line import Address
 
-    redis, name = config.redis, f"taskhub-{role}"
-    address = Address.parse(config.events.url, redis.username, redis.password, name)
-    return RedisCounts(address, config.events.channel, emit)
+    return RedisCounts(_address(config, role), config.events.channel, emit)
 
 
 def state_directory(config: Config) -> Path:

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from taskhub.actors.bus_health import BusHealth
 from taskhub.actors.store import StoreHealth
-from taskhub.app.backends import make_bus, make_store
+from taskhub.app.backends import make_bus, make_store, make_work
 from taskhub.config.runtime import make_private
 from taskhub.kernel.clock import boot_id
 from taskhub.kernel.host import Host
@@ -25,9 +25,11 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from taskhub.actors.holdings import Holdings
+    from taskhub.actors.subscriber import Way
     from taskhub.app.forest import Forest
     from taskhub.bus import EventBus
     from taskhub.config.sections import Config
+    from taskhub.events.redis_streams import WorkStream
     from taskhub.kernel.supervisor import Supervisor
     from taskhub.messages import Publish, Put, Stop, Wake
     from taskhub.obs.start import Log
@@ -94,6 +96,8 @@ class Process:
     store: Store
     bus: EventBus
     boxes: Boxes
+    work: WorkStream | None = None
+    """Where the pool gets hints of new work; None: from the bell that all hear."""
     entries: Sequence[Any] = ()
     """What runs here: names of actors, and units that run as child processes."""
     listener: socket.socket | None = None
@@ -109,6 +113,8 @@ class Process:
     hearing: BusHealth = field(default_factory=lambda: BusHealth(part="events-in"))
     rings: list[Any] = field(default_factory=list)
     """Who wants to hear the bell: each is called with its kinds."""
+    ways: list[Way] = field(default_factory=list)
+    """What listens to the event server beside the bell."""
     checks: list[Callable[[Config], object]] = field(default_factory=list)
     """Called with a new configuration before it is applied; they raise when it cannot be."""
     follows: list[Callable[[Config], None]] = field(default_factory=list)
@@ -151,6 +157,7 @@ def assemble(
     emit = fan_out(log, metrics)
     runtime, socket_path = place
     make_private(socket_path.parent)
+    owner = new_owner(name)
     host = Host(name, kernel_emit(emit), on_hangup=on_hangup, on_usr1=on_usr1)
     keeper = Keeper(
         socket_path,
@@ -166,10 +173,11 @@ def assemble(
         metrics=metrics,
         emit=emit,
         runtime=runtime,
-        owner=new_owner(name),
+        owner=owner,
         host=host,
         keeper=keeper,
         store=make_store(live.config),
         bus=make_bus(live.config, name),
+        work=make_work(live.config, name, owner),
         boxes=Boxes.sized(live.config.limits.mailbox),
     )

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import msgspec
 
 from taskhub.actors.api import Api
-from taskhub.app.backends import make_counts
+from taskhub.app.backends import make_backlog_watch, make_counts
 from taskhub.app.restarts import Restarts
 from taskhub.http.auth import Verifier
 from taskhub.http.catalog import Catalog
@@ -37,6 +37,7 @@ if TYPE_CHECKING:
 
     from taskhub.app.process import Process
     from taskhub.config.sections import Config
+    from taskhub.http.backlog import Backlog
 
 STOP = 15.0
 """Seconds that requests in flight may take to end when the API stops."""
@@ -51,11 +52,27 @@ def api_spec(process: Process) -> ChildSpec:
     tls.apply()
     process.rings += [context.waiters.rang, context.bench.rang, context.live.rang]
     process.rings += [context.types.rang, context.cancels.rang]
+    _watch_backlog(process, context.backlog)
     process.checks.append(lambda config: Verifier(config.jwt))
     process.checks.append(lambda config: tls.prepare(config.http))
     process.follows.append(lambda _: tls.apply())
     process.follows.append(_Follow(process, context).apply)
     return ChildSpec("api", lambda: Api(_door(context, listener, tls)), stop_timeout=STOP)
+
+
+def _watch_backlog(process: Process, backlog: Backlog) -> None:
+    """Have it learn what waits; while the event server is away nothing is, and nothing refused."""
+    watch = make_backlog_watch(process.live.config, process.name, process.emit)
+    if watch is None:
+        return
+
+    async def look(is_up: Callable[[], None]) -> None:
+        try:
+            await watch.run(is_up, backlog.learn)
+        finally:
+            backlog.learn(0, 0.0)
+
+    process.ways.append(look)
 
 
 def _door(

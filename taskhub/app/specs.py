@@ -50,7 +50,7 @@ def _publisher(process: Process) -> ChildSpec:
 
 def _subscriber(process: Process) -> ChildSpec:
     def build() -> Subscriber:
-        return Subscriber(process.bus, process.rings, process.emit, process.hearing)
+        return Subscriber(process.bus, process.rings, process.emit, process.hearing, process.ways)
 
     return ChildSpec("subscriber", build, stop_timeout=3.0)
 

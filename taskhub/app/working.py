@@ -29,6 +29,8 @@ from taskhub.work.scheduled import declared
 from taskhub.work.threads import Threads
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from taskhub.app.process import Process
     from taskhub.work.registry import Registry
 
@@ -59,8 +61,8 @@ def pool_spec(process: Process) -> ChildSpec:
         retire=partial(process.host.drain, EXIT_REPLACE_ME),
         holdings=holdings,
         opening=process.host.is_ready,
+        looked=_looked(process),
     )
-    process.rings.append(ring(process.boxes.pool, "work"))
     return ChildSpec(
         "pool",
         lambda: Pool(parts),
@@ -68,6 +70,20 @@ def pool_spec(process: Process) -> ChildSpec:
         stop_timeout=SPARE,
         grace=lambda: process.live.config.supervisor.grace,
     )
+
+
+def _looked(process: Process) -> Callable[[float, int], None]:
+    """Have the pool hear of new work; what is to be told of its claims."""
+    wake, stream = ring(process.boxes.pool, "work"), process.work
+    if stream is None:
+        process.rings.append(wake)
+        return lambda _began, _room: None
+
+    async def take(is_up: Callable[[], None]) -> None:
+        await stream.run(is_up, partial(wake, frozenset({"work"})))
+
+    process.ways.append(take)
+    return stream.looked
 
 
 def reaper_spec(process: Process) -> ChildSpec:

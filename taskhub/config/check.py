@@ -11,6 +11,7 @@ from urllib.parse import SplitResult, urlsplit
 from taskhub.config import issuers, policies, schedules, webhooks
 from taskhub.config.issuers import Wrong
 from taskhub.config.sections import (
+    STREAMS,
     Config,
     CorsSection,
     HttpSection,
@@ -31,7 +32,7 @@ from taskhub.rates import MOST, UNITS, read_rate
 
 ANY_ORIGIN = "*"
 LATER_STORES = ("mssql", "postgresql", "postgres")
-LATER_EVENTS = ("redis+streams", "servicebus")
+LATER_EVENTS = ("servicebus",)
 STAND_ALONE_EVENTS = "redis://HOST:PORT/DB or unix:///PATH"
 _DATABASE = re.compile(r"db=[0-9]{1,5}", re.ASCII)
 _ORIGIN = re.compile(r"https?://([a-z0-9._-]+|\[[0-9a-f:.]+\])(:[1-9][0-9]*)?", re.ASCII)
@@ -56,6 +57,7 @@ def rules(config: Config) -> Iterator[Wrong]:
     yield from _tls(config.http)
     yield from _handlers(config.work.handlers)
     yield from _limits(config.limits)
+    yield from _backlog(config)
     yield from _ports(config)
     yield from _push(config.metrics)
     yield from policies.rules(config.policies)
@@ -172,11 +174,12 @@ def _split(url: str) -> SplitResult | None:
 def _is_redis(parts: SplitResult) -> bool:
     database = parts.path.removeprefix("/")
     fits = not database or (database.isascii() and database.isdigit())
-    return parts.scheme in {"redis", "rediss"} and bool(parts.hostname and fits and not parts.query)
+    is_redis = parts.scheme.removesuffix(STREAMS) in {"redis", "rediss"}
+    return is_redis and bool(parts.hostname and fits and not parts.query)
 
 
 def _is_socket(parts: SplitResult) -> bool:
-    return parts.scheme == "unix" and not parts.netloc and len(parts.path) > 1
+    return parts.scheme.removesuffix(STREAMS) == "unix" and not parts.netloc and len(parts.path) > 1
 
 
 def _channel(channel: str) -> Iterator[Wrong]:
@@ -294,6 +297,12 @@ def _push(section: MetricsSection) -> Iterator[Wrong]:
 def _is_plain_http(parts: SplitResult) -> bool:
     is_plain = parts.username is None and not parts.query and not parts.fragment
     return is_plain and parts.scheme in {"http", "https"} and bool(parts.hostname)
+
+
+def _backlog(config: Config) -> Iterator[Wrong]:
+    for name in ("backlog", "backlog_age"):
+        if getattr(config.limits, name) and not config.events.has_streams:
+            yield f"limits.{name}", "expected 0, or [events] url like redis+streams://HOST:PORT/DB"
 
 
 def _ports(config: Config) -> Iterator[Wrong]:

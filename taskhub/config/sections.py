@@ -112,11 +112,23 @@ class StoreSection(Section, frozen=True, kw_only=True):
     """How long a write waits for a database that another program holds."""
 
 
+STREAMS = "+streams"
+"""What the scheme of `[events] url` ends in where new work goes through a Redis stream."""
+
+
 class EventsSection(Section, frozen=True, kw_only=True):
-    """`[events]`: `embedded`, `local` or `redis://host:port/db` (also `unix:///path`)."""
+    """`[events]`: `embedded`, `local` or `redis://host:port/db` (also `unix:///path`).
+
+    With `redis+streams://...` each hint of new work goes to one worker.
+    """
 
     url: str = "embedded"
     channel: Annotated[str, Meta(min_length=1, max_length=100)] = "taskhub:events"
+
+    @property
+    def has_streams(self) -> bool:
+        """Whether the scheme says so."""
+        return self.url.partition(":")[0].endswith(STREAMS)
 
 
 class RedisSection(Section, frozen=True, kw_only=True):
@@ -209,6 +221,10 @@ class LimitsSection(Section, frozen=True, kw_only=True):
     """What it asks for as an external worker: claims, renewals, outcomes."""
     bad_tokens: str = ""
     """Tokens of one address that are refused; past it none is looked at."""
+    backlog: Annotated[int, Meta(ge=0)] = 0
+    """Tasks that may wait in the stream of new work before others are refused; 0: no limit."""
+    backlog_age: Annotated[float, Meta(ge=0, le=86_400)] = 0.0
+    """Seconds that the first of them may wait there; 0: no limit."""
 
 
 class RetentionSection(Section, frozen=True, kw_only=True):

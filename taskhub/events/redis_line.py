@@ -16,9 +16,9 @@ from redis.asyncio.connection import (
 )
 from redis.asyncio.retry import Retry
 from redis.backoff import NoBackoff
-from redis.exceptions import RedisError
+from redis.exceptions import RedisError, ResponseError
 
-from taskhub.config.sections import Secret
+from taskhub.config.sections import STREAMS, Secret
 from taskhub.errors import BusAway, ConfigProblem
 from taskhub.events.redis_trouble import trouble
 
@@ -67,8 +67,9 @@ class Address(msgspec.Struct, frozen=True):
 
 
 def _parsed(url: str) -> Any:
+    scheme, mark, rest = url.partition("://")
     try:
-        return parse_url(url)
+        return parse_url(f"{scheme.removesuffix(STREAMS)}{mark}{rest}")
     except ValueError:  # its text may quote what was given
         raise ConfigProblem("events.url", URL_FORMS) from None
 
@@ -101,21 +102,29 @@ class Line:
             raise
         return cls(connection, patience)
 
-    async def ask(self, packed: bytes, replies: int) -> list[Any]:
-        """Send commands; what each is answered with. Raises BusAway | BusRefused."""
+    async def ask(self, packed: bytes, replies: int, *, allowing: str = "") -> list[Any]:
+        """Send commands; what each is answered with. Raises BusAway | BusRefused.
+
+        An error whose text begins with `allowing` is an answer like others.
+        """
         self._check()
         try:
             async with asyncio.timeout(self._patience.command):
                 await self._connection.send_packed_command(packed, check_health=False)
-                return [
-                    await self._connection.read_response(disable_decoding=True)
-                    for _ in range(replies)
-                ]
+                return [await self._reply(allowing) for _ in range(replies)]
         except (RedisError, OSError) as error:
             await self.hang_up()
             raise trouble(error) from None
         except BaseException:  # what was not read would be taken for the next one's answer
             await self.hang_up()
+            raise
+
+    async def _reply(self, allowing: str) -> Any:
+        try:
+            return await self._connection.read_response(disable_decoding=True)
+        except ResponseError as error:
+            if allowing and str(error).startswith(allowing):
+                return error
             raise
 
     async def say(self, packed: bytes) -> None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncGenerator, Sequence
+from collections.abc import AsyncGenerator, Callable, Sequence
 from typing import Any
 
 import msgspec
@@ -19,6 +19,9 @@ NO_ECHO = "the event server does not answer: it is frozen or cut off"
 
 _PING = command(b"PING")
 _json = msgspec.json.Encoder().encode
+
+Commands = Callable[[Sequence[Event], frozenset[str]], list[bytes]]
+"""What goes along with a pipeline of events and its bell, each command answered once."""
 
 
 class RedisBus:
@@ -37,9 +40,11 @@ class RedisBus:
         password: Secret = Secret(""),  # noqa: B008 - immutable
         client_name: str = "taskhub",
         patience: Patience = Patience(),  # noqa: B008 - immutable
+        also: Commands | None = None,
     ) -> None:
         """Raises ConfigProblem when the URL cannot be used."""
         self._address = Address.parse(url, username, password, client_name)
+        self._also = also
         self._patience = patience
         self._channel, self._bell = channel.encode(), f"{channel}:bell".encode()
         self._is_open = False
@@ -61,9 +66,9 @@ class RedisBus:
 
         Ends within `patience`. Raises BusAway | BusRefused: then any part of it may be out.
         """
-        if packed := self._packed(events, kinds):
+        if parts := self._parts(events, kinds):
             line = await self._line_out()
-            await line.ask(packed, len(events) + bool(kinds))
+            await line.ask(b"".join(parts), len(parts))
 
     async def subscribe(self) -> AsyncGenerator[Signal, None]:
         """Hear the bell; a dead or frozen server is noticed within `quiet` + `echo` seconds."""
@@ -77,15 +82,17 @@ class RedisBus:
         finally:
             await self._hang_up(line)
 
-    def _packed(self, events: Sequence[Event], kinds: frozenset[str]) -> bytes:
-        """The bytes of the whole pipeline; a command object for each would cost 15 us an event."""
+    def _parts(self, events: Sequence[Event], kinds: frozenset[str]) -> list[bytes]:
+        """The whole pipeline, in bytes; a command object for each would cost 15 us an event."""
         head = b"*3\r\n$7\r\nPUBLISH\r\n$%d\r\n%b\r\n$" % (len(self._channel), self._channel)
         bell = b" ".join(sorted(kind.encode() for kind in kinds))
         parts = [command(b"PUBLISH", self._bell, bell)] if kinds else []
+        if self._also is not None:
+            parts += self._also(events, kinds)
         for event in events:
             body = _json(event)
             parts.append(b"%b%d\r\n%b\r\n" % (head, len(body), body))
-        return b"".join(parts)
+        return parts
 
     async def _line_out(self) -> Line:
         """The kept line; a new one when the server has hung up meanwhile."""

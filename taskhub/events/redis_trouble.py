@@ -17,7 +17,8 @@ AUTHENTICATION = (
 RIGHTS = (
     "the event server gives [redis] username too few rights: it needs PUBLISH, SUBSCRIBE, PING "
     "and CLIENT, and [events] channel with its :bell; for [limits] EVALSHA, SCRIPT, GET, SET, "
-    "TIME, and the keys of that channel's :limits:*"
+    "TIME, and the keys of that channel's :limits:*; with +streams XADD, XGROUP, XINFO, "
+    "XREADGROUP, XAUTOCLAIM, XACK, XDEL, XLEN, XPENDING, XRANGE, TIME, and that channel's :work"
 )
 CERTIFICATE = "the event server's certificate is not trusted: set ssl_ca_certs in [events] url"
 COMMANDS = "the event server refuses our commands: check [events] url"
@@ -27,6 +28,8 @@ REASONS: tuple[tuple[type[BaseException], str], ...] = (
     (redis.TimeoutError, "no answer in time"),
     (redis.InvalidResponse, "it does not speak the Redis protocol"),
     (redis.BusyLoadingError, "it is still loading"),
+    (redis.OutOfMemoryError, "its memory is full"),
+    (redis.ReadOnlyError, "it is a replica"),
     (ssl.SSLError, "TLS failed"),
     (socket.gaierror, "its name is not known"),
 )

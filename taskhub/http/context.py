@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Literal, Protocol
 import msgspec
 
 from taskhub.config.sections import Config
+from taskhub.http.backlog import Backlog
 from taskhub.http.batches import Batches
 from taskhub.http.external.sightings import Sightings
 from taskhub.kernel.mailbox import Mailbox
@@ -89,5 +90,6 @@ class ApiContext:
     live: Tail
     patience: Patience
     limits: Limits
+    backlog: Backlog = field(default_factory=Backlog)
     batches: Batches = field(default_factory=Batches)
     sightings: Sightings = field(default_factory=Sightings)

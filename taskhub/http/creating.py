@@ -57,7 +57,7 @@ async def create(call: Call) -> Answer:
 
 
 async def _write(call: Call, body: bytes) -> Create:
-    """What the store is asked for by a body; raises Malformed, Invalid."""
+    """What the store is asked for by a body; raises Malformed, Invalid, Backlogged."""
     if len(body) < LARGE:
         draft = new_task.read(body)
     else:
@@ -68,6 +68,7 @@ async def _write(call: Call, body: bytes) -> Create:
         raise new_task.unknown_type()
     item = new_task.item(draft, known, _birth(call))
     unique = new_task.unique_key(draft, known, item.created_at)
+    call.context.backlog.check(call.context.settings().limits)
     return Create(item=item, trace_parent=call.trace_parent, unique=unique)
 
 

@@ -106,13 +106,14 @@ async def _count(call: Call, tasks: int) -> None:
 
 
 async def _creates(call: Call, drafts: Drafts) -> list[Create | Invalid]:
-    """Each task or what is wrong with it; raises Invalid where one spoils all."""
+    """Each task or what is wrong with it; raises Invalid where one spoils all, Backlogged."""
     types = call.context.types
     known = {name: kind for name in drafts.types if (kind := await types.find(name)) is not None}
     origin = Origin(call.principal.subject, datetime.now(UTC), call.trace_parent)
     each = await asyncio.to_thread(new_tasks.creates, drafts, known, origin)
     if drafts.is_atomic and (wrong := new_tasks.refused(each)) is not None:
         raise wrong
+    call.context.backlog.check(call.context.settings().limits)
     return each
 
 

@@ -71,6 +71,14 @@ class RateLimited(Problem):
         self.retry_after, self.fields = max(1.0, retry_after), fields
 
 
+class Backlogged(Problem):
+    """More work waits than the workers keep up with. Try again later."""
+
+    status = 503
+    code = "backlog"
+    retry_after = 5.0
+
+
 class TooLarge(Problem):
     """The body is larger than is taken here."""
 

@@ -13,6 +13,7 @@ from prometheus_client.registry import Collector
 
 from taskhub.obs import telemetry as t
 from taskhub.obs.counted import Actors, Others, Schedules, Tasks, World
+from taskhub.obs.counted_stream import Stream
 from taskhub.obs.meters import Family
 from taskhub.obs.process import process_metrics
 from taskhub.obs.telemetry import Telemetry
@@ -55,7 +56,10 @@ class MetricsListener(Collector):
         """Count for the process called `unit`."""
         self.unit = unit
         self.tasks, self.actors, self.world = Tasks(), Actors(unit), World()
-        self.groups = (self.tasks, self.actors, self.world, Schedules(), Others())
+        self.groups = (
+            *(self.tasks, self.actors, self.world),
+            *(Schedules(), Stream(), Others()),
+        )
         self._hears = {kind: hear for group in self.groups for kind, hear in group.hears.items()}
         self._hears[t.LoopLag] = self._lagged
         self._more: dict[str, Family[Any]] = {}

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncGenerator, AsyncIterator, Sequence
+from collections.abc import AsyncGenerator, AsyncIterator, Callable, Sequence
 from contextlib import asynccontextmanager
 from pathlib import Path
 
 import pytest
 from taskhub.actors.bus_health import BusHealth
-from taskhub.actors.subscriber import Subscriber
+from taskhub.actors.subscriber import Subscriber, Way
 from taskhub.bus import KINDS, EventBus, Subscribed
 from taskhub.bus import Signal as BusSignal
 from taskhub.errors import BusAway, BusRefused
@@ -49,12 +49,12 @@ class BrokenBus:
 class Stage:
     """A running subscriber, what its listener heard, and what it told."""
 
-    def __init__(self, bus: EventBus) -> None:
+    def __init__(self, bus: EventBus, *also: Way) -> None:
         self.heard = Signal[frozenset[str]]()
         self.said: list[Telemetry] = []
         self.health = BusHealth("bell")
         self.ctx = Context("subscriber")
-        actor = Subscriber(bus, [self.heard], self.said.append, self.health)
+        actor = Subscriber(bus, [self.heard], self.said.append, self.health, also)
         self.run = asyncio.create_task(actor.run(self.ctx))
 
     def states(self) -> list[tuple[str, str]]:
@@ -63,9 +63,9 @@ class Stage:
 
 
 @asynccontextmanager
-async def playing(bus: EventBus) -> AsyncIterator[Stage]:
+async def playing(bus: EventBus, *also: Way) -> AsyncIterator[Stage]:
     """A subscriber that has made its first try."""
-    stage = Stage(bus)
+    stage = Stage(bus, *also)
     await turns()
     yield stage
     stage.ctx.stopping.set()
@@ -169,3 +169,27 @@ async def test_it_listens_again_after_the_server_was_away(trouble: str, tmp_path
             await bus.publish([], WORK)
             assert await stage.heard.next() == WORK
         await bus.close()
+
+
+@pytest.mark.virtual_clock
+async def test_it_is_well_when_all_that_listens_is() -> None:
+    """The bell may ring while the stream of new work refuses us."""
+    bus = LocalBus()
+    await bus.open()
+    calls: list[float] = []
+
+    async def refused_twice(is_up: Callable[[], None]) -> None:
+        calls.append(asyncio.get_running_loop().time())
+        if len(calls) <= 2:
+            raise BusRefused("too few rights")
+        is_up()
+        await asyncio.Event().wait()
+
+    async with playing(bus, refused_twice) as stage:
+        await bus.publish([], WORK)
+        await turns()
+        assert stage.health.state == "failed"
+        await pass_time(10)
+
+        assert stage.states() == [("bell", "ok"), ("bell", "failed"), ("bell", "ok")]
+        assert len(calls) == 3

@@ -10,7 +10,7 @@ from taskhub.http.creating_many import BatchAnswer
 from taskhub.http.idempotency import IDEMPOTENCY_KEY, SCHEMA
 from taskhub.http.new_task import NewTask
 from taskhub.http.new_tasks import MOST, NewTasks
-from taskhub.http.problems import Exists, KeyReused, LongHeader
+from taskhub.http.problems import Backlogged, Exists, KeyReused, LongHeader
 from taskhub.http.queries import LIST, WAIT
 from taskhub.http.route import (
     CANCEL,
@@ -37,7 +37,7 @@ KEY = Field(
     SCHEMA,
 )
 REPLAYED = {"Idempotency-Replayed": "`true`: the kept answer of an earlier request"}
-MAKES = (*TAKES_BODY, KeyReused, *WRITES)
+MAKES = (*TAKES_BODY, KeyReused, Backlogged, *WRITES)
 """What can go wrong where tasks are made."""
 
 

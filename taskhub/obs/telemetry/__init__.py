@@ -72,6 +72,7 @@ from taskhub.obs.telemetry.world import (
     RowsPruned,
     ServerSaid,
     StateChanged,
+    WorkWaits,
 )
 
 __all__ = [
@@ -134,4 +135,5 @@ __all__ = [
     "TaskTaken",
     "Telemetry",
     "WebhookFellBehind",
+    "WorkWaits",
 ]

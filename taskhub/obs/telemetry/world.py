@@ -68,6 +68,15 @@ class Depths(Telemetry, frozen=True, kw_only=True):
     """(queue, status, count, oldest age in seconds)"""
 
 
+class WorkWaits(Telemetry, frozen=True, kw_only=True):
+    """Hints in the stream of new work: waiting for a worker, taken by one. Gauges; not logged."""
+
+    waiting: int
+    taken: int
+    age: float
+    """Of the first of all, in seconds."""
+
+
 class Reloaded(Telemetry, frozen=True, kw_only=True):
     """A new configuration was applied; `changes` reads like `work.concurrency: 64 -> 8`."""
 

@@ -158,6 +158,9 @@ def test_a_store_that_is_none_is_refused(url: str, said: str) -> None:
         "rediss://h/0",
         "unix:///r.sock",
         "unix:///r.sock?db=1",
+        "redis+streams://h:1/0",
+        "rediss+streams://h",
+        "unix+streams:///r.sock?db=1",
     ],
 )
 def test_event_servers_that_there_are(url: str) -> None:
@@ -193,7 +196,8 @@ def test_proxies_that_could_be_anybody_are_refused(network: str, said: str) -> N
 @pytest.mark.parametrize(
     ("url", "said"),
     [
-        ("redis+streams://h", "redis+streams is not in this version"),
+        ("http+streams://h", "expected embedded"),
+        ("redis+streams://:canary@h", "they go into [redis]"),
         ("servicebus://h", "servicebus is not in this version"),
         ("redis://me:canary@h", "they go into [redis]"),
         ("redis://:canary@h", "they go into [redis]"),
@@ -401,3 +405,14 @@ def test_a_channel_is_one_word(channel: str) -> None:
     ((key, _),) = wrong(events=EventsSection(channel=channel))
 
     assert key == "events.channel"
+
+
+@pytest.mark.parametrize(("name", "value"), [("backlog", 5), ("backlog_age", 1.5)])
+def test_a_limit_on_what_waits_needs_a_stream_to_see_it(name: str, value: float) -> None:
+    """Else it would never be noticed that it does nothing."""
+    section = LimitsSection(**{name: value})  # type: ignore[arg-type]
+    ((key, text),) = wrong(limits=section)
+
+    assert key == f"limits.{name}"
+    assert "redis+streams://" in text
+    assert wrong(limits=section, events=EventsSection(url="redis+streams://h")) == []

@@ -28,6 +28,7 @@ heartbeat.every logs.level metrics.push_url metrics.push_every metrics.push_inst
 cors.origins limits.mailbox retention.tasks_days retention.results_days
 retention.events_days retention.audit_days retention.keys_hours cors.credentials
 limits.create limits.acts limits.work limits.bad_tokens
+limits.backlog limits.backlog_age
 outbound.allow outbound.secret
 logs.directory logs.format logs.keep_days
 """

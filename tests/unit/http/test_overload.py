@@ -8,6 +8,8 @@ from contextlib import contextmanager
 from typing import Any
 
 import pytest
+from msgspec.structs import replace
+from taskhub.config.sections import LimitsSection
 from taskhub.errors import Busy, StoreFull, StoreLocked, TaskHubError
 from taskhub.http.patience import Patience
 from taskhub.kernel.mailbox import ActorFailed, Mailbox, MailboxClosed
@@ -169,3 +171,44 @@ async def test_a_read_that_never_comes_back_is_given_up(
     reply = await house.ask("GET", "/tasks")
 
     assert (reply.status, reply.json["type"]) == (503, "urn:taskhub:problem:store-down")
+
+
+@pytest.mark.parametrize(
+    ("limits", "seen", "status"),
+    [
+        (LimitsSection(backlog=3), (3, 0.0), 503),
+        (LimitsSection(backlog=3), (2, 99.0), 201),
+        (LimitsSection(backlog_age=1.5), (0, 1.5), 503),
+        (LimitsSection(backlog_age=1.5), (99, 1.4), 201),
+        (LimitsSection(), (10**9, 10.0**9), 201),
+    ],
+    ids=["as many", "fewer", "as long", "shorter", "no limit"],
+)
+@pytest.mark.parametrize("path", ["/tasks", "/tasks/batch"])
+async def test_more_than_workers_keep_up_with_is_refused(
+    house: House, path: str, limits: LimitsSection, seen: tuple[int, float], status: int
+) -> None:
+    """Before it is stored; what is wrong in itself is told first."""
+    house.config = replace(house.config, limits=limits)
+    house.context.backlog.learn(*seen)
+    body = NEW if path == "/tasks" else {"tasks": [NEW]}
+
+    reply = await house.ask("POST", path, json=body)
+
+    assert reply.status == status
+    if status == 503:
+        assert reply.json["type"] == "urn:taskhub:problem:backlog"
+        assert reply.headers["Retry-After"] == "5"
+    assert (await house.ask("POST", path, json={})).status == 422
+
+
+async def test_a_task_that_was_taken_in_is_told_again_whatever_waits(house: House) -> None:
+    """The answer was lost, and the key says that it is the same task."""
+    house.config = replace(house.config, limits=LimitsSection(backlog=1))
+    key = {"Idempotency-Key": '"one"'}
+    first = await house.ask("POST", "/tasks", json=NEW, headers=key)
+    house.context.backlog.learn(5, 0.0)
+
+    again = await house.ask("POST", "/tasks", json=NEW, headers=key)
+
+    assert (again.status, again.json["id"]) == (201, first.json["id"])

@@ -98,6 +98,7 @@ EXAMPLES: tuple[t.Telemetry, ...] = (
     t.ListenersChanged(count=3),
     t.ListenerDropped(),
     t.Depths(queues=(("default", "Pending", 3, 1.5),)),
+    t.WorkWaits(waiting=3, taken=2, age=0.5),
     t.Reloaded(changes=("work.concurrency: 64 -> 8",), needs_restart=("http.port",)),
     t.ReloadRefused(problems=("http.port: an integer <= 65535",)),
     t.CertificateLoaded(until=1_790_000_000.0, left=40 * 86_400.0),

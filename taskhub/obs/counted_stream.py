@@ -1,0 +1,20 @@
+"""What the stream of new work shows, where there is one; without it nothing is shown."""
+
+from __future__ import annotations
+
+from taskhub.obs import telemetry as t
+from taskhub.obs.counted import Counted
+from taskhub.obs.meters import gauge, only
+
+
+class Stream(Counted):
+    """Hints of new work: waiting for a worker, or taken by one."""
+
+    def __init__(self) -> None:
+        self.hints = gauge("taskhub_work_hints", "Hints in the stream of new work.").by("state")
+        self.age = gauge("taskhub_work_hints_oldest_age_seconds", "Age of the first of them.")
+        self.hears = {t.WorkWaits: self._seen}
+
+    def _seen(self, event: t.WorkWaits) -> None:
+        self.hints["waiting"].value, self.hints["taken"].value = event.waiting, event.taken
+        only(self.age).value = event.age
