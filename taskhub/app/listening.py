@@ -23,7 +23,7 @@ def listening_socket(section: HttpSection, environ: Mapping[str, str]) -> socket
     Raises ConfigError when the address cannot be had.
     """
     if environ.get("LISTEN_PID") == str(os.getpid()) and environ.get("LISTEN_FDS", "0") != "0":
-        return _passed()
+        return _passed(environ["LISTEN_FDS"])
     try:
         return _bind(section.host, section.port)
     except (OSError, UnicodeError) as error:  # UnicodeError: no name a resolver could be asked for
@@ -33,7 +33,18 @@ def listening_socket(section: HttpSection, environ: Mapping[str, str]) -> socket
         raise ConfigError([problem]) from None
 
 
-def _passed() -> socket.socket:
+def address(listener: socket.socket, scheme: str) -> str:
+    """Where clients find it: a URL, or the path of a unix socket."""
+    name = listener.getsockname()
+    if listener.family == socket.AF_UNIX:
+        return f"unix:{name}"
+    host, port, *_ = name
+    return f"{scheme}://[{host}]:{port}" if ":" in host else f"{scheme}://{host}:{port}"
+
+
+def _passed(number: str) -> socket.socket:
+    if number != "1":  # which of them would be the API's?
+        raise ConfigError([ConfigProblem("LISTEN_FDS", f"expected one socket, not {number}")])
     try:
         return adopt(FIRST_FD)
     except OSError as error:

@@ -140,12 +140,14 @@ class Reload:
 
     def _refuse(self, problems: Sequence[str]) -> Applied:
         self._process.emit(ReloadRefused(problems=tuple(problems)))
+        self._process.host.doubt(f"a reload was refused, nothing has changed: {problems[0]}")
         return {"applied": False, "problems": list(problems), "changes": [], "needsRestart": []}
 
     def _tell(self, found: Sequence[Change]) -> Applied:
         done = tuple(str(change) for change in found if change.how is How.IN_PLACE)
         later = tuple(change.key for change in found if change.how is How.RESTART_NEEDED)
         self._process.emit(Reloaded(changes=done, needs_restart=later))
+        self._process.host.doubt(f"waits for a restart: {', '.join(later)}" if later else "")
         return {
             "applied": True,
             "problems": [],

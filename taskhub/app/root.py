@@ -11,7 +11,7 @@ from taskhub.app.embedded import EMBEDDED, with_server
 from taskhub.app.forest import Forest
 from taskhub.app.kin import Kin
 from taskhub.app.life import live, local_specs, run_loop
-from taskhub.app.listening import listening_socket
+from taskhub.app.listening import address, listening_socket
 from taskhub.app.migration import migrate
 from taskhub.app.naming import named
 from taskhub.app.process import Live, Process, assemble
@@ -138,8 +138,7 @@ def _greet(process: Process, loaded: Loaded) -> None:
     for warning in loaded.warnings:
         process.emit(Complained(text=warning))
     if process.listener is not None:
-        host, port, *_ = process.listener.getsockname()
         scheme = "https" if loaded.config.http.tls_certificate else "http"
-        process.host.status = f"the API is at {scheme}://{host}:{port}"
+        process.host.status = f"the API is at {address(process.listener, scheme)}"
         process.emit(Said(text=process.host.status))
     process.host.announce = lambda: process.emit(Said(text="everything is ready"))

@@ -9,8 +9,7 @@ from typing import Any
 
 import click
 
-from taskhub.cli import options, say
-from taskhub.cli.services import stop_time_warnings
+from taskhub.cli import exits, options, say
 from taskhub.config import webhooks
 from taskhub.config.keys import UNITS_SECTION, Key
 from taskhub.config.load import Loaded, all_keys, value_of
@@ -22,13 +21,31 @@ from taskhub.config.settings import shown
 @options.config_options
 @options.unit_option
 def check(path: Path | None, overrides: tuple[str, ...], unit: str) -> None:
-    """Find every mistake in the configuration; `ok` when there is none."""
+    """Find every mistake in the configuration; `ok` when there is none.
+
+    The systemd services of this machine that read this file are compared with it.
+    """
     found = options.loaded(path, overrides, unit)
     _import_handlers(found)
-    doubts = webhooks.doubts(found.config, unit)
-    for warning in (*stop_time_warnings(found.config.supervisor.grace), *doubts):
+    mistakes, doubts = _services(found)
+    for warning in (*doubts, *webhooks.doubts(found.config, unit)):
         say.note(f"taskhub: warning: {warning}", colour="yellow")
+    if mistakes:
+        raise exits.of_problems(mistakes)
     say.data("ok", colour="green")
+
+
+def _services(found: Loaded) -> tuple[list[str], list[str]]:
+    """What is wrong with services, and what is doubtful."""
+    from taskhub.cli.services import unit_files, verdicts
+
+    known = unit_files.services()
+    ours = [each for each in known if found.path and each.config == found.path]
+    sockets = unit_files.sockets() if ours else []
+    return (
+        list(verdicts.mistakes(found.config, ours)),
+        list(verdicts.doubts(found.config, ours, sockets)),
+    )
 
 
 def _import_handlers(found: Loaded) -> None:

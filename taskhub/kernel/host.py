@@ -53,6 +53,7 @@ class Host:
         self.pulse, self.notifier = Pulse(), Notifier()
         self.status = ""
         """One line for `systemctl status`, told with every READY."""
+        self._doubt = ""
         self.announce: Callable[[], None] = lambda: None
         """Called when the main actor is ready, before anybody who waits for `is_ready` goes on."""
         self.retire: Callable[[], None] = lambda: None
@@ -68,6 +69,12 @@ class Host:
     def is_ready(self) -> asyncio.Event:
         """Set when the main actor is ready."""
         return self._ctx.is_ready
+
+    def doubt(self, text: str) -> None:
+        """Say in `systemctl status`, beside what we are, what is not as asked; "": all is again."""
+        if text != self._doubt:
+            self._doubt = text
+            self.notifier.status(self._line())
 
     def drain(self, code: int = EXIT_OK) -> None:
         """Ask the main actor to finish; the process then exits with `code`."""
@@ -130,8 +137,11 @@ class Host:
 
     def _on_ready(self) -> None:
         self.pulse.is_ready = True
-        self.notifier.ready(self.status)
+        self.notifier.ready(self._line())
         self.announce()
+
+    def _line(self) -> str:
+        return "; ".join(text for text in (self.status, self._doubt) if text)
 
     def _install_signals(self, loop: asyncio.AbstractEventLoop) -> None:
         for number in (signal.SIGTERM, signal.SIGINT):
@@ -177,7 +187,7 @@ class Host:
             except Exception as error:  # noqa: BLE001 - a failed reload changes nothing
                 self.emit(HookFailed(self.name, "on_hangup", error))
             if not self._ctx.stopping.is_set():
-                self.notifier.ready(self.status)
+                self.notifier.ready(self._line())
 
     async def _drain_verb(self, _: dict[str, Any]) -> dict[str, Any]:
         self.drain()

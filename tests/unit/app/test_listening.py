@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 from taskhub.app import listening
-from taskhub.app.listening import adopt, listening_socket
+from taskhub.app.listening import address, adopt, listening_socket
 from taskhub.config.sections import HttpSection
 from taskhub.errors import ConfigError
 
@@ -39,12 +39,27 @@ def test_without_systemd_it_binds_host_and_port() -> None:
             pass
 
 
-@pytest.mark.parametrize("count", ["1", "2"])
-def test_systemd_s_socket_is_taken(passed: socket.socket, count: str) -> None:
+def test_systemd_s_socket_is_taken(passed: socket.socket) -> None:
     """Socket activation: no request is refused while the service starts anew."""
-    with listening_socket(ANY, from_systemd(count)) as listener:
+    with listening_socket(ANY, from_systemd()) as listener:
         assert listener.getsockname() == passed.getsockname()
         assert not listener.getblocking()
+
+
+def test_of_several_sockets_none_is_guessed(passed: socket.socket) -> None:
+    """Clients of the others would wait for ever."""
+    with pytest.raises(ConfigError, match="LISTEN_FDS: expected one socket, not 2"):
+        listening_socket(ANY, from_systemd("2"))
+    os.close(listening.FIRST_FD)
+
+
+def test_it_is_said_where_the_api_is(tmp_path: Path) -> None:
+    """A URL, with the brackets of IPv6, or the path of a unix socket that systemd passed."""
+    with socket.create_server(("127.0.0.1", 0)) as plain:
+        assert address(plain, "https") == f"https://127.0.0.1:{plain.getsockname()[1]}"
+    with socket.socket(socket.AF_UNIX) as unix:
+        unix.bind(str(tmp_path / "http.sock"))
+        assert address(unix, "http") == f"unix:{tmp_path}/http.sock"
 
 
 def test_a_socket_that_was_passed_to_another_process_is_not_ours(passed: socket.socket) -> None:

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import asyncio
+import socket
+from pathlib import Path
 from typing import Any
 
 import msgspec
@@ -14,6 +16,7 @@ from taskhub.config.snapshot import decode, encode
 from taskhub.errors import ConfigError, ConfigProblem
 from taskhub.kernel.actor import ChildSpec, Context
 from taskhub.kernel.call import Refused
+from taskhub.kernel.notify import Notifier
 from taskhub.kernel.supervisor import Supervisor
 from taskhub.obs.telemetry import Complained, Reloaded, ReloadRefused
 
@@ -155,6 +158,25 @@ async def test_a_wrong_file_changes_nothing_and_every_mistake_is_named(
     assert len(answer["problems"]) == 2
     assert house.process.live.config is before
     assert len(house.said(ReloadRefused)[0].problems) == 2
+
+
+async def test_the_status_says_what_is_not_as_asked(
+    house: Household, reload: Reload, tmp_path: Path
+) -> None:
+    """`systemctl status` shows it until a reload that is applied whole."""
+    with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as systemd:
+        systemd.bind(str(tmp_path / "notify"))
+        house.process.host.notifier = Notifier(str(tmp_path / "notify"))
+        house.process.host.status = "here"
+        for settings in ("[http]\nprot = 1\n", "[http]\nport = 1234\n", ""):
+            house.write(settings)
+            await reload.run()
+
+        heard = [systemd.recv(4_096).decode() for _ in range(3)]
+
+    assert heard[0].startswith("STATUS=here; a reload was refused, nothing has changed: ")
+    assert "http.prot" in heard[0]
+    assert heard[1:] == ["STATUS=here; waits for a restart: http.port", "STATUS=here"]
 
 
 async def test_what_needs_a_restart_is_named_each_time_until_it_has_happened(

@@ -7,7 +7,6 @@ from pathlib import Path
 
 import jwt
 import pytest
-from taskhub.cli.services import seconds, stop_time_warnings
 
 from tests.unit.cli.conftest import Run
 
@@ -211,44 +210,3 @@ def test_token_cannot_be_made_with_a_public_key(run: Run, monkeypatch: pytest.Mo
 
     assert ended.code == 2
     assert "only its issuer makes tokens" in ended.err
-
-
-@pytest.mark.parametrize(
-    ("line", "warned"),
-    [
-        ("TimeoutStopSec=20", True),
-        ("TimeoutStopSec=29s", True),
-        ("TimeoutStopSec=30", False),
-        ("TimeoutStopSec=1min", False),
-        ("TimeoutStopSec=infinity", False),
-        ("TimeoutStopSec=5\nTimeoutStopSec=1min 30s", False),
-        ("", False),
-    ],
-)
-def test_a_unit_that_would_be_killed_too_soon_is_named(
-    tmp_path: Path, line: str, warned: bool
-) -> None:
-    """Systemd's patience must be longer than our grace time."""
-    (tmp_path / "taskhub.service").write_text(f"[Service]\n{line}\n")
-    (tmp_path / "other.service").write_text("[Service]\nTimeoutStopSec=1\n")
-
-    found = list(stop_time_warnings(25.0, [tmp_path]))
-
-    assert len(found) == warned
-    assert all("taskhub.service: TimeoutStopSec is" in text for text in found)
-
-
-@pytest.mark.parametrize(
-    ("text", "expected"),
-    [
-        ("90", 90),
-        ("1min 30s", 90),
-        ("500ms", 0.5),
-        ("2h", 7200),
-        ("1.5m", 90),
-        ("never", float("inf")),
-    ],
-)
-def test_time_spans_of_systemd_are_read(text: str, expected: float) -> None:
-    """systemd.time(7)."""
-    assert seconds(text) == expected

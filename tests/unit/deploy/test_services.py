@@ -10,12 +10,12 @@ from pathlib import Path
 import pytest
 from taskhub.config.keys import key_named, section_named
 from taskhub.config.load import load
-from taskhub.config.sections import UNITS, SupervisorSection
+from taskhub.config.sections import UNITS
 
 DEPLOY = Path(__file__).parents[3] / "deploy"
 SERVICES = sorted((DEPLOY / "systemd").glob("*.service"))
+ALL = sorted((DEPLOY / "systemd").iterdir())
 EXPOSURE = "20"  # tenths: systemd's own scale of 0 (safe) to 10 (exposed)
-STOP_MARGIN = 10.0  # seconds that the parts beside the workers need after the drain
 
 needs_systemd = pytest.mark.skipif(
     shutil.which("systemd-analyze") is None, reason="systemd-analyze is not installed"
@@ -42,16 +42,19 @@ def analyze(*arguments: str) -> subprocess.CompletedProcess[str]:
 
 def test_the_promised_services_are_there() -> None:
     """One for the whole, and one for each role that may stand alone."""
-    names = {service.stem for service in SERVICES}
+    roles = {f"taskhub-{name}.service" for name in ("api", "worker", "worker@", "scheduler")}
+    others = {"taskhub-metrics.service", "taskhub-api.socket", "taskhub.target"}
 
-    assert names == {"taskhub", "taskhub-api", "taskhub-worker", "taskhub-metrics"}
+    names = {unit.name for unit in (DEPLOY / "systemd").iterdir()}
+
+    assert names == {"taskhub.service", "taskhub.socket", *roles, *others}
 
 
 @needs_systemd
-@each_service
-def test_systemd_accepts_a_service_without_a_word(service: Path) -> None:
+@pytest.mark.parametrize("unit", ALL, ids=lambda path: path.name)
+def test_systemd_accepts_a_unit_without_a_word(unit: Path) -> None:
     """A setting that systemd does not know is a protection that is not there."""
-    told = analyze("verify", str(service))
+    told = analyze("verify", str(unit))
 
     assert (told.returncode, told.stdout, told.stderr) == (0, "", "")
 
@@ -85,8 +88,10 @@ def test_all_services_are_hardened_alike() -> None:
 
 def hardening(service: Path) -> list[str]:
     """The settings of the block, without comments and without what one of them has besides."""
-    block = service.read_text().partition("# ---- what it may do")[2].splitlines()[1:]
-    return [line for line in block if line and not line.startswith(("#", "IPAddress"))]
+    text = service.read_text().partition("# ---- what it may do")[2].partition("[Install]")[0]
+    return [
+        line for line in text.splitlines()[1:] if line and not line.startswith(("#", "IPAddress"))
+    ]
 
 
 @each_service
@@ -103,14 +108,6 @@ def test_the_watchdog_the_reload_and_the_stop_reach_the_supervisor_alone(service
     assert told == {"Type": ["notify"], "NotifyAccess": ["main"], "KillMode": ["mixed"]}
     assert settings(service, "ExecReload") == ["/bin/kill -HUP $MAINPID"]
     assert float(settings(service, "WatchdogSec")[0]) > 0
-
-
-@each_service
-def test_systemd_waits_for_the_drain(service: Path) -> None:
-    """Else it would kill workers that are just about to finish."""
-    grace = SupervisorSection().grace
-
-    assert float(settings(service, "TimeoutStopSec")[0]) >= grace + STOP_MARGIN
 
 
 @each_service
@@ -155,11 +152,30 @@ def test_every_credential_is_a_key_of_the_configuration(service: Path) -> None:
         assert found.is_secret
 
 
-def test_a_worker_is_given_no_key_for_tokens() -> None:
-    """User code runs there."""
-    worker = DEPLOY / "systemd" / "taskhub-worker.service"
+def test_nobody_but_the_api_is_given_the_key_for_tokens() -> None:
+    """User code runs in workers."""
+    given = {service.stem for service in SERVICES if "jwt" in service.read_text()}
 
-    assert "jwt" not in worker.read_text()
+    assert given == {"taskhub", "taskhub-api"}
+
+
+@each_service
+def test_a_secret_that_is_not_there_is_just_not_set(service: Path) -> None:
+    """By name, not by path: with a path systemd would not start the service without the file."""
+    for credential in settings(service, "LoadCredential"):
+        name, _, source = credential.partition(":")
+        assert source == f"taskhub.{name}"
+
+
+@each_service
+def test_a_service_is_a_part_of_the_target_or_its_rival(service: Path) -> None:
+    """The whole, or the roles: to start the one stops the other."""
+    if service.stem == "taskhub":
+        assert settings(service, "Conflicts") == ["taskhub.target"]
+        assert settings(service, "WantedBy") == ["multi-user.target"]
+    else:
+        assert settings(service, "PartOf") == ["taskhub.target"]
+        assert settings(service, "WantedBy") == ["taskhub.target"]
 
 
 @pytest.mark.parametrize("unit", ["tree", "metrics"])
