@@ -10,6 +10,7 @@ from typing import Any
 import click
 
 from taskhub.cli import exits, options, say
+from taskhub.cli.services.verdicts import compared
 from taskhub.config import webhooks
 from taskhub.config.keys import UNITS_SECTION, Key
 from taskhub.config.load import Loaded, all_keys, value_of
@@ -27,25 +28,12 @@ def check(path: Path | None, overrides: tuple[str, ...], unit: str) -> None:
     """
     found = options.loaded(path, overrides, unit)
     _import_handlers(found)
-    mistakes, doubts = _services(found)
+    mistakes, doubts = compared(found.config, found.path)
     for warning in (*doubts, *webhooks.doubts(found.config, unit)):
         say.note(f"taskhub: warning: {warning}", colour="yellow")
     if mistakes:
         raise exits.of_problems(mistakes)
     say.data("ok", colour="green")
-
-
-def _services(found: Loaded) -> tuple[list[str], list[str]]:
-    """What is wrong with services, and what is doubtful."""
-    from taskhub.cli.services import unit_files, verdicts
-
-    known = unit_files.services()
-    ours = [each for each in known if found.path and each.config == found.path]
-    sockets = unit_files.sockets() if ours else []
-    return (
-        list(verdicts.mistakes(found.config, ours)),
-        list(verdicts.doubts(found.config, ours, sockets)),
-    )
 
 
 def _import_handlers(found: Loaded) -> None:

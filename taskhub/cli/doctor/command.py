@@ -62,7 +62,7 @@ def _looks(found: Loaded) -> Iterator[tuple[str, Callable[[], Iterable[Finding]]
     yield "event server", partial(events.look, config, runtime)
     yield "processes", partial(running.look, config)
     yield "clock", partial(clock.look, config)
-    yield "systemd", partial(units.look, config)
+    yield "systemd", partial(units.look, config, found.path)
 
 
 def _safely(name: str, look: Callable[[], Iterable[Finding]]) -> Iterator[Finding]:

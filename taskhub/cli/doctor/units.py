@@ -8,22 +8,24 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from taskhub.cli.doctor.finding import Finding, fail, ok, warn
-from taskhub.cli.services import stop_time_warnings
+from taskhub.cli.services.verdicts import compared
 from taskhub.config.sections import Config
 
 BOOTED = Path("/run/systemd/system")
 """It is there where systemd is the first process (sd_booted(3))."""
 WITHIN = 5.0  # seconds
 WHOLE = "taskhub.service"
+REMEDY = "systemctl edit the service, or change the configuration; docs/systemd.md"
 PROPERTIES = "Id,LoadState,ActiveState,UnitFileState,NeedDaemonReload,NRestarts"
 
 Unit = dict[str, str]
 
 
-def look(config: Config) -> Iterator[Finding]:
-    """Every finding of the services whose names begin with `taskhub`."""
-    for text in stop_time_warnings(config.supervisor.grace):
-        yield warn("stop time", text, "raise TimeoutStopSec=, or lower [supervisor] grace")
+def look(config: Config, path: Path | None = None) -> Iterator[Finding]:
+    """Every finding of the services whose names begin with `taskhub`; `path` is what they read."""
+    mistakes, doubts = compared(config, path)
+    yield from (fail("unit file", text, REMEDY) for text in mistakes)
+    yield from (warn("unit file", text, REMEDY) for text in doubts)
     if not BOOTED.exists() or shutil.which("systemctl") is None:
         yield ok("systemd", "does not run here")
         return

@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
+from taskhub.cli.services import unit_files
 from taskhub.cli.services.unit_files import UnitFile
 from taskhub.config import check
 from taskhub.config.sections import Config
@@ -25,6 +26,13 @@ FOREIGN_LEASES = 4
 EVERYWHERE = "::"
 KEY_SECTION = "jwt."
 """The key comes as a credential, which a shell does not have."""
+
+
+def compared(config: Config, path: Path | None) -> tuple[list[str], list[str]]:
+    """Mistakes and doubts of the services of this machine that read the configuration file."""
+    services = [each for each in unit_files.services() if path and each.config == path]
+    sockets = unit_files.sockets() if services else []
+    return list(mistakes(config, services)), list(doubts(config, services, sockets))
 
 
 def mistakes(config: Config, services: Sequence[UnitFile]) -> Iterator[str]:

@@ -6,6 +6,8 @@ import shutil
 from pathlib import Path
 
 import pytest
+from taskhub.cli.doctor import units
+from taskhub.cli.doctor.finding import FAIL, WARN
 from taskhub.cli.services import unit_files, verdicts
 from taskhub.cli.services.spans import seconds
 from taskhub.cli.services.unit_files import UnitFile
@@ -297,6 +299,8 @@ def test_check_ends_with_mistakes_and_warns_of_doubts(
     assert "the configuration has 1 mistake:" in ended.err
     assert "taskhub-worker.service: events.url: embedded" in ended.err
     assert (other.code, other.out, other.err) == (0, "ok\n", "")
+    findings = [each for each in units.look(load(machine, {}).config, machine) if each.fix]
+    assert {each.state for each in findings} == {FAIL, WARN}
 
 
 @pytest.mark.parametrize(
