@@ -44,8 +44,7 @@ def make_bus(config: Config, role: str) -> EventBus:
     return RedisBus(
         config.events.url,
         config.events.channel,
-        username=config.redis.username,
-        password=config.redis.password,
+        login=config.redis,
         client_name=f"taskhub-{role}",
         also=hints(config.events.channel) if config.events.has_streams else None,
     )
@@ -72,8 +71,7 @@ def make_backlog_watch(config: Config, role: str, emit: Emit) -> BacklogWatch | 
 def _address(config: Config, role: str) -> Address:
     from taskhub.events.redis_line import Address
 
-    redis = config.redis
-    return Address.parse(config.events.url, redis.username, redis.password, f"taskhub-{role}")
+    return Address.parse(config.events.url, config.redis, f"taskhub-{role}")
 
 
 def make_counts(config: Config, role: str, emit: Emit) -> RedisCounts | None:

@@ -9,9 +9,9 @@ from collections.abc import Iterable, Iterator
 from urllib.parse import SplitResult, urlsplit
 
 from taskhub.config import issuers, policies, schedules, webhooks
+from taskhub.config.event_urls import read_events_url
 from taskhub.config.issuers import Wrong
 from taskhub.config.sections import (
-    STREAMS,
     Config,
     CorsSection,
     HttpSection,
@@ -34,7 +34,6 @@ ANY_ORIGIN = "*"
 LATER_STORES = ("mssql", "postgresql", "postgres")
 LATER_EVENTS = ("servicebus",)
 STAND_ALONE_EVENTS = "redis://HOST:PORT/DB or unix:///PATH"
-_DATABASE = re.compile(r"db=[0-9]{1,5}", re.ASCII)
 _ORIGIN = re.compile(r"https?://([a-z0-9._-]+|\[[0-9a-f:.]+\])(:[1-9][0-9]*)?", re.ASCII)
 _MODULE = re.compile(r"[A-Za-z_]\w*(\.[A-Za-z_]\w*)*")
 _NEEDS_STORE = frozenset(ACTORS) - {"store", "events-server", "metrics", "pusher"}
@@ -145,21 +144,19 @@ def _store(url: str) -> Iterator[Wrong]:
 
 
 def _events(url: str) -> Iterator[Wrong]:
-    if url not in {"embedded", "local"} and (wrong := _wrong_events(_split(url))):
+    if url not in {"embedded", "local"} and (wrong := _wrong_events(url)):
         yield "events.url", wrong
 
 
-def _wrong_events(parts: SplitResult | None) -> str:
-    if parts is None or not parts.scheme:
-        return f"expected embedded, local, {STAND_ALONE_EVENTS}"
-    if parts.scheme in LATER_EVENTS:
-        return f"{parts.scheme} is not in this version: expected {STAND_ALONE_EVENTS}"
-    if parts.username is not None or parts.password is not None:
-        return "expected no name and no password here: they go into [redis]"
-    if parts.fragment or (parts.query and not _DATABASE.fullmatch(parts.query)):
-        return "expected a URL without # and without options"
-    fits = _is_redis(parts) or _is_socket(parts)
-    return "" if fits else f"expected embedded, local, {STAND_ALONE_EVENTS}"
+def _wrong_events(url: str) -> str:
+    scheme = url.partition("://")[0]
+    if scheme in LATER_EVENTS:
+        return f"{scheme} is not in this version: expected {STAND_ALONE_EVENTS}"
+    try:
+        _ = read_events_url(url)
+    except ValueError as error:
+        return str(error).replace("expected redis", "expected embedded, local, redis", 1)
+    return ""
 
 
 def _split(url: str) -> SplitResult | None:
@@ -169,17 +166,6 @@ def _split(url: str) -> SplitResult | None:
     except ValueError:
         return None
     return parts
-
-
-def _is_redis(parts: SplitResult) -> bool:
-    database = parts.path.removeprefix("/")
-    fits = not database or (database.isascii() and database.isdigit())
-    is_redis = parts.scheme.removesuffix(STREAMS) in {"redis", "rediss"}
-    return is_redis and bool(parts.hostname and fits and not parts.query)
-
-
-def _is_socket(parts: SplitResult) -> bool:
-    return parts.scheme.removesuffix(STREAMS) == "unix" and not parts.netloc and len(parts.path) > 1
 
 
 def _channel(channel: str) -> Iterator[Wrong]:

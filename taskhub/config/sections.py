@@ -112,30 +112,31 @@ class StoreSection(Section, frozen=True, kw_only=True):
     """How long a write waits for a database that another program holds."""
 
 
-STREAMS = "+streams"
-"""What the scheme of `[events] url` ends in where new work goes through a Redis stream."""
-
-
 class EventsSection(Section, frozen=True, kw_only=True):
-    """`[events]`: `embedded`, `local` or `redis://host:port/db` (also `unix:///path`).
-
-    With `redis+streams://...` each hint of new work goes to one worker.
-    """
+    """`[events]`: `embedded`, `local` or `redis://host:port/db`; `event_urls` has all forms."""
 
     url: str = "embedded"
     channel: Annotated[str, Meta(min_length=1, max_length=100)] = "taskhub:events"
 
     @property
     def has_streams(self) -> bool:
-        """Whether the scheme says so."""
-        return self.url.partition(":")[0].endswith(STREAMS)
+        """Whether each hint of new work goes to one worker: `redis+streams://`."""
+        scheme, mark, _ = self.url.partition("://")
+        return bool(mark) and "streams" in scheme.split("+")
 
 
 class RedisSection(Section, frozen=True, kw_only=True):
-    """`[redis]`: the name and the password for the event server."""
+    """`[redis]`: the name and the password for the event server, and whose certificate it has."""
 
     username: str = ""
     password: Secret = Secret("")
+    sentinel_password: Secret = Secret("")
+    """For the sentinels, where they want one."""
+    tls_ca: str = ""
+    """Certificates that the server's may be signed by; empty: those of the system."""
+    tls_certificate: str = ""
+    """Our own, for a server that wants one."""
+    tls_key: str = ""
 
 
 class WorkSection(Section, frozen=True, kw_only=True):

@@ -6,7 +6,8 @@ import asyncio
 from collections.abc import Callable
 from typing import Any
 
-from taskhub.events.redis_line import Address, Line, Patience, command
+from taskhub.events.redis_finding import dial
+from taskhub.events.redis_line import Address, Patience, command
 from taskhub.events.redis_streams import GROUP, stream_of
 from taskhub.obs.telemetry import Emit, WorkWaits
 
@@ -27,7 +28,7 @@ class BacklogWatch:
         emit: Emit,
         patience: Patience = Patience(),  # noqa: B008 - immutable
     ) -> None:
-        key = stream_of(channel)
+        self._key = key = stream_of(channel)
         self._address, self._patience, self._emit = address, patience, emit
         self._ask = b"".join(
             (
@@ -40,7 +41,7 @@ class BacklogWatch:
 
     async def run(self, is_up: Callable[[], None], learn: Learn) -> None:
         """Look until cancelled; `is_up` is called when it could. Raises BusAway | BusRefused."""
-        line = await Line.dial(self._address, self._patience)
+        line = await dial(self._address, self._patience, self._key)
         try:
             while True:
                 waiting, taken, age = seen(await line.ask(self._ask, 4, allowing="NOGROUP"))

@@ -10,7 +10,8 @@ from typing import Any, NamedTuple
 
 from taskhub.backoff import Backoff
 from taskhub.errors import BusAway, BusRefused
-from taskhub.events.redis_line import Address, Line, Patience, command
+from taskhub.events.redis_finding import dial
+from taskhub.events.redis_line import Address, Line, Patience, command, key_of
 from taskhub.obs.telemetry import Emit, StateChanged
 from taskhub.rates import Rate, Reading
 
@@ -96,7 +97,7 @@ class RedisCounts:
         look: float = LOOK,
     ) -> None:
         self._address, self._patience, self._emit, self._look = address, patience, emit, look
-        self._prefix = f"{channel}:limits".encode()
+        self._prefix = key_of(channel, "limits")
         self._wanted, self._filled, self._urgent = (asyncio.Event() for _ in range(3))
         self._queue: list[Hit] = []
         self._asking: list[Hit] = []
@@ -154,7 +155,7 @@ class RedisCounts:
 
     async def _serve(self) -> None:
         """Connect and ask, until the line is cut. Raises BusAway | BusRefused."""
-        line = await Line.dial(self._address, self._patience)
+        line = await dial(self._address, self._patience, self._prefix)
         try:
             (script,) = await line.ask(command(b"SCRIPT", b"LOAD", SCRIPT), 1)
             self._is_connected = self._is_prompt = True

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Iterable
 from typing import Any
 
 import msgspec
@@ -12,19 +11,21 @@ from redis.asyncio.connection import (
     Connection,
     SSLConnection,
     UnixDomainSocketConnection,
-    parse_url,
 )
 from redis.asyncio.retry import Retry
 from redis.backoff import NoBackoff
 from redis.exceptions import RedisError, ResponseError
 
-from taskhub.config.sections import STREAMS, Secret
+from taskhub.config.event_urls import EventsUrl, Way, read_events_url
+from taskhub.config.sections import RedisSection, Secret
 from taskhub.errors import BusAway, ConfigProblem
 from taskhub.events.redis_trouble import trouble
 
 RESP = 2  # of protocol version 3 we would use nothing
-URL_FORMS = "expected redis://host:port/db, rediss://... or unix:///path?db=0"
-URL_OPTIONS = frozenset({"db", "username", "password"})
+
+
+FILES = "expected files in PEM form that can be read, here, in tls_certificate and in tls_key"
+Login = tuple[str, Secret]
 
 
 class Patience(msgspec.Struct, frozen=True, kw_only=True):
@@ -42,42 +43,83 @@ def command(*words: bytes) -> bytes:
     return b"*%d\r\n%b" % (len(parts), b"".join(parts))
 
 
+def key_of(channel: str, name: str) -> bytes:
+    """A key of ours. What is in braces decides where it is: in a cluster all are on one node."""
+    return f"{{{channel}}}:{name}".encode()
+
+
 class Address(msgspec.Struct, frozen=True):
     """Where the server is and who we are; its repr shows nothing of it."""
 
     kind: type[AbstractConnection]
     options: dict[str, Any]
+    way: Way = ""
+    hosts: tuple[tuple[str, int], ...] = ()
+    """Whom to ask where it is, if somebody else must say."""
+    service: str = ""
+    sentinels: Login = ("", Secret(""))
 
     def __repr__(self) -> str:
         return f"Address({self.kind.__name__})"
 
     @classmethod
-    def parse(cls, url: str, username: str, password: Secret, client_name: str) -> Address:
-        """Read a URL; a given name or password wins over the URL's. Raises ConfigProblem."""
-        options: dict[str, Any] = dict(_parsed(url))
-        kind = options.pop("connection_class", Connection)
-        _check(options, is_tls=kind is SSLConnection)
-        if kind is UnixDomainSocketConnection and not options.get("path"):
-            raise ConfigProblem("events.url", URL_FORMS)
-        options |= {"username": username} if username else {}
-        options |= {"password": password.reveal()} if password else {}
-        address = cls(kind, options | {"client_name": client_name})
+    def parse(cls, url: str, login: RedisSection, client_name: str) -> Address:
+        """Raises ConfigProblem for `events.url`, or for a file of `[redis]`."""
+        try:
+            place = read_events_url(url)
+        except ValueError as error:
+            raise ConfigProblem("events.url", str(error)) from None
+        options = _signed_on(login.username, login.password) | {"client_name": client_name}
+        address = cls(
+            kind=_kind(place),
+            options=options | _way_to(place) | (_tls(login) if place.is_tls else {}),
+            way=place.way,
+            hosts=place.hosts,
+            service=place.service,
+            sentinels=("", login.sentinel_password),
+        )
         _try(address)
         return address
 
+    def at(self, place: tuple[str, int]) -> Address:
+        """The same, at a place that somebody has told."""
+        host, port = place
+        return Address(self.kind, self.options | {"host": host, "port": port})
 
-def _parsed(url: str) -> Any:
-    scheme, mark, rest = url.partition("://")
-    try:
-        return parse_url(f"{scheme.removesuffix(STREAMS)}{mark}{rest}")
-    except ValueError:  # its text may quote what was given
-        raise ConfigProblem("events.url", URL_FORMS) from None
+    def sentinel(self, place: tuple[str, int]) -> Address:
+        """One of the sentinels: it has a login of its own, and no databases."""
+        keep = {k: v for k, v in self.options.items() if k not in {"db", "username", "password"}}
+        host, port = place
+        options = keep | _signed_on(*self.sentinels) | {"host": host, "port": port}
+        return Address(self.kind, options)
 
 
-def _check(options: Iterable[str], *, is_tls: bool) -> None:
-    for name in set(options) - URL_OPTIONS - {"host", "port", "path"}:
-        if not (is_tls and name.startswith("ssl_")):
-            raise ConfigProblem("events.url", f"{URL_FORMS}, without an option {name!r}")
+def _kind(place: EventsUrl) -> type[AbstractConnection]:
+    if place.path:
+        return UnixDomainSocketConnection
+    return SSLConnection if place.is_tls else Connection
+
+
+def _way_to(place: EventsUrl) -> dict[str, Any]:
+    database = {"db": place.database} if place.database else {}
+    if place.path:
+        return {"path": place.path} | database
+    host, port = place.hosts[0]
+    return {"host": host, "port": port} | database
+
+
+def _signed_on(username: str, password: Secret) -> dict[str, Any]:
+    options = {"username": username} if username else {}
+    return options | ({"password": password.reveal()} if password else {})
+
+
+def _tls(login: RedisSection) -> dict[str, str]:
+    files = {
+        "ssl_ca_certs": login.tls_ca,
+        "ssl_certfile": login.tls_certificate,
+        "ssl_keyfile": login.tls_key,
+    }
+    return {option: file for option, file in files.items() if file}
 
 
 class Line:
@@ -168,7 +210,7 @@ def _try(address: Address) -> None:
         if isinstance(connection, SSLConnection):
             connection.ssl_context.get()
     except (RedisError, OSError, TypeError, ValueError):  # OSError: a file, or what is in it
-        raise ConfigProblem("events.url", "an ssl_ option in it cannot be used") from None
+        raise ConfigProblem("redis.tls_ca", FILES) from None
 
 
 def _made(address: Address, patience: Patience) -> AbstractConnection:

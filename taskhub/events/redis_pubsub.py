@@ -8,9 +8,10 @@ from typing import Any
 import msgspec
 
 from taskhub.bus import KINDS, BellKind, Signal, Subscribed
-from taskhub.config.sections import Secret
+from taskhub.config.sections import RedisSection
 from taskhub.errors import BusAway
-from taskhub.events.redis_line import Address, Line, Patience, command
+from taskhub.events.redis_finding import dial
+from taskhub.events.redis_line import Address, Line, Patience, command, key_of
 from taskhub.model import Event
 
 BELL_LIMIT = 64  # bytes; no bell of ours is longer
@@ -36,16 +37,16 @@ class RedisBus:
         url: str,
         channel: str = "taskhub:events",
         *,
-        username: str = "",
-        password: Secret = Secret(""),  # noqa: B008 - immutable
+        login: RedisSection = RedisSection(),  # noqa: B008 - immutable
         client_name: str = "taskhub",
         patience: Patience = Patience(),  # noqa: B008 - immutable
         also: Commands | None = None,
     ) -> None:
         """Raises ConfigProblem when the URL cannot be used."""
-        self._address = Address.parse(url, username, password, client_name)
+        self._address = Address.parse(url, login, client_name)
         self._also = also
         self._patience = patience
+        self._key = key_of(channel, "")
         self._channel, self._bell = channel.encode(), f"{channel}:bell".encode()
         self._is_open = False
         self._out: Line | None = None
@@ -105,7 +106,7 @@ class RedisBus:
 
     async def _dial(self) -> Line:
         self._check()
-        line = await Line.dial(self._address, self._patience)
+        line = await dial(self._address, self._patience, self._key)
         self._lines.add(line)
         if not self._is_open:  # closed meanwhile
             await self._hang_up(line)

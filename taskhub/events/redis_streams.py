@@ -11,7 +11,8 @@ from contextlib import AsyncExitStack
 from typing import Any
 
 from taskhub.errors import BusAway
-from taskhub.events.redis_line import Address, Line, Patience, command
+from taskhub.events.redis_finding import dial
+from taskhub.events.redis_line import Address, Line, Patience, command, key_of
 from taskhub.events.redis_pubsub import NO_ECHO, Commands
 from taskhub.model import Event, EventType
 
@@ -33,7 +34,7 @@ _PONG = b"PONG"
 
 def stream_of(channel: str) -> bytes:
     """The stream's key."""
-    return f"{channel}:work".encode()
+    return key_of(channel, "work")
 
 
 def hints(channel: str) -> Commands:
@@ -95,7 +96,7 @@ class WorkStream:
             await first_end(self._take(taking, ring), self._settle(settling))
 
     async def _dial(self, stack: AsyncExitStack) -> Line:
-        line = await Line.dial(self._address, self._patience)
+        line = await dial(self._address, self._patience, self._key)
         stack.push_async_callback(line.hang_up)
         return line
 

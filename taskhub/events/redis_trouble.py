@@ -17,10 +17,10 @@ AUTHENTICATION = (
 RIGHTS = (
     "the event server gives [redis] username too few rights: it needs PUBLISH, SUBSCRIBE, PING "
     "and CLIENT, and [events] channel with its :bell; for [limits] EVALSHA, SCRIPT, GET, SET, "
-    "TIME, and the keys of that channel's :limits:*; with +streams XADD, XGROUP, XINFO, "
-    "XREADGROUP, XAUTOCLAIM, XACK, XDEL, XLEN, XPENDING, XRANGE, TIME, and that channel's :work"
+    "TIME; with +streams XADD, XGROUP, XINFO, XREADGROUP, XAUTOCLAIM, XACK, XDEL, XLEN, "
+    "XPENDING, XRANGE and TIME; for both the keys that begin with that channel in braces"
 )
-CERTIFICATE = "the event server's certificate is not trusted: set ssl_ca_certs in [events] url"
+CERTIFICATE = "the event server's certificate is not trusted: set tls_ca in [redis]"
 COMMANDS = "the event server refuses our commands: check [events] url"
 
 REASONS: tuple[tuple[type[BaseException], str], ...] = (
@@ -30,6 +30,9 @@ REASONS: tuple[tuple[type[BaseException], str], ...] = (
     (redis.BusyLoadingError, "it is still loading"),
     (redis.OutOfMemoryError, "its memory is full"),
     (redis.ReadOnlyError, "it is a replica"),
+    (redis.MasterDownError, "its master is down"),
+    (redis.MovedError, "the cluster has moved our keys"),
+    (redis.ClusterDownError, "the cluster is down"),
     (ssl.SSLError, "TLS failed"),
     (socket.gaierror, "its name is not known"),
 )

@@ -12,7 +12,7 @@ from redis.asyncio import Redis
 from tests.acceptance.installation import Installation
 from tests.valkey import ValkeyServer
 
-STREAM = "taskhub:events:work"
+STREAM = "{taskhub:events}:work"
 QUICK = {"title": "x", "payload": {"seconds": 0}}
 
 

@@ -14,7 +14,7 @@ from taskhub.actors.bus_health import BusHealth
 from taskhub.actors.publisher import DRAIN, PIPELINE, Publisher
 from taskhub.bus import KINDS, EventBus
 from taskhub.bus import Signal as BusSignal
-from taskhub.config.sections import Secret
+from taskhub.config.sections import RedisSection, Secret
 from taskhub.errors import BusAway, BusRefused
 from taskhub.events.redis_pubsub import RedisBus
 from taskhub.kernel.actor import Context
@@ -260,7 +260,7 @@ async def test_a_slow_server_does_not_hold_up_a_stop() -> None:
 
 async def test_a_wrong_password_fails_by_name_and_heals_when_mended(tmp_path: Path) -> None:
     """The operator sees which setting it is, never its value."""
-    bus = RedisBus(ValkeyServer(tmp_path).url, password=Secret("canary"))
+    bus = RedisBus(ValkeyServer(tmp_path).url, login=RedisSection(password=Secret("canary")))
     await bus.open()
     async with ValkeyServer(tmp_path, "--requirepass", "right") as server, playing(bus) as stage:
         await until(lambda: stage.health.state == "failed")

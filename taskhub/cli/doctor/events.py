@@ -13,6 +13,7 @@ from taskhub.cli.doctor.finding import Finding, fail, ok, warn
 from taskhub.config.sections import Config
 from taskhub.errors import BusAway, BusRefused, ConfigProblem
 from taskhub.events.embedded_place import SOCKET, find_server, place_socket, socket_url
+from taskhub.events.redis_finding import dial
 from taskhub.events.redis_line import Address, Line, Patience, command
 
 NAME = "event server"
@@ -42,8 +43,8 @@ def _embedded(config: Config, runtime: Path) -> Iterator[Finding]:
 
 async def _asked(config: Config, url: str, fix: str) -> list[Finding]:
     try:
-        address = Address.parse(url, config.redis.username, config.redis.password, "taskhub-doctor")
-        line = await Line.dial(address, Patience())
+        address = Address.parse(url, config.redis, "taskhub-doctor")
+        line = await dial(address, Patience())
     except ConfigProblem as error:
         return [fail(NAME, error.detail, "taskhub check")]
     except BusRefused as error:

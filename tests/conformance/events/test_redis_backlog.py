@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 from redis.asyncio import Redis
-from taskhub.config.sections import Secret
+from taskhub.config.sections import RedisSection
 from taskhub.errors import BusAway
 from taskhub.events import redis_backlog
 from taskhub.events.redis_backlog import BacklogWatch
@@ -21,7 +21,7 @@ from tests.conformance.events.conftest import CREATED, SHORT
 from tests.valkey import ValkeyServer
 from tests.waiting import Signal
 
-CHANNEL, STREAM = "taskhub:events", "taskhub:events:work"
+CHANNEL, STREAM = "taskhub:events", "{taskhub:events}:work"
 
 
 class Eye:
@@ -31,7 +31,7 @@ class Eye:
         self.told: list[WorkWaits] = []
         self.ups: list[None] = []
         self.learned: Signal[tuple[int, float]] = Signal()
-        address = Address.parse(url, "", Secret(""), "taskhub-test")
+        address = Address.parse(url, RedisSection(), "taskhub-test")
         self.watch = BacklogWatch(address, CHANNEL, self.told.append, SHORT)  # type: ignore[arg-type]
 
     async def run(self) -> None:

@@ -8,7 +8,7 @@ from contextlib import AsyncExitStack, asynccontextmanager, suppress
 
 import pytest
 from redis.asyncio import Redis
-from taskhub.config.sections import Secret
+from taskhub.config.sections import RedisSection, Secret
 from taskhub.errors import BusAway
 from taskhub.events.redis_counts import LOOK, LOOKS, QUEUE_MOST, Asked, RedisCounts, readings
 from taskhub.events.redis_line import Address
@@ -29,7 +29,8 @@ class Process:
 
     def __init__(self, url: str, username: str = "", look: float = 0.5) -> None:
         self.told, self.learned = list[Telemetry](), list[Reading]()
-        address = Address.parse(url, username, Secret("secret" if username else ""), "taskhub-api")
+        login = RedisSection(username=username, password=Secret("secret" if username else ""))
+        address = Address.parse(url, login, "taskhub-api")
         self.counts = RedisCounts(address, CHANNEL, self.told.append, SHORT, look=look)
 
     def hit(self, rate: Rate = PER_DAY, key: bytes = b"k", times: int = 1) -> Asked | None:
@@ -149,7 +150,7 @@ async def test_what_is_left_on_the_server_is_little_and_goes_away(
 
     async with Redis.from_url(server.url) as client:
         (key,) = await client.keys()
-        assert key == b"taskhub:events:limits:create:1:\x01\x02"
+        assert key == b"{taskhub:events}:limits:create:1:\x01\x02"
         assert 0 < await client.pttl(key) <= 2_000
         await until_gone(client)
 
@@ -167,7 +168,7 @@ async def test_a_window_that_nobody_can_read_begins_anew(
     """Whoever wrote nonsense there harms nobody else."""
     await one.reading()
     async with Redis.from_url(server.url) as client:
-        await client.set("taskhub:events:limits:create:86400:k", "nonsense")
+        await client.set("{taskhub:events}:limits:create:86400:k", "nonsense")
 
         assert (await one.reading()).count == 1
 
@@ -258,7 +259,7 @@ async def test_rights_that_are_missing_are_named(server: ValkeyServer) -> None:
             assert process.hit() is None
 
             rights += ["+evalsha", "+script", "+get", "+set"]
-            keys = ["taskhub:events:limits:*"]
+            keys = ["{taskhub:events}:limits:*"]
             await client.acl_setuser("hub", enabled=True, keys=keys, commands=rights)
             async with running(Process(server.url, username="hub")) as another:
                 await until(lambda: another.hit() and another.states())

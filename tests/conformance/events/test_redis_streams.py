@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 from redis.asyncio import Redis
 from taskhub.bus import KINDS
-from taskhub.config.sections import Secret
+from taskhub.config.sections import RedisSection, Secret
 from taskhub.errors import BusAway, BusRefused
 from taskhub.events import redis_streams
 from taskhub.events.redis_line import Address
@@ -24,7 +24,7 @@ from tests.valkey import ValkeyServer
 from tests.waiting import Signal, until
 
 CHANNEL = "taskhub:events"
-STREAM = "taskhub:events:work"
+STREAM = "{taskhub:events}:work"
 WORK = frozenset({"work"})
 
 
@@ -37,7 +37,7 @@ class Taker:
     """A worker: it hears that there are hints, and says when it has looked."""
 
     def __init__(self, url: str, name: str) -> None:
-        address = Address.parse(url, "", Secret(""), "taskhub-test")
+        address = Address.parse(url, RedisSection(), "taskhub-test")
         self.stream = WorkStream(address, CHANNEL, name, SHORT)
         self.rings: Signal[None] = Signal()
 
@@ -315,8 +315,8 @@ async def test_a_full_server_is_said_so(server: ValkeyServer, eye: Redis, bus: R
 
 
 RIGHTS = (
-    "on >pw resetchannels ~taskhub:events:work -@all +ping +client|setname +client|setinfo +xgroup "
-    "+xinfo|consumers +xreadgroup +xautoclaim +xack +xdel"
+    "on >pw resetchannels ~{taskhub:events}:work -@all +ping +client|setname +client|setinfo "
+    "+xgroup +xinfo|consumers +xreadgroup +xautoclaim +xack +xdel"
 )
 
 
@@ -324,7 +324,8 @@ async def test_just_enough_rights_are_enough(server: ValkeyServer, eye: Redis) -
     """With fewer the message says which there must be."""
     may: Callable[..., Awaitable[object]] = eye.execute_command
     await may("ACL", "SETUSER", "worker", *RIGHTS.split())
-    address = Address.parse(server.url, "worker", Secret("pw"), "taskhub-test")
+    login = RedisSection(username="worker", password=Secret("pw"))
+    address = Address.parse(server.url, login, "taskhub-test")
     stream, rings = WorkStream(address, CHANNEL, "worker", SHORT), Signal[None]()
     task = asyncio.create_task(stream.run(lambda: None, lambda: rings(None)))
     await rings.next()

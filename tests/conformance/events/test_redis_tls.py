@@ -15,6 +15,7 @@ from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import NameOID
 from taskhub.bus import BellKind
+from taskhub.config.sections import RedisSection
 from taskhub.errors import BusRefused
 from taskhub.events.redis_pubsub import RedisBus
 
@@ -56,9 +57,9 @@ async def port(server: ValkeyServer, certificate: Path) -> AsyncIterator[int]:
 
 
 async def test_events_go_over_tls(port: int, certificate: Path) -> None:
-    """`rediss://` with the authority's file in the URL."""
-    url = f"rediss://127.0.0.1:{port}?ssl_ca_certs={certificate}"
-    bus = RedisBus(url, patience=SHORT)
+    """`rediss://`, with the authority's file in [redis]."""
+    login = RedisSection(tls_ca=str(certificate))
+    bus = RedisBus(f"rediss://127.0.0.1:{port}", login=login, patience=SHORT)
     await bus.open()
 
     async with aclosing(bus.subscribe()) as signals:
@@ -70,10 +71,10 @@ async def test_events_go_over_tls(port: int, certificate: Path) -> None:
 
 
 async def test_a_certificate_that_nobody_vouches_for_is_refused(port: int) -> None:
-    """A mistake to mend, said by the option's name; not a server that is away."""
+    """A mistake to mend, said by the key's name; not a server that is away."""
     bus = RedisBus(f"rediss://127.0.0.1:{port}")
     await bus.open()
 
-    with pytest.raises(BusRefused, match="ssl_ca_certs"):
+    with pytest.raises(BusRefused, match="tls_ca"):
         await bus.publish([], WORK)
     await bus.close()

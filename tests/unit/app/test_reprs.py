@@ -38,7 +38,7 @@ def objects(house: Household) -> dict[str, Any]:
         "issuer": issuers(config.jwt),
         "signing key": configured_key(issuers(config.jwt)[0]),
         "verifier": Verifier(config.jwt),
-        "address": Address.parse(config.events.url, "", config.redis.password, "x"),
+        "address": Address.parse(config.events.url, config.redis, "x"),
         "client": Client("http://127.0.0.1", TOKEN),
         "asynchronous client": TaskHub("http://127.0.0.1", TOKEN),
     }

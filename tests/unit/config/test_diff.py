@@ -34,7 +34,8 @@ logs.directory logs.format logs.keep_days
 """
 RESTART_NEEDED = """
 supervisor.runtime_directory http.host http.port store.url store.lock_timeout
-events.url events.channel redis.username redis.password work.handlers work.processes
+events.url events.channel redis.username redis.password redis.sentinel_password
+redis.tls_ca redis.tls_certificate redis.tls_key work.handlers work.processes
 metrics.host metrics.port
 """
 

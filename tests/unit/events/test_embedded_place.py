@@ -7,7 +7,7 @@ import sys
 from pathlib import Path
 
 import pytest
-from taskhub.config.sections import Secret
+from taskhub.config.sections import RedisSection
 from taskhub.events import embedded_place
 from taskhub.events.embedded_place import (
     EmbeddedServerMissing,
@@ -102,7 +102,7 @@ def test_the_url_leads_to_the_socket() -> None:
     """Whatever the path is made of."""
     path = Path("/var/lib/a b?c#d%20/events.sock")
 
-    assert Address.parse(socket_url(path), "", Secret(""), "x").options["path"] == str(path)
+    assert Address.parse(socket_url(path), RedisSection(), "x").options["path"] == str(path)
 
 
 def test_a_socket_has_one_owner(tmp_path: Path) -> None:

@@ -49,7 +49,10 @@ def test_what_time_may_mend_is_away(error: Exception, text: str) -> None:
         (redis.NoPermissionError("secret"), "rights"),
         (redis.ResponseError("secret", status_code="ERR"), "[events] url"),
         (caused(redis.ConnectionError(""), redis.AuthenticationError("secret")), "[redis]"),
-        (caused(redis.ConnectionError(""), ssl.SSLCertVerificationError("secret")), "ssl_ca_certs"),
+        (
+            caused(redis.ConnectionError(""), ssl.SSLCertVerificationError("secret")),
+            "tls_ca in [redis]",
+        ),
     ],
 )
 def test_what_an_operator_must_mend_is_refused(error: Exception, text: str) -> None:
