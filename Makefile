@@ -1,6 +1,6 @@
 # What you can do here. Start with `make demo`.
 .DEFAULT_GOAL := help
-.PHONY: help setup demo up test check fmt bench examples generate clean
+.PHONY: help setup demo up test check fmt bench examples generate dist clean
 .NOTPARALLEL:
 
 help: ## say what there is
@@ -33,6 +33,9 @@ generate: ## make anew what is made from code: TypeScript's types, Postman's fil
 
 examples: ## build the Angular example (needs Node.js 20.19)
 	@scripts/examples
+
+dist: setup ## make the packages in dist/: a wheel, one executable file, a Debian package
+	@scripts/dist
 
 clean: ## take away what was made here, ./data excepted
 	@rm -rf .venv .venvs .pytest_cache .hypothesis .mypy_cache .ruff_cache .import_linter_cache build dist

@@ -42,8 +42,7 @@ class LineState(msgspec.Struct, frozen=True):
 
 
 class QueueState(msgspec.Struct, frozen=True, rename="camel"):
-    """A queue: whether it is paused, how many tasks wait (of each type up to 100,000 are counted)
-    and run.
+    """A queue: whether it is paused, how many tasks wait and run.
 
     `oldest_seconds`: for how long the one that was due first has waited.
     """
@@ -74,8 +73,6 @@ class Circumstances(msgspec.Struct, frozen=True, kw_only=True):
     """Tasks that run now, all of them."""
 
 
-WAITING_MOST = 100_000
-"""Tasks of a type that wait in a queue are counted so far: beyond, there are at least as many."""
 AHEAD_MOST = 10_000
 """How far they are counted."""
 

@@ -90,9 +90,10 @@ def _guess(name: str) -> str:
 
 def _version(ctx: click.Context, _: click.Parameter, wanted: bool) -> None:  # noqa: FBT001 - click calls it
     if wanted:
-        from importlib.metadata import version
+        from taskhub.build import commit, version
 
-        click.echo(f"taskhub {version('taskhub')}")
+        built = commit()
+        click.echo(f"taskhub {version()}{f' (commit {built})' if built else ''}")
         ctx.exit()
 
 

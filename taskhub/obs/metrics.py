@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import platform
 from collections.abc import Callable, Iterable, Iterator
-from importlib.metadata import PackageNotFoundError, version
 from typing import TYPE_CHECKING, Any
 
 from prometheus_client import CollectorRegistry, Metric
 from prometheus_client.openmetrics.exposition import generate_latest
 from prometheus_client.registry import Collector
 
+from taskhub.build import commit, version
 from taskhub.obs import telemetry as t
 from taskhub.obs.counted import Actors, Others, Schedules, Tasks, World
 from taskhub.obs.counted_stream import Stream
@@ -66,6 +66,8 @@ class MetricsListener(Collector):
         self._tree: Callable[[], Iterable[ActorState]] = tuple
         self._dropped_lines: Callable[[], int] = int
         self._states: tuple[ActorState, ...] = ()
+        python = platform.python_version()
+        self._built = {"version": version(), "revision": commit(), "python": python}
         self.registry = CollectorRegistry()
         self.registry.register(self)
 
@@ -129,16 +131,8 @@ class MetricsListener(Collector):
 
     def _build_info(self) -> Metric:
         metric = Metric("taskhub_build_info", "What runs here; the value is 1.", "gauge")
-        labels = {"version": _version(), "python": platform.python_version()}
-        metric.add_sample("taskhub_build_info", {"unit": self.unit, **labels}, 1)
+        metric.add_sample("taskhub_build_info", {"unit": self.unit, **self._built}, 1)
         return metric
-
-
-def _version() -> str:
-    try:
-        return version("taskhub")
-    except PackageNotFoundError:  # run from a source tree that was never installed
-        return "unknown"
 
 
 def render(registry: CollectorRegistry) -> bytes:

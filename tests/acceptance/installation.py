@@ -82,6 +82,7 @@ class Installation:
         self.adopts = -1
         """A listening socket that it is handed as systemd does it."""
         self.beside: list[Installation] = []
+        self.program: Sequence[str] = (sys.executable, "-m", "taskhub")
         self.configure()
 
     def another(self) -> Installation:
@@ -125,7 +126,7 @@ class Installation:
         with (self.folder / "out.log").open("ab") as out:
             return await asyncio.create_subprocess_exec(
                 *self._handing_over(),
-                *(sys.executable, "-m", "taskhub", "run", "--unit", unit),
+                *(*self.program, "run", "--unit", unit),
                 *("--config", str(self.config)),
                 cwd=self.folder,
                 env={**os.environ, "Http__Port": str(self.port), **extra},

@@ -8,6 +8,7 @@ import subprocess
 from tests.style.tree import ROOT
 
 PROMISED = {
+    "dist",
     "help",
     "setup",
     "demo",

@@ -8,9 +8,9 @@ import resource
 import sqlite3
 from collections.abc import Iterator, Sequence
 from contextlib import suppress
-from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 
+from taskhub.build import version
 from taskhub.cli.doctor.finding import Finding, fail, ok, warn
 from taskhub.cli.supervision import ANSWER_WITHIN, Process, processes, sockets, unready
 from taskhub.config.sections import Config
@@ -43,10 +43,7 @@ def _states(found: Sequence[Process]) -> Iterator[Finding]:
 
 
 def _versions(config: Config) -> Finding:
-    try:
-        ours = version("taskhub")
-    except PackageNotFoundError:
-        ours = "unknown"
+    ours = version()
     running = {name for path in sockets(config) if (name := _version_of(path))}
     parts = f"Python {platform.python_version()}, SQLite {sqlite3.sqlite_version}"
     if running - {ours}:
