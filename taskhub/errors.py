@@ -62,6 +62,12 @@ class StoreFull(Trouble):
     retry_after = 10.0
 
 
+class BackupFailed(TaskHubError):
+    """No backup was made."""
+
+    code = "backup-failed"
+
+
 class KeysAway(Trouble):
     """The keys of the token's issuer cannot be had, so it cannot be checked. Try again shortly."""
 

@@ -5,6 +5,8 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
     from taskhub.config.load import Loaded
     from taskhub.config.sections import Config
     from taskhub.ports import Store
@@ -37,3 +39,17 @@ def open_store(config: Config) -> Store:
     from taskhub.app.backends import make_store
 
     return make_store(config)
+
+
+def back_up(config: Config, target: Path) -> int:
+    """Copy the database of `[store] url` while it is in use; the copy's size in bytes.
+
+    Raises BackupFailed, or the Trouble of the database.
+    """
+    from taskhub.app.backends import sqlite_file
+    from taskhub.errors import BackupFailed
+    from taskhub.store.sqlite.backup import back_up as copy
+
+    if (source := sqlite_file(config)) is None:
+        raise BackupFailed("it is not SQLite's: take the program that comes with the database")
+    return copy(source, target.absolute())

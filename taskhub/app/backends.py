@@ -85,6 +85,11 @@ def make_counts(config: Config, role: str, emit: Emit) -> RedisCounts | None:
 
 def state_directory(config: Config) -> Path:
     """Where the files of this installation live: beside the database."""
-    if config.store.url.startswith(SQLITE):
-        return Path(config.store.url.removeprefix(SQLITE)).absolute().parent
-    return Path("data").absolute()
+    file = sqlite_file(config)
+    return file.parent if file is not None else Path("data").absolute()
+
+
+def sqlite_file(config: Config) -> Path | None:
+    """The file of the database; None: it is another one than SQLite's."""
+    url = config.store.url
+    return Path(url.removeprefix(SQLITE)).absolute() if url.startswith(SQLITE) else None

@@ -11,7 +11,7 @@ import click
 
 from taskhub.cli import exits, options, say
 from taskhub.config.sections import Config
-from taskhub.errors import SchemaNewer
+from taskhub.errors import BackupFailed, SchemaNewer
 from taskhub.ports import SchemaState, Store
 
 T = TypeVar("T")
@@ -61,6 +61,21 @@ def status(path: Path | None, overrides: tuple[str, ...], as_json: bool) -> int:
     else:
         say.data(_sentence(state))
     return exits.FAILED if state.missing or state.found != state.newest else exits.OK
+
+
+@db.command()
+@options.config_options
+@click.argument("target", type=click.Path(path_type=Path))
+def backup(path: Path | None, overrides: tuple[str, ...], target: Path) -> None:
+    """Copy the database to TARGET, whole and checked, while TaskHub runs."""
+    from taskhub.app import back_up
+
+    config = options.loaded(path, overrides).config
+    try:
+        size = back_up(config, target)
+    except BackupFailed as error:
+        raise exits.Failure(exits.FAILED, error.detail) from None
+    say.data(f"{target}: {size / 1e6:,.1f} MB")
 
 
 @db.command()

@@ -8,6 +8,7 @@ import sqlite3
 from pathlib import Path
 
 from tests.acceptance.command_line import taskhub
+from tests.acceptance.installation import Installation
 
 
 async def test_an_empty_database_gets_the_schema(tmp_path: Path) -> None:
@@ -72,3 +73,22 @@ async def test_a_file_that_is_no_database_is_one_line(tmp_path: Path) -> None:
     assert (ended.code, ended.out) == (1, "")
     assert ended.err.endswith("(file is not a database)\n")
     assert len(ended.err.splitlines()) == 1
+
+
+async def test_a_backup_is_made_while_it_runs_and_holds_what_was_taken_in(
+    hub: Installation, tmp_path: Path
+) -> None:
+    """A second one of the same name is refused."""
+    await hub.start()
+    made = [await hub.post(delaySeconds=3_600) for _ in range(3)]
+    command = ("db", "backup", str(tmp_path / "copy.db"), "--config", str(hub.config))
+    first = await taskhub(*command, folder=hub.folder)
+    second = await taskhub(*command, folder=hub.folder)
+    await hub.stop()
+
+    with sqlite3.connect(tmp_path / "copy.db") as copy:
+        found = {row[0] for row in copy.execute("SELECT Id FROM Tasks")}
+    copy.close()
+    assert (first.code, second.code) == (0, 1)
+    assert second.err == f"taskhub: {tmp_path}/copy.db is there already\n"
+    assert found == {task["id"] for task in made}
