@@ -49,6 +49,8 @@ class ProcessorLane:
         self._rng = rng or Random()  # noqa: S311 - jitter is no key
         self._listeners = Listeners(self._on_answer, self._on_gone)
         self._homes: dict[Attempt, Processor] = {}
+        self._limits: dict[Attempt, asyncio.TimerHandle] = {}
+        """When each is killed at the latest; a timer that outlives its task keeps its payload."""
         self._living: set[Processor] = set()
         self._current: Processor | None = None
         self._starting = asyncio.Lock()
@@ -111,7 +113,13 @@ class ProcessorLane:
         """The processor is there: its handler's time begins."""
         self._count_from_now(attempt)
         latest = attempt.deadline + self._spec.grace + LATE
-        asyncio.get_running_loop().call_at(latest, self._overdue, attempt)
+        self._forget_limit(attempt)
+        loop = asyncio.get_running_loop()
+        self._limits[attempt] = loop.call_at(latest, self._overdue, attempt)
+
+    def _forget_limit(self, attempt: Attempt) -> None:
+        if (limit := self._limits.pop(attempt, None)) is not None:
+            limit.cancel()
 
     def _count_from_now(self, attempt: Attempt) -> None:
         attempt.started = asyncio.get_running_loop().time()
@@ -120,6 +128,7 @@ class ProcessorLane:
     def _leave(self, attempt: Attempt) -> None:
         attempt.is_running, attempt.stopper = False, None
         attempt.ended = asyncio.get_running_loop().time()
+        self._forget_limit(attempt)
         processor = self._homes.pop(attempt, None)
         if processor is not None and processor.inflight.pop(attempt.id, None) is not None:
             processor.kill("nobody waits for its task any more", attempt)
