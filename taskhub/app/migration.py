@@ -6,6 +6,7 @@ import asyncio
 import logging
 import sys
 from asyncio.subprocess import DEVNULL, PIPE
+from contextlib import asynccontextmanager
 from typing import TYPE_CHECKING
 
 import msgspec
@@ -15,14 +16,17 @@ from taskhub.config.snapshot import decode, encode
 from taskhub.errors import StoreDown, StoreFull, StoreLocked, TaskHubError
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import AsyncIterator, Callable
 
     from taskhub.config.sections import Config
+    from taskhub.kernel.notify import Notifier
 
 PASSES = {kind.code: kind for kind in (StoreLocked, StoreFull)}
 """Trouble that is waited for, by its code: all else that can be wrong there, a person mends."""
 PAUSE_FIRST, PAUSE_LAST = 0.1, 2.0
 """Seconds between two tries."""
+LONGER = 30.0
+"""Seconds that a start is prolonged by, again and again, while the database keeps us waiting."""
 
 
 class Moved(msgspec.Struct, frozen=True):
@@ -49,6 +53,23 @@ async def migrate(config: Config, tell: Callable[[str], None]) -> list[str]:
                 tell(f"waiting for the database: {told}")
         await asyncio.sleep(pause)
         pause = min(PAUSE_LAST, 2 * pause)
+
+
+@asynccontextmanager
+async def longer_start(notifier: Notifier) -> AsyncIterator[None]:
+    """Systemd waits for what takes long, as its limit of a start is not for the database."""
+
+    async def ask_again_and_again() -> None:
+        while True:
+            notifier.starting("the database's schema is looked at, or moved", LONGER)
+            await asyncio.sleep(LONGER / 3)
+
+    asking = asyncio.create_task(ask_again_and_again(), name="longer start")
+    try:
+        yield
+    finally:
+        asking.cancel()
+        await asyncio.wait({asking})
 
 
 async def _migrate(config: Config) -> list[str]:

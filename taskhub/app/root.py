@@ -12,7 +12,7 @@ from taskhub.app.forest import Forest
 from taskhub.app.kin import Kin
 from taskhub.app.life import live, local_specs, run_loop
 from taskhub.app.listening import address, listening_socket
-from taskhub.app.migration import migrate
+from taskhub.app.migration import longer_start, migrate
 from taskhub.app.naming import named
 from taskhub.app.process import Live, Process, assemble
 from taskhub.app.protection import protect
@@ -21,6 +21,7 @@ from taskhub.config.load import check_unit
 from taskhub.config.runtime import make_private, runtime_directory, socket_path
 from taskhub.config.units import UnitEntry, actors, children, entries
 from taskhub.errors import ConfigError, ConfigProblem
+from taskhub.kernel.notify import Notifier
 from taskhub.obs.start import open_log, refusal
 from taskhub.obs.telemetry import Complained, Said
 
@@ -81,6 +82,7 @@ async def _main(
         on_hangup=None if hangup_stops else on_hangup,
         on_usr1=lambda: dump(process, kin.sockets),
     )
+    process.host.notifier = Notifier.from_environment(os.environ)
     process.entries = _entries(loaded.config, unit)
     with process.stack:
         kin = _prepare(process, loaded, unit)
@@ -130,11 +132,14 @@ async def _migrate(process: Process) -> None:
     def tell(text: str) -> None:
         process.emit(Complained(text=text))
 
-    for step in await migrate(process.live.config, tell):
+    async with longer_start(process.host.notifier):
+        steps = await migrate(process.live.config, tell)
+    for step in steps:
         process.emit(Said(text=f"database: {step}"))
 
 
 def _greet(process: Process, loaded: Loaded) -> None:
+    process.host.status = "ready"
     for warning in loaded.warnings:
         process.emit(Complained(text=warning))
     if process.listener is not None:

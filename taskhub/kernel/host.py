@@ -207,5 +207,6 @@ async def run_process(main: Actor, host: Host, keeper: Keeper | None = None) -> 
 
 async def run_root(main: Actor, host: Host, keeper: Keeper | None = None) -> int:
     """The same for a process that systemd (or a shell) has started: it talks to systemd."""
-    host.notifier = Notifier.from_environment(os.environ)
+    if host.notifier.address is None:  # else it has talked already
+        host.notifier = Notifier.from_environment(os.environ)
     return await host.run(main, keeper)

@@ -35,6 +35,10 @@ class Notifier:
         """The service works (again): after its start and after a reload."""
         self._send("READY=1", *([f"STATUS={status}"] if status else []))
 
+    def starting(self, text: str, seconds: float) -> None:
+        """The start goes on: systemd shall wait so many seconds more, whatever its limit."""
+        self._send(f"STATUS={text}", f"EXTEND_TIMEOUT_USEC={int(seconds * 1e6)}")
+
     def status(self, text: str) -> None:
         """One line for `systemctl status`."""
         self._send("STATUS=" + text.replace("\n", " "))

@@ -32,10 +32,12 @@ def compared(config: Config, path: Path | None) -> tuple[list[str], list[str]]:
     """Mistakes and doubts of the services of this machine that read the configuration file."""
     services = [each for each in unit_files.services() if path and each.config == path]
     sockets = unit_files.sockets() if services else []
-    return list(mistakes(config, services)), list(doubts(config, services, sockets))
+    return list(mistakes(config, services, sockets)), list(doubts(config, services, sockets))
 
 
-def mistakes(config: Config, services: Sequence[UnitFile]) -> Iterator[str]:
+def mistakes(
+    config: Config, services: Sequence[UnitFile], sockets: Sequence[UnitFile] = ()
+) -> Iterator[str]:
     """Why enabled services would not work with this configuration."""
     for service in services:
         if service.is_enabled and service.unit in config.units:
@@ -44,6 +46,7 @@ def mistakes(config: Config, services: Sequence[UnitFile]) -> Iterator[str]:
         elif service.is_enabled:
             yield f"{service.path}: it runs the unit {service.unit}, which is not in [units]"
     yield from _both(services)
+    yield from _astray(services, sockets)
 
 
 def doubts(
@@ -104,6 +107,14 @@ def _both(services: Sequence[UnitFile]) -> Iterator[str]:
         yield f"{enabled[ROOT]} and {enabled['api']} are both enabled: keep the whole or the roles"
 
 
+def _astray(services: Sequence[UnitFile], sockets: Sequence[UnitFile]) -> Iterator[str]:
+    """A connection to a socket starts its service, whether that is wanted or not."""
+    enabled = {service.path.stem for service in services if service.is_enabled}
+    for unit in sockets:
+        if unit.is_enabled and enabled and unit.path.stem not in enabled:
+            yield f"{unit.path.name} is enabled, but not the service that it would start"
+
+
 # ---- how long things take
 
 
@@ -111,6 +122,7 @@ def _life(config: Config, service: UnitFile) -> Iterator[str]:
     yield from _stop(config, service)
     yield from _limit(config, service)
     yield from _watchdog(config, service)
+    yield from _heard(config, service)
     for name, wanted in (("Type", "notify"), ("KillMode", "mixed")):
         if service.last(name) != wanted:
             yield f"{name} is {service.last(name) or 'not set'}: expected {name}={wanted}"
@@ -158,6 +170,15 @@ def _watchdog(config: Config, service: UnitFile) -> Iterator[str]:
             f"WatchdogSec is {allowed:g} s: expected less than {most:g} ({FOREIGN_LEASES} times "
             "work.lease), or tasks of a frozen worker would be taken over while it lives"
         )
+
+
+def _heard(config: Config, service: UnitFile) -> Iterator[str]:
+    """The metrics of a service that may talk to this machine alone are for this machine."""
+    host, allowed = config.metrics.host, service.words("IPAddressAllow")
+    is_near = _address(host, 0)[0] in {"127.0.0.1", "::1"}
+    confined = "any" in service.words("IPAddressDeny") and allowed == ["localhost"]
+    if confined and not is_near and "metrics" in config.units[service.unit]:
+        yield f"metrics.host is {host}, but IPAddressAllow lets this machine alone in"
 
 
 def _credentials(service: UnitFile) -> Iterator[str]:

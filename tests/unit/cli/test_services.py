@@ -50,7 +50,8 @@ def edit(folder: Path, service: str, text: str) -> None:
 
 def wrong(folder: Path, found: Config) -> list[str]:
     """Every mistake."""
-    return list(verdicts.mistakes(found, unit_files.services([folder])))
+    services, sockets = unit_files.services([folder]), unit_files.sockets([folder])
+    return list(verdicts.mistakes(found, services, sockets))
 
 
 def doubtful(folder: Path, found: Config) -> list[str]:
@@ -114,6 +115,26 @@ def test_the_whole_and_the_roles_are_not_enabled_together(folder: Path) -> None:
     (line,) = wrong(folder, config(**REMOTE))
 
     assert line.startswith("taskhub.service and taskhub-api.service are both enabled")
+
+
+def test_a_socket_whose_service_is_not_enabled_is_named(folder: Path) -> None:
+    """The next connection would start the whole beside the roles, and stop them."""
+    enable(folder, "taskhub-api.service", "taskhub.socket")
+
+    (line,) = wrong(folder, config(**REMOTE))
+
+    assert line == "taskhub.socket is enabled, but not the service that it would start"
+
+
+def test_metrics_for_other_machines_are_not_kept_from_them(folder: Path) -> None:
+    """The service lets this machine alone in, until its administrator says otherwise."""
+    found = config(metrics__host="10.0.0.1")
+
+    (line,) = doubtful(folder, found)
+    edit(folder, "taskhub-metrics.service", "IPAddressAllow=10.0.0.0/8")
+
+    assert "taskhub-metrics.service: metrics.host is 10.0.0.1" in line
+    assert doubtful(folder, found) == []
 
 
 @pytest.mark.parametrize(

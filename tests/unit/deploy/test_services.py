@@ -171,7 +171,7 @@ def test_a_secret_that_is_not_there_is_just_not_set(service: Path) -> None:
 def test_a_service_is_a_part_of_the_target_or_its_rival(service: Path) -> None:
     """The whole, or the roles: to start the one stops the other."""
     if service.stem == "taskhub":
-        assert settings(service, "Conflicts") == ["taskhub.target"]
+        assert settings(service, "Conflicts") == ["taskhub.target taskhub-api.socket"]
         assert settings(service, "WantedBy") == ["multi-user.target"]
     else:
         assert settings(service, "PartOf") == ["taskhub.target"]
