@@ -56,6 +56,8 @@ class TaskItem(msgspec.Struct, frozen=True, kw_only=True, rename="camel", gc=Fal
     title: str
     type: str
     queue: str
+    group_key: str | None = None
+    """Tasks with the same key share the limits of their queue for keys; keys take turns."""
     priority: int
     status: Status
     payload: msgspec.Raw

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from datetime import datetime
 from enum import StrEnum
 from typing import Protocol
@@ -10,6 +11,7 @@ import msgspec
 
 from taskhub.audit import Audit
 from taskhub.model import Owner, TaskId, TaskItem
+from taskhub.rates import Rate
 
 
 class Line(StrEnum):
@@ -17,6 +19,19 @@ class Line(StrEnum):
 
     QUEUE = "queue"
     TYPE = "type"
+
+
+class QueueLimit(msgspec.Struct, frozen=True, kw_only=True):
+    """What a queue allows, over all workers; None: as much as comes.
+
+    `concurrency` and `rate` of all its tasks, the other two of those with the same key.
+    """
+
+    queue: str
+    concurrency: int | None = None
+    rate: Rate | None = None
+    key_concurrency: int | None = None
+    key_rate: Rate | None = None
 
 
 class Pause(msgspec.Struct, frozen=True, kw_only=True, tag=True):
@@ -68,9 +83,17 @@ class Circumstances(msgspec.Struct, frozen=True, kw_only=True):
     type_seen: datetime | None = None
     """When a worker has last said that it does the type."""
     ahead: int = 0
-    """Due tasks of its type and queue that come before it; counted up to AHEAD_MOST."""
+    """Due tasks of its type and queue (and key) that come before it, up to AHEAD_MOST."""
     running: int = 0
     """Tasks that run now, all of them."""
+    in_queue: int = 0
+    """Those of its queue."""
+    of_key: Sequence[TaskId] = ()
+    """Those of its queue with its key."""
+    started: int = 0
+    """How many of its queue have begun in the time of the queue's rate."""
+    key_started: int = 0
+    """How many of them with its key, in the time of the rate of keys."""
 
 
 AHEAD_MOST = 10_000
@@ -86,5 +109,7 @@ class Standings(Protocol):
     async def standing(self, line: Line, name: str) -> LineState | None:
         """How a queue or a type stands; None for a type that nobody has registered."""
 
-    async def circumstances(self, task: TaskId) -> Circumstances | None:
-        """A task and what is around it, at one moment."""
+    async def circumstances(
+        self, task: TaskId, limit: QueueLimit | None = None
+    ) -> Circumstances | None:
+        """A task and what is around it, at one moment; `limit` says since when starts count."""

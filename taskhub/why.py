@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from datetime import datetime, timedelta
 from typing import Literal
 
 import msgspec
 
 from taskhub.model import Owner, Status, TaskId, TaskItem
-from taskhub.queues import AHEAD_MOST, Circumstances
+from taskhub.queues import AHEAD_MOST, Circumstances, QueueLimit
+from taskhub.rates import Rate
 from taskhub.registration import SILENT_AFTER
 
 Cause = Literal[
@@ -20,19 +21,23 @@ Cause = Literal[
     "queuePaused",
     "scheduled",
     "retryBackoff",
+    "limitReached",
     "noWorker",
     "waitingForSlot",
 ]
+
+SHOWN = 5
+"""Tasks that are named, at most."""
 
 PATIENCE = timedelta(seconds=3)
 """A due task that is the first of all and waits longer, while nothing runs, has no worker."""
 
 
-class Reason(msgspec.Struct, frozen=True, kw_only=True):
+class Reason(msgspec.Struct, frozen=True, kw_only=True, rename="camel"):
     """One cause, in words too. `until`: when it passes by itself, where that is known.
 
     `position`: how many of its type and queue are handed out before it, and itself. `holder`: the
-    process that runs it.
+    process that runs it. `key`: whose limit is reached; `heldBy`: tasks of it that run.
     """
 
     cause: Cause
@@ -40,6 +45,8 @@ class Reason(msgspec.Struct, frozen=True, kw_only=True):
     until: datetime | None = None
     position: int | None = None
     holder: str | None = None
+    key: str | None = None
+    held_by: Sequence[TaskId] = ()
 
 
 class Why(msgspec.Struct, frozen=True):
@@ -50,15 +57,15 @@ class Why(msgspec.Struct, frozen=True):
     reasons: list[Reason]
 
 
-def why(found: Circumstances, now: datetime) -> Why:
-    """The answer for a task as it is `now`."""
+def why(found: Circumstances, now: datetime, limit: QueueLimit | None = None) -> Why:
+    """The answer for a task as it is `now`; `limit` is that of its queue."""
     item = found.item
     if item.status.is_final:
         reasons = [_ended(item)]
     elif item.status is Status.PROCESSING:
         reasons = [_held(found, now)]
     else:
-        reasons = list(_waits(found, now))
+        reasons = list(_waits(found, now, limit))
     return Why(item.id, item.status, reasons)
 
 
@@ -87,7 +94,7 @@ def _held(found: Circumstances, now: datetime) -> Reason:
     return Reason(cause="leaseHeld", text=text, until=until, holder=holder)
 
 
-def _waits(found: Circumstances, now: datetime) -> Iterator[Reason]:
+def _waits(found: Circumstances, now: datetime, limit: QueueLimit | None) -> Iterator[Reason]:
     item = found.item
     if not found.type_known:
         text = f"No worker has registered the type {item.type}."
@@ -99,7 +106,8 @@ def _waits(found: Circumstances, now: datetime) -> Iterator[Reason]:
     if item.run_at > now:
         yield _later(item)
     elif found.type_known and not (found.type_paused or found.queue_paused):
-        yield _due(found, now)
+        reached = list(_reached(found, limit)) if limit else []
+        yield from reached or [_due(found, now)]
 
 
 def _later(item: TaskItem) -> Reason:
@@ -109,6 +117,33 @@ def _later(item: TaskItem) -> Reason:
         return Reason(cause="retryBackoff", text=text, until=item.run_at)
     text = f"It is scheduled for {_at(item.run_at)}."
     return Reason(cause="scheduled", text=text, until=item.run_at)
+
+
+def _reached(found: Circumstances, limit: QueueLimit) -> Iterator[Reason]:
+    """Every limit of the queue that is reached."""
+    queue, key = found.item.queue, found.item.group_key
+    if limit.concurrency is not None and found.in_queue >= limit.concurrency:
+        yield _bounded(f"The queue {queue} runs {limit.concurrency} at once, and so many run.")
+    if limit.rate is not None and found.started >= limit.rate.limit:
+        yield _bounded(f"The queue {queue} begins {_rate(limit.rate)}, and so many have begun.")
+    if key is None:
+        return
+    if limit.key_concurrency is not None and len(found.of_key) >= limit.key_concurrency:
+        text = f"The queue {queue} runs {limit.key_concurrency} of a key at once; of {key} run: "
+        more = f" and {len(found.of_key) - SHOWN} more" if len(found.of_key) > SHOWN else ""
+        text += ", ".join(found.of_key[:SHOWN]) + more + "."
+        yield Reason(cause="limitReached", text=text, key=key, held_by=found.of_key[:SHOWN])
+    if limit.key_rate is not None and found.key_started >= limit.key_rate.limit:
+        text = f"The queue {queue} begins {_rate(limit.key_rate)} of a key, and so many of {key}"
+        yield Reason(cause="limitReached", text=f"{text} have begun.", key=key)
+
+
+def _bounded(text: str) -> Reason:
+    return Reason(cause="limitReached", text=text)
+
+
+def _rate(rate: Rate) -> str:
+    return f"{rate.limit:,} in {rate.seconds:,} s"
 
 
 def _due(found: Circumstances, now: datetime) -> Reason:

@@ -19,6 +19,7 @@ from taskhub.actors.renewal import Renewal
 from taskhub.actors.running import LAST_WORDS, Lanes, Running
 from taskhub.actors.settling import Settler
 from taskhub.attempts import StopReason
+from taskhub.config.queues import limits_of
 from taskhub.kernel.clock import boottime
 from taskhub.kernel.mailbox import MailboxClosed, MailboxFull
 from taskhub.kernel.supervisor import first_of
@@ -89,6 +90,7 @@ class Pool:
         self._nudge = asyncio.Event()
         self._loop = asyncio.get_running_loop()
         self._hungry, self._suspects_came = True, False
+        self._bounded = False
         self._moved = self._claimed = self._loop.time()
         self._names = tuple(info.name for info in parts.types)
         known = [info for info in parts.types if info.name != DELIVERY]  # ours to make
@@ -159,7 +161,7 @@ class Pool:
     def _on_end(self) -> None:
         self._moved = self._loop.time()
         self._settler.wake()
-        if self._suspects_wait():
+        if self._suspects_wait() or self._bounded:  # what has ended may have made room
             self._hungry = True
             self._nudge.set()
         if self._nudge.is_set():
@@ -253,6 +255,7 @@ class Pool:
             types=self._names,
             queues=self._parts.settings().work.queues,
             suspects=suspects,
+            limits=limits_of(self._parts.settings().work),
         )
 
     def _take_in(
@@ -260,7 +263,9 @@ class Pool:
     ) -> None:
         if reply.cancelled() or reply.exception() is not None:
             return  # trouble: the next poll asks again
-        claimed = [result.leases for result in reply.result() if isinstance(result, Claimed)]
+        results = [result for result in reply.result() if isinstance(result, Claimed)]
+        self._bounded = any(result.is_bounded for result in results)
+        claimed = [result.leases for result in results]
         for leases in claimed:
             for lease in leases:
                 self._held.take_in(self._attempt(lease, until))

@@ -38,6 +38,7 @@ Task = dict[str, Any]
 )
 @click.option("--type", "kind", help="What handles it [default: simulate].")
 @click.option("--queue", help="Where it waits.")
+@click.option("--group-key", help="Whose it is: keys take turns, and have limits.")
 @click.option("--priority", type=int, help="-100 to 100, the greater the sooner.")
 @click.option("--payload", help="JSON for the handler; @FILE reads a file, - reads stdin.")
 @click.option("--delay", type=float, help="Not before so many seconds from now.")
@@ -104,6 +105,7 @@ def _body(title: str, rest: dict[str, Any]) -> Task:
     names = {
         "kind": "type",
         "queue": "queue",
+        "group_key": "groupKey",
         "priority": "priority",
         "delay": "delaySeconds",
         "run_at": "runAt",

@@ -37,6 +37,8 @@ class TaskItem(msgspec.Struct, frozen=True, kw_only=True, rename="camel"):
     title: str
     type: str
     queue: str
+    group_key: str | None = None
+    """Whose it is: keys take turns, and have limits."""
     priority: int
     status: Status
     payload: Any
@@ -185,6 +187,7 @@ class NewTask(TypedDict, total=False):
 
     type: str
     queue: str
+    group_key: str
     priority: int
     payload: Any
     run_at: datetime | str

@@ -8,7 +8,7 @@ import re
 from collections.abc import Iterable, Iterator
 from urllib.parse import SplitResult, urlsplit
 
-from taskhub.config import issuers, policies, schedules, webhooks
+from taskhub.config import issuers, policies, queues, schedules, webhooks
 from taskhub.config.event_urls import read_events_url
 from taskhub.config.issuers import Wrong
 from taskhub.config.sections import (
@@ -55,6 +55,7 @@ def rules(config: Config) -> Iterator[Wrong]:
     yield from _origins(config.cors)
     yield from _tls(config.http)
     yield from _handlers(config.work.handlers)
+    yield from queues.rules(config.work.limits)
     yield from _limits(config.limits)
     yield from _backlog(config)
     yield from _ports(config)

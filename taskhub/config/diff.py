@@ -6,7 +6,7 @@ from enum import StrEnum
 
 import msgspec
 
-from taskhub.config.keys import FREE, Key
+from taskhub.config.keys import FREE, Key, name_in
 from taskhub.config.load import all_keys, value_of
 from taskhub.config.sections import Config
 from taskhub.config.settings import shown
@@ -71,7 +71,8 @@ def changes(old: Config, new: Config) -> list[Change]:
 
 def how_to_change(key: Key) -> How:
     """Whether a key changes in place or needs a new process."""
-    if key.section in IN_PLACE_SECTIONS or key.path in IN_PLACE:
+    is_in_table = bool(name_in(key.section, key.name))
+    if key.section in IN_PLACE_SECTIONS or key.path in IN_PLACE or is_in_table:
         return How.IN_PLACE
     return How.RESTART_NEEDED
 

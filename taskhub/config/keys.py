@@ -14,6 +14,7 @@ from taskhub.config import policies
 from taskhub.config.sections import (
     Config,
     IssuerSection,
+    QueueSection,
     ScheduleSection,
     Secret,
     WebhookSection,
@@ -26,9 +27,11 @@ FREE = (UNITS_SECTION, POLICIES_SECTION, SCHEDULES_SECTION)
 """Sections of lists or tables by name, where only what is set has a key."""
 JWT_SECTION, ISSUERS = "jwt", "issuers"
 OUTBOUND_SECTION, WEBHOOKS = "outbound", "webhooks"
+WORK_SECTION, QUEUE_LIMITS = "work", "limits"
 NAMED: Mapping[str, tuple[str, type[msgspec.Struct]]] = {
     JWT_SECTION: (ISSUERS, IssuerSection),
     OUTBOUND_SECTION: (WEBHOOKS, WebhookSection),
+    WORK_SECTION: (QUEUE_LIMITS, QueueSection),
 }
 """Sections that hold tables of a user's own names: `[outbound.webhooks.NAME]`."""
 DEPTH = 3

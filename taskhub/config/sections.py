@@ -139,6 +139,21 @@ class RedisSection(Section, frozen=True, kw_only=True):
     tls_key: str = ""
 
 
+Most = Annotated[int, Meta(ge=0, le=100_000)]
+"""So many at once; 0: as many as there are slots."""
+
+
+class QueueSection(Section, frozen=True, kw_only=True):
+    """`[work.limits.NAME]`: what the queue of this name allows, over all workers."""
+
+    concurrency: Most = 0
+    rate: str = ""
+    """Tasks that begin, such as `100/minute`; empty: no limit."""
+    key_concurrency: Most = 0
+    """The same of the tasks that have the same groupKey."""
+    key_rate: str = ""
+
+
 class WorkSection(Section, frozen=True, kw_only=True):
     """`[work]`: which handlers run here, how many at once, and how leases are kept."""
 
@@ -151,6 +166,7 @@ class WorkSection(Section, frozen=True, kw_only=True):
     """Queues served here; empty: all."""
     max_result: Annotated[int, Meta(ge=1_024, le=16 * 1024 * 1024)] = 1_048_576
     """Bytes of JSON that a result may have."""
+    limits: dict[str, QueueSection] = msgspec.field(default_factory=dict)
 
 
 class WebhookSection(Section, frozen=True, kw_only=True):

@@ -40,6 +40,15 @@ Name = Annotated[
         description="1 to 100 letters, digits and any of _ . : - ; the first a letter or digit",
     ),
 ]
+GroupKey = Annotated[
+    str,
+    Meta(
+        pattern=rf"^[^\x00-\x1f\x7f-\x9f]{{1,100}}${END}",
+        min_length=1,
+        max_length=100,
+        description="1 to 100 characters, no control characters",
+    ),
+]
 Priority = Annotated[int, Meta(ge=-100, le=100, description="-100 to 100, the greater the sooner")]
 Moment = Annotated[
     datetime, Meta(tz=True, description="a time with its offset, such as 2030-01-31T08:00:00Z")
@@ -72,6 +81,8 @@ class NewTask(
     type: Name = "simulate"
     queue: Name | UnsetType = UNSET
     """Default: the queue of the type."""
+    group_key: GroupKey | UnsetType = UNSET
+    """Tasks of the same key share their queue's limits for keys; keys take turns."""
     priority: Priority = 0
     payload: Any = UNSET
     """Any JSON; kept byte for byte. Default: {}."""
@@ -93,6 +104,7 @@ RULES: Mapping[str, Any] = {
     "title": Title,
     "type": Name,
     "queue": Name,
+    "groupKey": GroupKey,
     "priority": Priority,
     "payload": Any,
     "runAt": Moment,
@@ -153,6 +165,7 @@ def item(draft: Draft, known: KnownType, birth: Birth) -> TaskItem:
         title=new.title,
         type=new.type,
         queue=given(new.queue, known.defaults.queue),
+        group_key=given(new.group_key, None),
         priority=new.priority,
         status=Status.PENDING,
         payload=draft.payload,

@@ -8,6 +8,7 @@ from datetime import UTC, datetime
 
 import msgspec
 
+from taskhub.config.queues import limit_of
 from taskhub.errors import NotFound
 from taskhub.http.answers import Answer
 from taskhub.http.auditing import mark, tell
@@ -58,10 +59,11 @@ async def explain(call: Call) -> Answer:
     """Why a task does or does not run."""
     no_query(call.request)
     item = await fetch_theirs(call, task_id(call))
-    found = await in_time(call.context.store.circumstances(item.id))
+    limit = limit_of(call.context.settings().work, item.queue)
+    found = await in_time(call.context.store.circumstances(item.id, limit))
     if found is None:
         raise NotFound
-    return Answer(200, _encode(why(found, datetime.now(UTC))))
+    return Answer(200, _encode(why(found, datetime.now(UTC), limit)))
 
 
 def setting(line: Line, *, paused: bool) -> Callable[[Call], Awaitable[Answer]]:

@@ -25,9 +25,13 @@ class CreatedMany(msgspec.Struct, frozen=True):
 
 
 class Claimed(msgspec.Struct, frozen=True):
-    """The leases handed out, most urgent first."""
+    """The leases handed out, most urgent first.
+
+    `is_bounded`: there are limits, so what waits may begin when something ends.
+    """
 
     leases: Sequence[Lease]
+    is_bounded: bool = False
 
 
 class Renewed(msgspec.Struct, frozen=True):

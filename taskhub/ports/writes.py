@@ -12,7 +12,7 @@ from taskhub.bulk import Bulk
 from taskhub.failures import Cause
 from taskhub.keys import IdempotencyKey, UniqueKey
 from taskhub.model import Owner, Status, TaskId, TaskItem, TypeInfo
-from taskhub.queues import Pause
+from taskhub.queues import Pause, QueueLimit
 from taskhub.registration import TypeAct
 from taskhub.schedules.writes import ScheduleWrite
 
@@ -56,6 +56,10 @@ class Claim(msgspec.Struct, frozen=True, kw_only=True, tag=True):
 
     Most urgent first (priority, run_at, id). Attempts and fence grow by one here. `queues` empty
     means all. Suspects come only when `suspects` says so, then at most one, and nothing else does.
+
+    Tasks with a key come turn by turn: of those of one priority one of each key of a queue, from
+    the key after the last one on, then another one of each; beside those without a key by what is
+    due first. No limit of `limits` is broken, whoever has claimed the tasks that run.
     """
 
     owner: Owner
@@ -64,6 +68,7 @@ class Claim(msgspec.Struct, frozen=True, kw_only=True, tag=True):
     types: Sequence[str]
     queues: Sequence[str] = ()
     suspects: bool = False
+    limits: Sequence[QueueLimit] = ()
 
 
 class Renew(msgspec.Struct, frozen=True, kw_only=True, tag=True):

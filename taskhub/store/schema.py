@@ -26,6 +26,8 @@ SUSPECT = text('"Status" = \'Pending\' AND "Suspect" = 1')
 HAS_RESULT = text('"ResultUntil" IS NOT NULL AND "Result" IS NOT NULL')
 FAILED = text("\"Status\" = 'Failed'")
 HAS_FINGERPRINT = text("\"Fingerprint\" <> ''")
+IN_TURN = text('"Status" = \'Pending\' AND "Suspect" = 2')
+GROUPED = text('"Status" = \'Processing\' AND "GroupKey" IS NOT NULL')
 PROCESSING = text("\"Status\" = 'Processing'")
 NOT_PROCESSING = text("\"Status\" <> 'Processing'")
 ACT = text("\"Message\" <> 'heartbeat'")
@@ -66,6 +68,7 @@ tasks = Table(
     Column("Backoff", String(200)),
     Column("Fingerprint", String(32), nullable=False, server_default=text("''")),
     Column("ResultUntil", BigInteger),
+    Column("GroupKey", String(100)),
 )
 """One row per task. Ids are UUIDv7, sorted by creation: `CreatedAt` needs no index of its own."""
 
@@ -79,6 +82,14 @@ Index(
     *(tasks.c.Type, tasks.c.Queue, tasks.c.Priority.desc(), tasks.c.RunAt, tasks.c.Id),
     sqlite_where=SUSPECT,
 )
+Index(
+    "Tasks_Turns",
+    *(tasks.c.Type, tasks.c.Queue, tasks.c.Priority.desc(), tasks.c.GroupKey),
+    *(tasks.c.RunAt, tasks.c.Id),
+    sqlite_where=IN_TURN,
+)
+Index("Tasks_Later", tasks.c.Type, tasks.c.Queue, tasks.c.RunAt, sqlite_where=IN_TURN)
+Index("Tasks_Groups", tasks.c.Queue, tasks.c.GroupKey, sqlite_where=GROUPED)
 Index("Tasks_Leases", tasks.c.CancelRequested, sqlite_where=PROCESSING)
 Index(
     "Tasks_Status",
@@ -202,6 +213,27 @@ queues = Table(
     Column("UpdatedAt", BigInteger, nullable=False),
     Column("UpdatedBy", String(200), nullable=False),
 )
+
+turns = Table(
+    "Turns",
+    metadata,
+    Column("Queue", String(100), primary_key=True),
+    Column("GroupKey", String(100), nullable=False),
+    Column("At", BigInteger, nullable=False),
+)
+"""Which key of a queue was the last to have its turn."""
+
+starts = Table(
+    "Starts",
+    metadata,
+    Column("Queue", String(100), primary_key=True),
+    Column("GroupKey", String(100), primary_key=True),
+    Column("At", BigInteger, primary_key=True),
+    Column("Count", Integer, nullable=False),
+)
+"""How many tasks of a queue (GroupKey '') or of a key began in a slice of time; for rates alone."""
+
+Index("Starts_Age", starts.c.Queue, starts.c.At)
 
 schedules = Table(
     "Schedules",

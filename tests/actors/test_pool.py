@@ -10,7 +10,7 @@ import pytest
 from taskhub import Job, handler
 from taskhub.actors import pool as pool_module
 from taskhub.attempts import Ended
-from taskhub.config.sections import RetentionSection
+from taskhub.config.sections import QueueSection, RetentionSection
 from taskhub.errors import StoreLocked
 from taskhub.messages import Stop
 from taskhub.model import Retry, Status, TaskId, TaskItem
@@ -625,6 +625,22 @@ async def test_suspects_run_one_at_a_time_in_their_lane_while_others_go_on(
 
     assert {raw(row.result) for row in rows} == {b'"alone"'}
     assert (alone.at_once, gate.at_once) == (1, 1)
+
+
+async def test_a_queue_of_one_at_a_time_goes_on_without_a_poll_between(
+    shop: Workshop, pooling: Pooling, gate: Gate, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A limit keeps to one at once, not to one a second."""
+    pooling.configure(limits={"default": QueueSection(concurrency=1)})
+
+    async with pooling.open():
+        ids = await shop.create_many(5)
+        await gate.has(1)
+        monkeypatch.setattr(pool_module, "POLL", 3_600.0)
+        gate.open()
+        await shop.until_status(ids, DONE)
+
+    assert gate.at_once == 1
 
 
 @pytest.mark.parametrize("others", [0, 2])

@@ -10,8 +10,9 @@ from typing import Any
 import msgspec
 import pytest
 from taskhub.http.openapi.examples import ITEM
-from taskhub.model import Owner, Status
-from taskhub.queues import AHEAD_MOST, Circumstances
+from taskhub.model import Owner, Status, TaskId
+from taskhub.queues import AHEAD_MOST, Circumstances, QueueLimit
+from taskhub.rates import Rate
 from taskhub.why import Cause, why
 
 NOW = datetime(2030, 1, 31, 8, 0, tzinfo=UTC)
@@ -194,5 +195,55 @@ def test_a_task_that_has_just_come_blames_no_worker() -> None:
     item = msgspec.structs.replace(ITEM, **PENDING)
 
     (reason,) = why(Circumstances(item=item), NOW + timedelta(seconds=2)).reasons
+
+    assert reason.cause == "waitingForSlot"
+
+
+QUEUE = QueueLimit(
+    queue="default", concurrency=8, rate=Rate(100, 60), key_concurrency=2, key_rate=Rate(10, 1)
+)
+HOLDERS = tuple(TaskId(f"task-{n}") for n in range(6))
+
+
+@pytest.mark.parametrize(
+    ("around", "text", "held_by"),
+    [
+        ({"in_queue": 8}, "The queue default runs 8 at once, and so many run.", ()),
+        ({"started": 100}, "The queue default begins 100 in 60 s, and so many have begun.", ()),
+        (
+            {"of_key": HOLDERS[:2]},
+            "The queue default runs 2 of a key at once; of acme run: task-0, task-1.",
+            HOLDERS[:2],
+        ),
+        (
+            {"of_key": HOLDERS},
+            "The queue default runs 2 of a key at once; of acme run: "
+            "task-0, task-1, task-2, task-3, task-4 and 1 more.",
+            HOLDERS[:5],
+        ),
+        (
+            {"key_started": 10},
+            "The queue default begins 10 in 1 s of a key, and so many of acme have begun.",
+            (),
+        ),
+    ],
+)
+def test_a_limit_that_is_reached_is_named(
+    around: dict[str, Any], text: str, held_by: tuple[TaskId, ...]
+) -> None:
+    """Which one, of which key, and who holds it."""
+    item = msgspec.structs.replace(ITEM, **(PENDING | {"group_key": "acme"}))
+
+    (reason,) = why(Circumstances(item=item, **around), NOW, QUEUE).reasons
+
+    assert (reason.cause, reason.text, tuple(reason.held_by)) == ("limitReached", text, held_by)
+
+
+def test_a_limit_that_is_not_reached_is_no_reason() -> None:
+    """Then it waits like others; a task without a key has no limit of keys."""
+    item = msgspec.structs.replace(ITEM, **PENDING)
+    around = Circumstances(item=item, in_queue=7, started=99, of_key=HOLDERS, key_started=99)
+
+    (reason,) = why(around, NOW, QUEUE).reasons
 
     assert reason.cause == "waitingForSlot"

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, cast
 
 import msgspec
 
+from taskhub.config.queues import limits_of
 from taskhub.http.answers import Answer
 from taskhub.http.external import bodies, leases
 from taskhub.http.external.bench import LATER, Seat
@@ -25,6 +26,7 @@ if TYPE_CHECKING:
     from taskhub.http.connection import Connection
     from taskhub.kernel.mailbox import Mailbox
     from taskhub.model import Lease, TaskId
+    from taskhub.queues import QueueLimit
 
 ANSWER_BYTES = 8 * 1024 * 1024
 """Payloads of one answer: what goes beyond is given back at once."""
@@ -67,19 +69,25 @@ def giving_back(box: Mailbox[Put], emit: Emit) -> Callable[[Sequence[Lease]], Aw
 
 async def _claimed(call: Call, wish: bodies.Wish, secret: leases.Secret) -> Sequence[Lease]:
     """What the store hands out now; one that has killed a worker comes after all others."""
-    found = await _ask(call, _write(wish, secret, wish.limit))
+    limits = limits_of(call.context.settings().work)
+    found = await _ask(call, _write(wish, secret, wish.limit, limits))
     if len(found) < wish.limit:
-        found += await _ask(call, msgspec.structs.replace(_write(wish, secret, 1), suspects=True))
+        found += await _ask(
+            call, msgspec.structs.replace(_write(wish, secret, 1, limits), suspects=True)
+        )
     return found
 
 
-def _write(wish: bodies.Wish, secret: leases.Secret, limit: int) -> Claim:
+def _write(
+    wish: bodies.Wish, secret: leases.Secret, limit: int, limits: Sequence[QueueLimit]
+) -> Claim:
     return Claim(
         owner=secret.owner,
         limit=limit,
         lease=wish.lease_seconds,
         types=wish.types,
         queues=wish.queues,
+        limits=limits,
     )
 
 

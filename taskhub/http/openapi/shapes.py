@@ -32,6 +32,9 @@ MEMBERS: Mapping[type, Mapping[str, Mapping[str, Any]]] = {
     NewTask: {
         "title": TITLE,
         "queue": {"description": "default: the queue of the type"},
+        "groupKey": {
+            "description": "whose it is: keys take turns; up to 100 characters, none a control"
+        },
         "payload": {"description": "any JSON; kept byte for byte; default: {}"},
         "maxAttempts": {"description": "1 to 100 starts; default: what the type says"},
         "unique": {"description": "default: what the type says; null: it is not unique"},

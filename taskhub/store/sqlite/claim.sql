@@ -3,12 +3,12 @@
 -- task = the columns of a task in the order in which rows.py reads them
 Id, Title, Type, Queue, Priority, Status, Attempts, MaxAttempts, TimeoutSeconds, CancelRequested,
 CreatedAt, UpdatedAt, RunAt, StartedAt, FinishedAt, CreatedBy, Error, Progress, Payload, Result,
-Backoff, Fingerprint, ResultUntil
+Backoff, Fingerprint, ResultUntil, GroupKey
 
 -- lease = the columns of a row that is handed out, in the order in which rows.py reads them
 rowid, Id, Title, Type, Queue, Priority, Attempts, MaxAttempts, TimeoutSeconds, CreatedAt, RunAt,
 CreatedBy, Error, Progress, Payload, Fence, TraceParent, Backoff,
-Fingerprint
+Fingerprint, GroupKey
 
 -- due: up to :limit due tasks, the most urgent ones, whatever else is waiting
 -- The index Tasks_Claim holds the pending rows as (Type, Queue, Priority DESC, RunAt, Id). `kinds`
@@ -36,6 +36,7 @@ WITH RECURSIVE kinds (OfType, InQueue) AS (
        AND (:queues IS NULL OR InQueue IN (SELECT value FROM json_each(:queues)))
        AND NOT EXISTS (SELECT 1 FROM Queues WHERE Name = InQueue AND Paused)
        AND NOT EXISTS (SELECT 1 FROM Types WHERE Name = OfType AND Paused)
+       AND (:full IS NULL OR InQueue NOT IN (SELECT value FROM json_each(:full)))
 ), levels (OfType, InQueue, AtPriority) AS (
     SELECT OfType, InQueue,
            (SELECT Priority FROM Tasks INDEXED BY Tasks_Claim
@@ -66,6 +67,14 @@ SELECT {lease} FROM Tasks INDEXED BY Tasks_Suspects
    AND (:queues IS NULL OR Queue IN (SELECT value FROM json_each(:queues)))
    AND NOT EXISTS (SELECT 1 FROM Queues WHERE Name = Tasks.Queue AND Paused)
    AND NOT EXISTS (SELECT 1 FROM Types WHERE Name = Tasks.Type AND Paused)
+   AND (:full IS NULL OR Queue NOT IN (SELECT value FROM json_each(:full)))
+   AND NOT EXISTS (
+       SELECT 1 FROM json_each(:limits) AS bound
+        WHERE bound.value ->> 0 = Tasks.Queue AND Tasks.GroupKey IS NOT NULL
+          AND bound.value ->> 1 <= (
+              SELECT count(*) FROM Tasks AS Running INDEXED BY Tasks_Groups
+               WHERE Running.Status = 'Processing' AND Running.GroupKey IS NOT NULL
+                 AND Running.Queue = Tasks.Queue AND Running.GroupKey = Tasks.GroupKey))
  ORDER BY Priority DESC, RunAt, Id LIMIT min(1, :limit);
 
 -- claim: hand the rows that `due` has found, in the same transaction, to :owner

@@ -31,7 +31,8 @@ UPDATE Tasks
                     THEN coalesce(ended.value ->> 4, RunAt) ELSE RunAt END,
        Result = ended.value ->> 2, ResultUntil = ended.value ->> 6, Error = ended.value ->> 3,
        Fingerprint = CASE :status WHEN 'Done' THEN '' ELSE coalesce(ended.value ->> 5, '') END,
-       Attempts = Attempts - :refund, Suspect = :suspect,
+       Attempts = Attempts - :refund,
+       Suspect = CASE WHEN :suspect THEN 1 WHEN GroupKey IS NULL THEN 0 ELSE 2 END,
        LeaseOwner = NULL, LeaseUntil = NULL, UpdatedAt = :now
   FROM json_each(:ended) AS ended
  WHERE Tasks.Id = ended.value ->> 0 AND Tasks.Fence = ended.value ->> 1
@@ -66,10 +67,10 @@ SELECT Id FROM Tasks INDEXED BY Tasks_Leases
 -- :started NULL means that nobody knows what had. One that was a suspect already ran apart: it is
 -- blamed only when nothing else had started.
 SELECT rowid, :started IS NULL OR (Id IN (SELECT value FROM json_each(:started))
-              AND (NOT Suspect OR NOT EXISTS (
+              AND (Suspect <> 1 OR NOT EXISTS (
                   SELECT 1 FROM Tasks AS Other INDEXED BY Tasks_Leases
                    WHERE Other.Status = 'Processing' AND Other.LeaseOwner = :owner
-                     AND NOT Other.Suspect
+                     AND Other.Suspect <> 1
                      AND Other.Id IN (SELECT value FROM json_each(:started)))))
   FROM Tasks INDEXED BY Tasks_Leases
  WHERE Status = 'Processing' AND LeaseOwner = :owner;
@@ -97,7 +98,7 @@ UPDATE Tasks
                                AND NOT CancelRequested
                           THEN fingerprint(Tasks.Type, :exception, '') ELSE Fingerprint END,
        Attempts = Attempts - NOT (lost.value ->> 1),
-       Suspect = Suspect OR (:suspect AND lost.value ->> 1),
+       Suspect = CASE WHEN :suspect AND lost.value ->> 1 THEN 1 ELSE Suspect END,
        LeaseOwner = NULL, LeaseUntil = NULL, UpdatedAt = :now
   FROM json_each(:rows) AS lost
  WHERE Tasks.rowid = lost.value ->> 0

@@ -35,7 +35,14 @@ SELECT {task}, Suspect, LeaseOwner, LeaseUntil,
        ifnull((SELECT Paused FROM Queues WHERE Name = Tasks.Queue), 0),
        (SELECT Paused FROM Types WHERE Name = Tasks.Type),
        (SELECT SeenAt FROM Types WHERE Name = Tasks.Type),
-       (SELECT count(*)
+       CASE WHEN GroupKey IS NOT NULL THEN (SELECT count(*)
+          FROM (SELECT 1 FROM Tasks AS Same INDEXED BY Tasks_Turns
+                 WHERE Same.Status = 'Pending' AND Same.Suspect = 2
+                   AND Same.Type = Tasks.Type AND Same.Queue = Tasks.Queue
+                   AND Same.Priority = Tasks.Priority AND Same.GroupKey = Tasks.GroupKey
+                   AND (Same.RunAt, Same.Id) < (Tasks.RunAt, Tasks.Id)
+                   AND Same.RunAt <= :now LIMIT :most))
+       ELSE (SELECT count(*)
           FROM (SELECT Urgent.RunAt FROM Tasks AS Urgent INDEXED BY Tasks_Claim
                  WHERE Urgent.Status = 'Pending' AND Urgent.Suspect = 0
                    AND Urgent.Type = Tasks.Type AND Urgent.Queue = Tasks.Queue
@@ -47,7 +54,18 @@ SELECT {task}, Suspect, LeaseOwner, LeaseUntil,
                    AND Older.Type = Tasks.Type AND Older.Queue = Tasks.Queue
                    AND Older.Priority = Tasks.Priority
                    AND (Older.RunAt, Older.Id) < (Tasks.RunAt, Tasks.Id)
-                   AND Older.RunAt <= :now LIMIT :most)),
+                   AND Older.RunAt <= :now LIMIT :most)) END,
        (SELECT count(*) FROM Tasks AS Running INDEXED BY Tasks_Leases
-         WHERE Running.Status = 'Processing')
+         WHERE Running.Status = 'Processing'),
+       (SELECT count(*) FROM Tasks AS Running INDEXED BY Tasks_Leases
+         WHERE Running.Status = 'Processing' AND Running.Queue = Tasks.Queue),
+       (SELECT json_group_array(Id)
+          FROM (SELECT Running.Id FROM Tasks AS Running INDEXED BY Tasks_Groups
+                 WHERE Running.Status = 'Processing' AND Running.GroupKey IS NOT NULL
+                   AND Running.Queue = Tasks.Queue AND Running.GroupKey = Tasks.GroupKey
+                 ORDER BY Running.Id)),
+       (SELECT ifnull(sum(Count), 0) FROM Starts
+         WHERE Queue = Tasks.Queue AND GroupKey = '' AND At > :since),
+       (SELECT ifnull(sum(Count), 0) FROM Starts
+         WHERE Queue = Tasks.Queue AND GroupKey = Tasks.GroupKey AND At > :key_since)
   FROM Tasks WHERE Id = :id;

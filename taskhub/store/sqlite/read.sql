@@ -58,6 +58,9 @@ SELECT Queue, Status, count(*), min(RunAt) FROM (
     SELECT Queue, Status, RunAt FROM Tasks INDEXED BY Tasks_Suspects
      WHERE Status = 'Pending' AND Suspect = 1
      UNION ALL
+    SELECT Queue, Status, RunAt FROM Tasks INDEXED BY Tasks_Turns
+     WHERE Status = 'Pending' AND Suspect = 2
+     UNION ALL
     SELECT Queue, Status, RunAt FROM Tasks INDEXED BY Tasks_Leases WHERE Status = 'Processing')
  GROUP BY Queue, Status;
 

@@ -24,7 +24,7 @@ from taskhub.ports import (
     SchemaState,
     Write,
 )
-from taskhub.queues import Circumstances, Line, LineState, QueueState
+from taskhub.queues import Circumstances, Line, LineState, QueueLimit, QueueState
 from taskhub.registration import Registration
 from taskhub.schedules.schedule import (
     Agenda,
@@ -169,9 +169,11 @@ class SqliteStore:
         """How a queue or a type stands."""
         return await self._readers.standing(line, name)
 
-    async def circumstances(self, task: TaskId) -> Circumstances | None:
+    async def circumstances(
+        self, task: TaskId, limit: QueueLimit | None = None
+    ) -> Circumstances | None:
         """A task and what is around it."""
-        return await self._readers.circumstances(task)
+        return await self._readers.circumstances(task, limit)
 
     async def cancels(self) -> list[TaskId]:
         """The tasks that run and whose cancel is wished."""

@@ -2,8 +2,8 @@
 
 -- create: one row per new task; what is not named here begins at its default
 INSERT INTO Tasks (Id, Title, Type, Queue, Priority, MaxAttempts, TimeoutSeconds, RunAt, CreatedAt,
-                   UpdatedAt, CreatedBy, UniqueKey, TraceParent, Payload, Backoff)
-VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?);
+                   UpdatedAt, CreatedBy, UniqueKey, TraceParent, Payload, Backoff, GroupKey, Suspect)
+VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?);
 
 -- happened: the same event for many tasks, given by their ids
 INSERT INTO Events (At, Type, TaskId) SELECT :now, :type, value FROM json_each(:ids);
@@ -93,6 +93,21 @@ DELETE FROM Tasks WHERE rowid IN (
 UPDATE Tasks SET Result = NULL, UpdatedAt = :now WHERE rowid IN (
     SELECT rowid FROM Tasks INDEXED BY Tasks_Results
      WHERE ResultUntil <= :now AND Result IS NOT NULL ORDER BY ResultUntil LIMIT :limit);
+
+-- prune_turns: what nobody has asked for in a while; a rate looks back a day at most
+DELETE FROM Turns WHERE rowid IN (SELECT rowid FROM Turns WHERE At < :before LIMIT :limit);
+
+-- prune_starts: the same, of queues where nothing begins any more
+WITH RECURSIVE named (Name) AS (
+    SELECT min(Queue) FROM Starts
+     UNION ALL
+    SELECT (SELECT min(Queue) FROM Starts WHERE Queue > Name) FROM named WHERE Name IS NOT NULL)
+DELETE FROM Starts WHERE rowid IN (
+    SELECT old.rowid
+      FROM named CROSS JOIN Starts AS old
+        ON old.rowid IN (SELECT rowid FROM Starts INDEXED BY Starts_Age
+                          WHERE Queue = Name AND At < :before ORDER BY At LIMIT :limit)
+     LIMIT :limit);
 
 -- prune_keys: delete answers that nobody may ask for again
 DELETE FROM IdempotencyKeys WHERE rowid IN (

@@ -23,6 +23,9 @@ from taskhub.store.steps.batch import Batch
 from taskhub.store.steps.ids import first_id_at
 from taskhub.store.steps.rows import json, task_of
 
+DAY = 86_400 * 1_000_000
+"""In microseconds: whose turn it was is kept for one, and no rate looks back longer."""
+
 
 def cancel(batch: Batch, group: Sequence[tuple[int, Cancel]]) -> None:
     """End what is Pending, flag what is Processing (flagging twice changes nothing more)."""
@@ -102,6 +105,7 @@ def forget(batch: Batch, group: Sequence[tuple[int, Forget]]) -> None:
 def prune(batch: Batch, group: Sequence[tuple[int, Prune]]) -> None:
     """Delete what is old enough, a limited number of rows at a time."""
     for place, write in group:
+        _forget_turns(batch, write.limit)
         batch.results[place] = Pruned(
             tasks=_delete(batch, "prune_tasks", write.tasks_before, write.limit),
             keys=_delete(batch, "prune_keys", None, write.limit),
@@ -111,6 +115,12 @@ def prune(batch: Batch, group: Sequence[tuple[int, Prune]]) -> None:
             runs=_delete(batch, "prune_runs", write.tasks_before, write.limit),
             results=_delete(batch, "expire_results", None, write.limit),
         )
+
+
+def _forget_turns(batch: Batch, limit: int) -> None:
+    """What only claims of the last days need."""
+    batch.change("prune_turns", {"before": batch.now.micros - DAY, "limit": limit})
+    batch.change("prune_starts", {"before": batch.now.micros - 2 * DAY, "limit": limit})
 
 
 def _delete(batch: Batch, statement: str, before: datetime | None, limit: int) -> int:

@@ -34,6 +34,7 @@ from taskhub.schedules.writes import (
 )
 from taskhub.store.steps import (
     acts,
+    claiming,
     creating,
     ending,
     firing,
@@ -69,7 +70,7 @@ KINDS: Kinds = {
     FireSchedule: firing.fire,
     TriggerSchedule: firing.trigger,
     StartRun: firing.start,
-    Claim: leasing.claim,
+    Claim: claiming.claim,
     Audit: acts.audit,
     Prune: acts.prune,
 }

@@ -1,4 +1,4 @@
-"""Leases: handing tasks out, keeping them, giving them back, and freeing what nobody holds."""
+"""Leases: keeping them, giving them back, and freeing what nobody holds."""
 
 from __future__ import annotations
 
@@ -6,10 +6,8 @@ from collections.abc import Mapping, Sequence
 from operator import itemgetter
 
 from taskhub.failures import KEPT, LEASE_EXPIRED, WORKER_DIED
-from taskhub.model import EventType, Owner, Status
+from taskhub.model import Owner, Status
 from taskhub.ports import (
-    Claim,
-    Claimed,
     Release,
     Renew,
     Renewed,
@@ -19,42 +17,7 @@ from taskhub.ports import (
     Touched,
 )
 from taskhub.store.steps.batch import ENDS, Batch, saying
-from taskhub.store.steps.rows import Row, json, lease_of
-
-
-def claim(batch: Batch, group: Sequence[tuple[int, Claim]]) -> None:
-    """Hand out the most urgent due tasks, claim by claim."""
-    for place, write in group:
-        values = {
-            "types": json(write.types),
-            "queues": json(write.queues) if write.queues else None,
-            "now": batch.now.micros,
-            "limit": max(0, write.limit),
-        }
-        rows = batch.ask("due_suspect" if write.suspects else "due", values)
-        rows.sort(key=_by_urgency)
-        _take(batch, write, [row[0] for row in rows])
-        now = batch.now.utc
-        leases = [lease_of(row, now, suspect=write.suspects) for row in rows]
-        batch.results[place] = Claimed(leases)
-        batch.tell(EventType.STARTED, [row[1:3] for row in rows])
-
-
-def _by_urgency(row: Row) -> tuple[int, int, str]:
-    return (-row[5], row[10], row[1])
-
-
-def _take(batch: Batch, write: Claim, rows: Sequence[int]) -> None:
-    if not rows:
-        return
-    values = {
-        "owner": write.owner,
-        "until": batch.now.boottime + write.lease,
-        "now": batch.now.micros,
-        "rows": json(rows),
-    }
-    taken = batch.change("claim", values)
-    assert taken == len(rows), "the transaction is not alone"
+from taskhub.store.steps.rows import Row, json
 
 
 def renew(batch: Batch, group: Sequence[tuple[int, Renew]]) -> None:

@@ -4,15 +4,18 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 
-from taskhub.model import Owner, utc_from_micros
+import msgspec
+
+from taskhub.model import Owner, TaskId, utc_from_micros
 from taskhub.ports import Missing, QueueCount, Touched
-from taskhub.queues import AHEAD_MOST, Circumstances, Line, Pause, QueueState
+from taskhub.queues import AHEAD_MOST, Circumstances, Line, Pause, QueueLimit, QueueState
 from taskhub.store.steps import acts
 from taskhub.store.steps.batch import Batch
+from taskhub.store.steps.claiming import since_of
 from taskhub.store.steps.clock import Moment
-from taskhub.store.steps.rows import Row, task_of
+from taskhub.store.steps.rows import SUSPECT, Row, task_of
 
-AROUND = 8
+AROUND = 12
 """Columns behind those of the task."""
 
 
@@ -52,17 +55,23 @@ def _state(name: str, paused: bool, counts: Mapping[str, QueueCount]) -> QueueSt
     )
 
 
-def asked(id_: str, now: Moment) -> dict[str, object]:
+def asked(id_: str, now: Moment, limit: QueueLimit | None) -> dict[str, object]:
     """What the statement `circumstances` takes."""
-    return {"id": id_, "now": now.micros, "most": AHEAD_MOST}
+    rates = (None, None) if limit is None else (limit.rate, limit.key_rate)
+    since, key_since = (
+        now.micros if rate is None else since_of(rate, now.micros) for rate in rates
+    )
+    values = {"id": id_, "now": now.micros, "most": AHEAD_MOST}
+    return values | {"since": since, "key_since": key_since}
 
 
 def circumstances_of(row: Row, now: Moment) -> Circumstances:
     """What a row of the statement `circumstances` says."""
-    suspect, owner, until, queue_paused, type_paused, seen, ahead, running = row[-AROUND:]
+    suspect, owner, until, queue_paused, type_paused, seen, *rest = row[-AROUND:]
+    ahead, running, in_queue, of_key, started, key_started = rest
     return Circumstances(
         item=task_of(row[:-AROUND]),
-        suspect=bool(suspect),
+        suspect=suspect == SUSPECT,
         owner=None if owner is None else Owner(owner),
         lease_left=0.0 if until is None else until - now.boottime,
         queue_paused=bool(queue_paused),
@@ -71,4 +80,8 @@ def circumstances_of(row: Row, now: Moment) -> Circumstances:
         type_seen=None if seen is None else utc_from_micros(seen),
         ahead=min(ahead, AHEAD_MOST),
         running=running,
+        in_queue=in_queue,
+        of_key=msgspec.json.decode(of_key, type=list[TaskId]),
+        started=started,
+        key_started=key_started,
     )

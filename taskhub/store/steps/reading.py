@@ -12,7 +12,7 @@ from taskhub.failures import PastAttempt
 from taskhub.keys import Kept, Told
 from taskhub.model import Owner, TaskId, TaskItem, TypeInfo
 from taskhub.ports import EventPage, EventQuery, Held, QueueCount
-from taskhub.queues import Circumstances, Line, LineState, QueueState
+from taskhub.queues import Circumstances, Line, LineState, QueueLimit, QueueState
 from taskhub.registration import WAITING_LIMIT, Registration
 from taskhub.store.steps import audit, pausing
 from taskhub.store.steps.clock import Moment
@@ -101,10 +101,12 @@ class Reading(ABC):
         rows = await self.ask(f"{line}_standing", {"name": name})
         return LineState(name, bool(rows[0][0]), rows[0][1]) if rows else None
 
-    async def circumstances(self, task: TaskId) -> Circumstances | None:
+    async def circumstances(
+        self, task: TaskId, limit: QueueLimit | None = None
+    ) -> Circumstances | None:
         """A task and what is around it, at one moment."""
         now = await self.now()
-        rows = await self.ask("circumstances", pausing.asked(task, now))
+        rows = await self.ask("circumstances", pausing.asked(task, now, limit))
         return pausing.circumstances_of(rows[0], now) if rows else None
 
     async def owners(self) -> list[Owner]:
@@ -128,4 +130,6 @@ class Reading(ABC):
     async def next_due(self) -> float | None:
         """Seconds until the first Pending task is due."""
         ((due,),) = await self.ask("next_due")
+        ((in_turn,),) = await self.ask("next_in_turn")
+        due = in_turn if due is None or (in_turn is not None and in_turn < due) else due
         return None if due is None else max(0, due - (await self.now()).micros) / 1e6

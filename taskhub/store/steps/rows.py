@@ -24,6 +24,8 @@ from taskhub.registration import Registration
 STATUS = {status.value: status for status in Status}
 TYPE = {type_.value: type_ for type_ in EventType}
 ERROR_LIMIT = 4_000  # characters of an error that are kept
+SUSPECT, IN_TURN = 1, 2
+"""In the column Suspect: it is one; it is none, and waits for the turn of its key."""
 
 Row = tuple[Any, ...]
 
@@ -63,6 +65,7 @@ def task_of(row: Row) -> TaskItem:
         backoff=None if row[20] is None else _backoff(row[20]),
         fingerprint=row[21] or None,
         result_expires_at=None if row[22] is None else utc_from_micros(row[22]),
+        group_key=row[23],
     )
 
 
@@ -135,6 +138,7 @@ def lease_of(row: Row, now: datetime, *, suspect: bool) -> Lease:
         result=None,
         backoff=None if row[17] is None else _backoff(row[17]),
         fingerprint=row[18] or None,
+        group_key=row[19],
     )
     return Lease(item=item, fence=row[15] + 1, suspect=suspect, trace_parent=row[16])
 
@@ -158,6 +162,8 @@ def new_row(item: TaskItem, trace_parent: str | None, unique: str | None = None)
         trace_parent,
         str(item.payload, "utf-8"),
         None if item.backoff is None else json(item.backoff),
+        item.group_key,
+        0 if item.group_key is None else IN_TURN,
     )
 
 

@@ -17,8 +17,10 @@ from taskhub.audit import Audit
 from taskhub.bulk import ALLOWED, Act, Acted, Bulk
 from taskhub.failures import AttemptEnd, Cause, PastAttempt, cause_of, worker_of
 from taskhub.keys import Existing, IdempotencyKey, KeyReused, Replayed, Told, UniqueKey
-from taskhub.model import EventType, Lease, Owner, Status, TaskId, TaskItem
+from taskhub.model import EventType, Lease, Owner, Status, TaskId, TaskItem, micros_from_utc
 from taskhub.queues import Circumstances, Line, Pause
+
+from tests.conformance.store.turns import Start, offered, room, room_of_key
 
 PENDING, PROCESSING = Status.PENDING, Status.PROCESSING
 DONE, FAILED, CANCELLED = Status.DONE, Status.FAILED, Status.CANCELLED
@@ -85,6 +87,8 @@ class Model:
     keys: dict[tuple[str, str], Kept] = field(default_factory=dict)
     paused: set[tuple[Line, str]] = field(default_factory=set)
     audit: list[str] = field(default_factory=list)
+    turns: dict[str, str] = field(default_factory=dict)
+    starts: list[Start] = field(default_factory=list)
     types: dict[str, datetime] = field(default_factory=dict)
     """The types that are registered, and when they were last seen."""
     holds: dict[tuple[str, str], Hold] = field(default_factory=dict)
@@ -178,10 +182,46 @@ class Model:
         return p.Touched(len(write.items))
 
     def _claim(self, write: p.Claim) -> p.Result:
-        due = [row for row in self.rows.values() if self._is_due(row, write)]
-        due.sort(key=lambda row: (-row.item.priority, row.item.run_at, row.item.id))
-        limit = min(write.limit, 1) if write.suspects else write.limit
-        return p.Claimed([self._lease(row, write) for row in due[:limit]])
+        most = min(write.limit, 1) if write.suspects else write.limit
+        leases: list[Lease] = []
+        while True:
+            due = [row for row in self.rows.values() if self._may_begin(row, write)]
+            left = most - len(leases)
+            held = False
+            for row in list(offered(due, dict(self.turns), left)):
+                if len(leases) == most:
+                    break
+                if not self._may_begin(row, write):
+                    held = True
+                    continue
+                leases.append(self._lease(row, write))
+                self._begun(row, write)
+            if len(leases) == most or not held:
+                return p.Claimed(leases, is_bounded=bool(write.limits))
+
+    def _may_begin(self, row: Row, write: p.Claim) -> bool:
+        """Whether it is due and breaks no limit."""
+        if not self._is_due(row, write):
+            return False
+        running, now = self._processing(), micros_from_utc(self.now)
+        for limit in write.limits:
+            if limit.queue == row.item.queue and room(limit, running, self.starts, now) <= 0:
+                return False
+            key = row.item.group_key
+            if limit.queue != row.item.queue or key is None:
+                continue
+            if write.suspects:
+                limit = msgspec.structs.replace(limit, key_rate=None)  # noqa: PLW2901 - one of few
+            if room_of_key(limit, key, running, self.starts, now) <= 0:
+                return False
+        return True
+
+    def _begun(self, row: Row, write: p.Claim) -> None:
+        queue, key = row.item.queue, row.item.group_key
+        if key is not None and not write.suspects:
+            self.turns[queue] = key
+        if any(limit.queue == queue for limit in write.limits):
+            self.starts.append((micros_from_utc(self.now), queue, key))
 
     def _is_due(self, row: Row, write: p.Claim) -> bool:
         item = row.item
@@ -367,6 +407,13 @@ class Model:
             type_seen=self.types.get(item.type),
             ahead=sum(self._is_before(other, item) for other in self.rows.values()),
             running=len(self._processing()),
+            in_queue=sum(other.item.queue == item.queue for other in self._processing()),
+            of_key=sorted(
+                other.item.id
+                for other in self._processing()
+                if item.group_key is not None
+                and (other.item.queue, other.item.group_key) == (item.queue, item.group_key)
+            ),
         )
 
     def _is_before(self, row: Row, item: TaskItem) -> bool:
@@ -376,6 +423,8 @@ class Model:
             and not row.suspect
             and other.run_at <= self.now
             and (other.type, other.queue) == (item.type, item.queue)
+            and other.group_key == item.group_key
+            and (item.group_key is None or other.priority == item.priority)
             and (-other.priority, other.run_at, other.id) < (-item.priority, item.run_at, item.id)
         )
 

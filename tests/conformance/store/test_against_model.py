@@ -22,7 +22,7 @@ from taskhub.bulk import Act, Bulk
 from taskhub.failures import cause_of
 from taskhub.keys import IdempotencyKey, Tell, Told, UniqueKey
 from taskhub.model import HOLDING, TRANSITIONS, Owner, Status, TaskId, TaskItem, TypeInfo
-from taskhub.queues import Line, Pause
+from taskhub.queues import Line, Pause, QueueLimit
 
 from tests.conformance.store.backends import Backend, Hands
 from tests.conformance.store.model import Model
@@ -43,6 +43,15 @@ Wanted = tuple[int, tuple[Status, ...], float | None]
 states = st.sampled_from([HOLDING, (Status.PENDING,), (*HOLDING, Status.DONE), tuple(Status)])
 uniques = st.none() | st.tuples(st.integers(0, 1), states, st.sampled_from([None, None, 16.0]))
 ends = st.sampled_from([Status.DONE, Status.FAILED, Status.CANCELLED, Status.PENDING])
+
+
+LIMITS = (
+    (QueueLimit(queue="images", concurrency=1), QueueLimit(queue="default", key_concurrency=1)),
+    (
+        QueueLimit(queue="default", concurrency=3, key_concurrency=2),
+        QueueLimit(queue="images", key_concurrency=1),
+    ),
+)
 
 
 class Lives(RuleBasedStateMachine):
@@ -79,6 +88,7 @@ class Lives(RuleBasedStateMachine):
     @rule(
         priorities=st.lists(st.integers(-1, 1), min_size=1, max_size=3),
         kind=st.sampled_from([*TYPES, *TYPES, "exotic"]),
+        group=st.sampled_from([None, None, "a", "b", "c"]),
         queue=st.sampled_from(["default", "images"]),
         delay=st.sampled_from([0, 0, 0, 30]),
         attempts=st.integers(1, 2),
@@ -93,6 +103,7 @@ class Lives(RuleBasedStateMachine):
                 priority=priority,
                 type=fields["kind"],
                 queue=fields["queue"],
+                group_key=fields["group"],
                 max_attempts=fields["attempts"],
                 run_at=self.hands.now + timedelta(seconds=fields["delay"]),
             )
@@ -159,6 +170,7 @@ class Lives(RuleBasedStateMachine):
         limit=st.integers(1, 4),
         queues=st.sampled_from([(), (), ("images",)]),
         suspects=st.sampled_from([False, False, True]),
+        limits=st.sampled_from([(), (), *LIMITS]),
     )
     def claim(self, **fields: Any) -> None:
         """Somebody asks for work."""
@@ -166,7 +178,7 @@ class Lives(RuleBasedStateMachine):
 
     @rule(
         which=st.lists(st.tuples(pick, ends, st.booleans(), st.booleans()), min_size=1, max_size=4),
-        late=st.sampled_from([0, 0, 1]),
+        late=st.integers(0, 1),
     )
     def finish(self, which: list[tuple[int, Status, bool, bool]], late: int) -> None:
         """Attempts end, some of them under an old fence."""

@@ -7,14 +7,17 @@ from functools import partial
 
 import pytest
 from taskhub.model import Status
+from taskhub.queues import Line
 
 from tests.conformance.store import test_acts as acts
 from tests.conformance.store import test_claiming as claiming
 from tests.conformance.store import test_failures as failures
 from tests.conformance.store import test_firing as firing
 from tests.conformance.store import test_outcomes as outcomes
+from tests.conformance.store import test_pausing as pausing
 from tests.conformance.store import test_schedules as schedules
 from tests.conformance.store import test_takeover as takeover
+from tests.conformance.store import test_turns as turns
 from tests.conformance.store import test_unique as unique
 from tests.conformance.store.backends import Backend, Hands
 from tests.conformance.store.test_against_model import explore
@@ -174,6 +177,125 @@ BROKEN: dict[str, dict[str, tuple[str, str, str, Seen]]] = {
             "AND Seq < (SELECT max(Seq) FROM Events)",
             "",
             acts.test_sequence_numbers_go_on_after_everything_was_pruned,
+        ),
+        "a key has all the turns": (
+            "due_in_turn",
+            "ORDER BY AtPriority DESC, Turn, IsRound",
+            "ORDER BY AtPriority DESC, IsRound",
+            turns.test_the_next_claim_goes_on_after_the_key_that_had_the_last_turn,
+        ),
+        "every claim begins at the first key": (
+            "turn",
+            "GroupKey = excluded.GroupKey, ",
+            "",
+            turns.test_the_next_claim_goes_on_after_the_key_that_had_the_last_turn,
+        ),
+        "each type of a key has its turn": (
+            "due_in_turn",
+            "Turn + Stride",
+            "Turn + 1",
+            turns.test_a_key_with_many_types_has_one_turn,
+        ),
+        "a key begins what is not due": (
+            "due_in_turn",
+            "AND RunAt <= :now",
+            "",
+            turns.test_tasks_with_keys_that_are_not_due_wait,
+        ),
+        "keys take their turns in paused queues": (
+            "due_in_turn",
+            "AND NOT EXISTS (SELECT 1 FROM Queues WHERE Name = InQueue AND Paused)",
+            "",
+            partial(
+                pausing.test_what_is_paused_waits_and_goes_on_when_it_is_resumed,
+                line=Line.QUEUE,
+                name="images",
+                group="acme",
+            ),
+        ),
+        "keys take their turns in queues of others": (
+            "due_in_turn",
+            ":queues IS NULL OR InQueue IN (SELECT value FROM json_each(:queues))",
+            "1",
+            turns.test_a_worker_of_some_queues_takes_turns_within_them,
+        ),
+        "a task that was tried apart forgets its key": (
+            "finish",
+            "WHEN GroupKey IS NULL THEN 0 ELSE 2",
+            "ELSE 0",
+            turns.test_a_suspect_with_a_key_runs_alone_and_is_in_its_line_again_afterwards,
+        ),
+        "nobody counts what runs of a queue": (
+            "running_of",
+            "count(*)",
+            "0",
+            turns.test_a_queue_runs_no_more_at_once_than_it_allows,
+        ),
+        "a full queue takes the places of others": (
+            "due",
+            "AND (:full IS NULL OR InQueue NOT IN (SELECT value FROM json_each(:full)))",
+            "",
+            partial(turns.test_a_full_queue_takes_no_place_from_others, group=None),
+        ),
+        "a full queue takes the places of other keys": (
+            "due_in_turn",
+            "AND (:full IS NULL OR InQueue NOT IN (SELECT value FROM json_each(:full)))",
+            "",
+            partial(turns.test_a_full_queue_takes_no_place_from_others, group="a"),
+        ),
+        "nobody counts what runs of a key": (
+            "due_in_turn",
+            "MostOfKey - (",
+            "MostOfKey - 0 * (",
+            turns.test_a_key_runs_no_more_at_once_than_it_may,
+        ),
+        "a key counts what runs in other queues": (
+            "due_in_turn",
+            "AND Queue = InQueue AND GroupKey = OfKey)",
+            "AND GroupKey = OfKey)",
+            turns.test_a_key_is_another_one_in_another_queue,
+        ),
+        "suspects of a key have no limit": (
+            "due_suspect",
+            "bound.value ->> 1 <=",
+            "0 AND 0 <=",
+            turns.test_suspects_keep_to_the_limits_too,
+        ),
+        "nobody counts what has begun": (
+            "start",
+            "Count + excluded.Count",
+            "Count",
+            turns.test_what_begins_in_one_moment_is_counted_together,
+        ),
+        "a rate looks back too short a time": (
+            "started_of",
+            "At > :since",
+            "At > :since + 10000000",
+            turns.test_a_rate_bounds_what_begins_in_any_time_of_its_length,
+        ),
+        "nobody counts what has begun of a key": (
+            "due_in_turn",
+            "RateOfKey - (",
+            "RateOfKey - 0 * (",
+            turns.test_a_rate_of_keys_bounds_each_key,
+        ),
+        "what has begun is kept for ever": (
+            "forget_starts",
+            "At <= :since",
+            "At < 0 * :since",
+            turns.test_what_rates_know_does_not_grow,
+        ),
+        "what has begun of a key is kept for ever": (
+            "forget_keys",
+            "At <= :since",
+            "At < 0 * :since",
+            turns.test_what_rates_know_does_not_grow,
+        ),
+        "keys that are silent are kept for ever": (
+            "prune_starts",
+            "At < :before",
+            "At < 0 * :before",
+            turns.test_what_rates_know_does_not_grow,
         ),
         "a due time is handled from wherever the schedule stands": (
             "move_on",

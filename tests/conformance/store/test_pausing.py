@@ -22,14 +22,15 @@ async def known(world: World) -> None:
     await world.do(Register(types=[TypeInfo(name) for name in TYPES]))
 
 
+@pytest.mark.parametrize("group", [None, "acme"])
 @pytest.mark.parametrize(("line", "name"), [(Line.QUEUE, "images"), (Line.TYPE, "resize")])
 async def test_what_is_paused_waits_and_goes_on_when_it_is_resumed(
-    world: World, line: Line, name: str
+    world: World, line: Line, name: str, group: str | None
 ) -> None:
-    """The rest of the queues and types never waits."""
+    """The rest of the queues and types never waits; keys change nothing."""
     await known(world)
-    (held,) = await world.add(queue="images", type="resize")
-    (free,) = await world.add()
+    (held,) = await world.add(queue="images", type="resize", group_key=group)
+    (free,) = await world.add(group_key=group)
 
     assert await world.one(pause(line, name)) == Touched(1)
     assert [lease.item.id for lease in await world.claim()] == [free]

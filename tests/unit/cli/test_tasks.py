@@ -34,6 +34,7 @@ def test_create_sends_every_option_by_its_name_in_the_api(run: Run, hub: Hub) ->
 
     ended = run(
         "create", "T", "--type", "resize", "--queue", "images", "--priority", "-5",
+        "--group-key", "Ärzte",
         "--payload", '{"url": "x"}', "--delay", "1.5", "--max-attempts", "2",
         "--timeout", "9", "--key", "k-1", "--json",
     )  # fmt: skip
@@ -44,6 +45,7 @@ def test_create_sends_every_option_by_its_name_in_the_api(run: Run, hub: Hub) ->
         "title": "T",
         "type": "resize",
         "queue": "images",
+        "groupKey": "Ärzte",
         "priority": -5,
         "payload": {"url": "x"},
         "delaySeconds": 1.5,

@@ -63,7 +63,7 @@ async def test_each_task_is_as_if_it_had_been_posted_alone(house: House) -> None
     """The same members, defaults and bytes of the payload; and one creator, one time."""
     payload = b'{ "url":"\\u0075",  "width":10 }'
     task = b'{"title":"x","type":"resize","priority":7,"payload":%b}' % payload
-    body = b'{"tasks":[%b, {"title":"y","queue":"q","maxAttempts":1}]}' % task
+    body = b'{"tasks":[%b, {"title":"y","queue":"q","groupKey":"k","maxAttempts":1}]}' % task
 
     reply = await house.ask("POST", "/tasks/batch", data=body, headers=PLAIN)
 
@@ -74,7 +74,7 @@ async def test_each_task_is_as_if_it_had_been_posted_alone(house: House) -> None
         name: alone.json[name] for name in alone.json if name not in own
     }
     assert payload in one.body
-    assert (two.json["queue"], two.json["maxAttempts"]) == ("q", 1)
+    assert (two.json["queue"], two.json["groupKey"], two.json["maxAttempts"]) == ("q", "k", 1)
     assert one.json["createdAt"] == two.json["createdAt"] == two.json["runAt"]
     assert (one.json["createdBy"], two.json["createdBy"]) == ("alice", "alice")
 
@@ -113,7 +113,7 @@ async def test_one_bad_task_spoils_an_atomic_batch_and_every_error_is_named(hous
     reply = await post(
         house,
         GOOD,
-        {"title": "", "queue": "!"},
+        {"title": "", "queue": "!", "groupKey": "\n"},
         {"title": "x", "type": "unknown"},
         {"title": "x", "type": "resize", "payload": {"url": 1, "width": "w"}},
         7,
@@ -123,6 +123,7 @@ async def test_one_bad_task_spoils_an_atomic_batch_and_every_error_is_named(hous
     assert (reply.status, reply.json["type"]) == (422, "urn:taskhub:problem:invalid")
     assert reply.headers["Content-Type"] == "application/problem+json"
     assert sorted(pointers(reply.json["errors"])) == [
+        "/tasks/1/groupKey",
         "/tasks/1/queue",
         "/tasks/1/title",
         "/tasks/2/type",

@@ -34,7 +34,7 @@ CROWDS: dict[str, dict[str, Any]] = {
 }
 
 GROUPS = dict.fromkeys(("type", "last", "mark", "of")) | {"since": -1, "limit": 5, "most": 1_000}
-DUE = {"types": '["simulate","resize"]', "queues": None, "now": NOW, "limit": 5}
+DUE = {"types": '["simulate","resize"]', "queues": None, "full": None, "now": NOW, "limit": 5}
 
 
 @pytest.fixture
@@ -122,13 +122,62 @@ def test_a_claim_takes_its_few_out_of_many(connection: sqlite3.Connection) -> No
     assert steps(connection, "due", DUE) < alone * 2 + 100
 
 
+GROUP = """
+UPDATE Tasks SET Suspect = 2, GroupKey = printf('k%05d', substr(Id, -8) % :keys)
+ WHERE Id >= :name || '-' AND Id < :name || '.'
+"""
+TURNS = DUE | {"walk": 100, "limits": '[["default",1,null,0]]'}
+
+
+def fill_groups(connection: sqlite3.Connection, count: int, name: str, keys: int) -> None:
+    """So many tasks more, of so many keys."""
+    fill(connection, count, name)
+    connection.execute(GROUP, {"keys": keys, "name": name})
+
+
+@pytest.mark.parametrize("limits", ["[]", TURNS["limits"]])
+@pytest.mark.parametrize(("few", "many"), [(10, 10), (3_000, 10_000)])
+def test_a_claim_by_turns_costs_the_same_however_many_wait(
+    connection: sqlite3.Connection, limits: str, few: int, many: int
+) -> None:
+    """Neither the tasks of a noisy key nor ten thousand keys are gone through."""
+    fill_groups(connection, 3_000, "t", few)
+    alone = steps(connection, "due_in_turn", TURNS | {"limits": limits})
+    found = connection.execute(STATEMENTS["due_in_turn"], TURNS | {"limits": limits}).fetchall()
+
+    fill_groups(connection, CROWD, "u", many)
+
+    assert len(found) == DUE["limit"]
+    assert steps(connection, "due_in_turn", TURNS | {"limits": limits}) < alone * 2 + 100
+
+
+def test_a_claim_by_turns_goes_by_seeks_alone(connection: sqlite3.Connection) -> None:
+    """Each line of its plan that reads tasks looks something up."""
+    plan = connection.execute(f"EXPLAIN QUERY PLAN {STATEMENTS['due_in_turn']}", TURNS).fetchall()
+
+    lines = [line for *_, line in plan if "Tasks" in line or "Starts" in line]
+    assert len(lines) > 8
+    assert [line for line in lines if not line.startswith("SEARCH")] == []
+
+
+def test_tasks_with_keys_are_no_crowd_for_the_others(connection: sqlite3.Connection) -> None:
+    """They are in an index of their own."""
+    alone = steps(connection, "due", DUE)
+
+    fill_groups(connection, CROWD, "t", 50)
+
+    assert steps(connection, "due", DUE) < alone * 2 + 100
+    assert steps(connection, "next_in_turn", {}) < 100
+    assert steps(connection, "any_in_turn", {}) < 10
+
+
 @pytest.mark.parametrize("crowd", [{"run_at": NOW - 2}, {"run_at": NOW + 1}])
 def test_what_is_before_a_task_is_counted_to_a_bound(
     connection: sqlite3.Connection, crowd: dict[str, Any]
 ) -> None:
     """Who asks why the last of a million tasks waits holds nobody up."""
     fill(connection, CROWD, "b", **crowd)
-    values = {"id": "a-00000000", "now": NOW, "most": 100}
+    values = {"id": "a-00000000", "now": NOW, "most": 100, "since": 0, "key_since": 0}
     few = steps(connection, "circumstances", values)
 
     fill(connection, CROWD, "c", **crowd)

@@ -1,0 +1,217 @@
+"""Handing tasks out: the most urgent first; where keys or limits are used, turn by turn and within.
+
+What a limit allows is counted from the rows that run, and for rates from what has begun in the last
+while: nothing is kept that somebody would have to give back.
+"""
+
+from __future__ import annotations
+
+import heapq
+from collections import Counter
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+
+from taskhub.model import EventType
+from taskhub.ports import Claim, Claimed
+from taskhub.queues import QueueLimit
+from taskhub.rates import Rate
+from taskhub.store.steps.batch import Batch
+from taskhub.store.steps.rows import Row, json, lease_of
+
+WALK = 4_000
+"""Keys of a queue that a claim looks at, at most, for those that are not at their limit."""
+SLICES = 20
+"""Slices of a rate's time: what began is forgotten a slice at a time, never too early."""
+WHOLE = ""
+"""Stands for the whole queue where a key would stand."""
+
+QUEUE, PRIORITY, RUN_AT, ID, GROUP_KEY = 4, 5, 10, 1, 19
+"""Places in a row of the `lease` columns."""
+
+
+def claim(batch: Batch, group: Sequence[tuple[int, Claim]]) -> None:
+    """Hand out the most urgent due tasks, claim by claim."""
+    for place, write in group:
+        if write.limits or (not write.suspects and batch.ask("any_in_turn", {})[0][0]):
+            rows, is_held = _within_limits(batch, write)
+        else:
+            rows, is_held = _due(batch, write, max(0, write.limit)), False
+            _take(batch, write, rows)
+        now = batch.now.utc
+        leases = [lease_of(row, now, suspect=write.suspects) for row in rows]
+        batch.results[place] = Claimed(leases, is_held)
+        batch.tell(EventType.STARTED, [row[1:3] for row in rows])
+
+
+def _due(
+    batch: Batch, write: Claim, limit: int, full: Sequence[str] = (), limits: str = "[]"
+) -> list[Row]:
+    """Due tasks without a key; or the first suspect, whatever it has."""
+    values = _asked(batch, write, limit, full)
+    if not write.suspects:
+        rows = batch.ask("due", values)
+        rows.sort(key=_by_urgency)
+        return rows
+    return batch.ask("due_suspect", values | {"limits": limits})
+
+
+def _asked(batch: Batch, write: Claim, limit: int, full: Sequence[str]) -> dict[str, object]:
+    return {
+        "types": json(write.types),
+        "queues": json(write.queues) if write.queues else None,
+        "full": json(full) if full else None,
+        "now": batch.now.micros,
+        "limit": limit,
+    }
+
+
+def _by_urgency(row: Row) -> tuple[int, int, str]:
+    return (-row[PRIORITY], row[RUN_AT], row[ID])
+
+
+def _take(batch: Batch, write: Claim, rows: Sequence[Row]) -> None:
+    if not rows:
+        return
+    values = {
+        "owner": write.owner,
+        "until": batch.now.boottime + write.lease,
+        "now": batch.now.micros,
+        "rows": json([row[0] for row in rows]),
+    }
+    taken = batch.change("claim", values)
+    assert taken == len(rows), "the transaction is not alone"
+
+
+# ---- keys and limits ---------------------------------------------------------------------------
+
+
+@dataclass(slots=True)
+class Choice:
+    """What one round takes of what it is offered, as long as there is room."""
+
+    most: int
+    room: dict[str, int]
+    """Of queues that have a limit."""
+    rows: list[Row] = field(default_factory=list)
+    is_held: bool = False
+    """Whether something was due and had no room in its queue."""
+    of_key: Counter[tuple[str, str]] = field(default_factory=Counter)
+
+    def offer(self, row: Row, room_of_key: int) -> None:
+        """Take it if that breaks no limit."""
+        queue, key = row[QUEUE], row[GROUP_KEY]
+        if len(self.rows) >= self.most:
+            return
+        if self.room.get(queue, 1) <= 0:
+            self.is_held = True
+            return
+        if key is not None:
+            if self.of_key[queue, key] >= room_of_key:
+                self.is_held = True
+                return
+            self.of_key[queue, key] += 1
+        if queue in self.room:
+            self.room[queue] -= 1
+        self.rows.append(row)
+
+
+def _within_limits(batch: Batch, write: Claim) -> tuple[list[Row], bool]:
+    """Round after round: a queue that has become full leaves its place to others.
+
+    Also whether a limit may have kept something back.
+    """
+    most = min(1, write.limit) if write.suspects else max(0, write.limit)
+    rows: list[Row] = []
+    while True:
+        room = _rooms(batch, write.limits)
+        choice = Choice(most - len(rows), room)
+        full = [queue for queue, left in room.items() if left <= 0]
+        for row, room_of_key in _offers(batch, write, choice.most, full):
+            choice.offer(row, room_of_key)
+        _begin(batch, write, choice.rows)
+        rows += choice.rows
+        if len(rows) >= most or not (choice.rows and choice.is_held):
+            return rows, bool(write.limits)
+
+
+def _offers(
+    batch: Batch, write: Claim, most: int, full: Sequence[str]
+) -> Iterable[tuple[Row, int]]:
+    """Due tasks in the order in which they are to begin, with the room of their keys."""
+    limits = json([_bound(batch, limit) for limit in write.limits])
+    alone = [(row, most) for row in _due(batch, write, most, full, limits)]
+    if write.suspects:
+        return alone
+    values = _asked(batch, write, most, full) | {"limits": limits, "walk": WALK}
+    in_turn = [(row[1:], row[0]) for row in batch.ask("due_in_turn", values)]
+    return heapq.merge(alone, in_turn, key=lambda offer: _by_urgency(offer[0]))
+
+
+def _bound(batch: Batch, limit: QueueLimit) -> tuple[str, int | None, int | None, int]:
+    """What the statements must know of a queue's limits for keys."""
+    rate = limit.key_rate
+    since = 0 if rate is None else since_of(rate, batch.now.micros)
+    return limit.queue, limit.key_concurrency, None if rate is None else rate.limit, since
+
+
+def _slice(rate: Rate) -> int:
+    """Microseconds in which starts are counted together."""
+    return max(1, rate.seconds * 1_000_000 // SLICES)
+
+
+def since_of(rate: Rate, now: int) -> int:
+    """Slices that begin later than this count; the oldest of them counts whole."""
+    return now - rate.seconds * 1_000_000 - _slice(rate)
+
+
+def _rooms(batch: Batch, limits: Sequence[QueueLimit]) -> dict[str, int]:
+    """How many tasks may begin in each queue that has a limit as a whole."""
+    names = [limit.queue for limit in limits if limit.concurrency is not None]
+    room: dict[str, int] = {}
+    running: dict[str, int] = {}
+    if names:
+        running.update(batch.ask("running_of", {"queues": json(names)}))
+    for limit in limits:
+        left = []
+        if limit.concurrency is not None:
+            left.append(limit.concurrency - running.get(limit.queue, 0))
+        if limit.rate is not None:
+            left.append(limit.rate.limit - _started(batch, limit.queue, limit.rate))
+        if left:
+            room[limit.queue] = min(left)
+    return room
+
+
+def _started(batch: Batch, queue: str, rate: Rate) -> int:
+    values = {"queue": queue, "key": WHOLE, "since": since_of(rate, batch.now.micros)}
+    count: int = batch.ask("started_of", values)[0][0]
+    return count
+
+
+def _begin(batch: Batch, write: Claim, rows: Sequence[Row]) -> None:
+    """Hand the rows out; keep whose turn it was, and what rates must know."""
+    _take(batch, write, rows)
+    last = {row[QUEUE]: row[GROUP_KEY] for row in rows if row[GROUP_KEY] is not None}
+    if not write.suspects:
+        for queue, key in last.items():
+            batch.change("turn", {"queue": queue, "key": key, "now": batch.now.micros})
+    for limit in write.limits:
+        mine = [row for row in rows if row[QUEUE] == limit.queue]
+        if limit.rate is not None and mine:
+            _count(batch, limit.queue, limit.rate, {WHOLE: len(mine)})
+            _forget(batch, "forget_starts", limit.queue, limit.rate)
+        keys = Counter(row[GROUP_KEY] for row in mine if row[GROUP_KEY] is not None)
+        if limit.key_rate is not None and keys:
+            _count(batch, limit.queue, limit.key_rate, keys)
+            most = 2 * len(keys)  # they go twice as fast as they come
+            _forget(batch, "forget_keys", limit.queue, limit.key_rate, most)
+
+
+def _count(batch: Batch, queue: str, rate: Rate, counts: Mapping[str, int]) -> None:
+    at = batch.now.micros - batch.now.micros % _slice(rate)
+    batch.each("start", [(queue, key, at, count) for key, count in counts.items()])
+
+
+def _forget(batch: Batch, statement: str, queue: str, rate: Rate, most: int = 0) -> None:
+    values = {"queue": queue, "since": since_of(rate, batch.now.micros), "limit": most}
+    batch.change(statement, values)
