@@ -134,7 +134,8 @@ class Settler:
     def _tell(self, row: Settled, result: Result | None) -> None:
         item, write = row.attempt.lease.item, row.write
         if isinstance(result, Finished) and isinstance(write, Finish):
-            end = End(result.status, row.seconds, write.error, write.run_at)
+            mark = "" if write.cause is None else write.cause.fingerprint
+            end = End(result.status, row.seconds, write.error, mark, write.run_at)
             tell_end(self._emit, item, end)
         elif isinstance(result, Stale):
             self._emit(StaleFinish(task_id=item.id, attempt=item.attempts))

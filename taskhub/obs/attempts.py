@@ -22,11 +22,14 @@ if TYPE_CHECKING:
 
 
 class End(msgspec.Struct, frozen=True):
-    """What the row says now, how long the attempt ran, why it failed, when it comes again."""
+    """What the row says now, how long the attempt ran, why it failed (`fingerprint`: as which
+    others), when it comes again.
+    """
 
     status: Status
     seconds: float
     error: str | None = None
+    fingerprint: str = ""
     run_at: datetime | None = None
 
 
@@ -64,7 +67,15 @@ def tell_end(emit: Emit, item: TaskItem, end: End) -> None:
 def _tell_failure(emit: Emit, item: TaskItem, end: End) -> None:
     id_, error = item.id, end.error or ""
     if end.status is Status.FAILED:
-        emit(TaskFailed(task_id=id_, type=item.type, attempt=item.attempts, error=error))
+        emit(
+            TaskFailed(
+                task_id=id_,
+                type=item.type,
+                attempt=item.attempts,
+                error=error,
+                fingerprint=end.fingerprint,
+            )
+        )
     elif end.status is Status.PENDING:
         emit(
             TaskRetrying(

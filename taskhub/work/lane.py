@@ -236,10 +236,16 @@ def _as_suspect(ended: Ended) -> Ended:
 
 
 def _is_innocent(attempt: Attempt, processor: Processor) -> bool:
-    """Whether it had not begun, or only stood beside the one for whose sake we killed it."""
+    """Whether it had not begun, or only stood beside the one for whose sake we killed it.
+
+    Where nothing had begun, the first in the line is blamed: it may be what the processor died of
+    (an order that it cannot read), and given back unharmed it would come again for ever.
+    """
     if processor.culprit is not None:
         return processor.culprit is not attempt
-    return processor.is_ready and attempt.id not in processor.begun
+    if not processor.is_ready or attempt.id in processor.begun:
+        return False
+    return bool(processor.begun) or attempt is not next(iter(processor.inflight.values()))
 
 
 def _epitaph(attempt: Attempt, processor: Processor, how: str) -> str:

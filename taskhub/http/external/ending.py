@@ -102,6 +102,7 @@ async def _end(
     if held is None:
         return await _again(call, ending)
     settled = settling(held)
+    cause = cause_of(held.item.type, exception) if exception else None
     write = Finish(
         id=ending.id,
         fence=held.fence,
@@ -110,7 +111,7 @@ async def _end(
         result_until=None if result is None else _kept_until(call, held.item.type),
         error=settled.error,
         run_at=settled.run_at,
-        cause=cause_of(held.item.type, exception) if exception else None,
+        cause=cause,
         key=ending.key,
     )
     (stored,) = await call.put(write)
@@ -118,7 +119,8 @@ async def _end(
         raise Invalid([FieldError("", "the database cannot store this outcome")])
     if not isinstance(stored, Finished):
         return await _again(call, ending)
-    end = End(stored.status, seconds_run(held), settled.error, settled.run_at)
+    mark = "" if cause is None else cause.fingerprint
+    end = End(stored.status, seconds_run(held), settled.error, mark, settled.run_at)
     tell_end(call.context.emit, held.item, end)
     return Answer(OK, _outcome(ending.id, stored.status))
 

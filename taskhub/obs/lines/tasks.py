@@ -79,6 +79,7 @@ def _failed(event: t.TaskFailed) -> Told:
             "Attempt": event.attempt,
             "Type": event.type,
             "Error": event.error,
+            "Fingerprint": event.fingerprint,
             "TraceId": event.trace_id,
         }
     )

@@ -82,6 +82,8 @@ class TaskFailed(Telemetry, frozen=True, kw_only=True):
     type: str
     attempt: int
     error: str
+    fingerprint: str = ""
+    """The same for all failures of a type by the same exception in the same place."""
     trace_id: str = ""
 
 

@@ -322,13 +322,16 @@ async def test_a_failed_attempt_comes_again_when_it_says(mill: House) -> None:
     (again,) = await claim(mill)
     await say(mill, f"{id_}/fail", lease=again["lease"], error="again", retryInSeconds=0)
     (last,) = await claim(mill)
-    end = await say(mill, f"{id_}/fail", lease=last["lease"], error="for good")
+    end = await say(mill, f"{id_}/fail", lease=last["lease"], error="for good", exception="Jam")
 
     assert (reply.status, reply.json["status"]) == (200, "Pending")
     assert again["task"]["error"] == "jam\N{REPLACEMENT CHARACTER}med"
     assert (last["task"]["attempts"], end.json["status"]) == (3, "Failed")
     assert len(mill.said(TaskRetrying)) == 2
-    assert [event.error for event in mill.said(TaskFailed)] == ["for good"]
+    (failed,) = mill.said(TaskFailed)
+    assert failed.error == "for good"
+    (item,) = await mill.store.get([TaskId(id_)])
+    assert failed.fingerprint == item.fingerprint != ""
 
 
 async def test_a_task_given_back_costs_no_attempt(mill: House) -> None:

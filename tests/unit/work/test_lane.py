@@ -28,6 +28,7 @@ from taskhub.work.outbound.http_task import http_handler
 from taskhub.work.processor import ProcessorSpec
 from taskhub.work.processor_child import EXIT_HANDLERS
 from taskhub.work.registry import discover
+from taskhub.work.wire import Run, run_order
 
 from tests.certificates import make_pair
 from tests.unit.work.making import TASK, attempt
@@ -295,6 +296,23 @@ async def test_a_processor_that_cannot_import_its_handlers_fails_the_attempt(
 
     assert finish.error == f"its processor did not get ready (exit code {EXIT_HANDLERS})"
     assert "not_there" in capfd.readouterr().err
+
+
+async def test_an_order_that_no_processor_can_read_costs_attempts_and_ends(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """Given back unharmed it would be claimed again without end; what waits behind it is."""
+    async with _world() as world:
+        await world.lane.run(attempt("raises"))
+        one, other = attempt("waits"), attempt("waits", task_id=OTHER)
+        orders = iter([Run(b"no JSON"), run_order(other.lease)])
+        monkeypatch.setattr("taskhub.work.lane.run_order", lambda _: next(orders))
+        read, behind = await asyncio.gather(world.lane.run(one), world.lane.run(other))
+
+    first = _finish(read)
+    assert (first.status, first.suspect) == (Status.PENDING, True)
+    assert (first.error or "").startswith("its process died")
+    assert behind == Released()
 
 
 async def test_a_processor_that_does_not_get_ready_is_killed(tmp_path: Path) -> None:
