@@ -15,7 +15,7 @@ from pathlib import Path
 
 from taskhub.obs import telemetry as t
 from taskhub.obs.exposition import Exposition, dressed
-from taskhub.obs.files import DailyFile
+from taskhub.obs.files import DailyFile, Keep
 from taskhub.obs.logs import LogListener
 from taskhub.obs.merge import merge
 from taskhub.obs.metrics import MetricsListener, render
@@ -66,7 +66,7 @@ def listeners() -> None:
 def files() -> None:
     """Lines into a real file, the writer thread included: wall time and CPU of all threads."""
     with tempfile.TemporaryDirectory() as place:
-        sink = ThreadSink(DailyFile(Path(place), "worker", 3), limit=ROUNDS * 1_000)
+        sink = ThreadSink(DailyFile(Path(place), "worker", Keep(3)), limit=ROUNDS * 1_000)
         log = LogListener("taskhub-worker", "worker-1", sink)
         wall, cpu = time.perf_counter(), time.process_time()
         for _ in range(ROUNDS):

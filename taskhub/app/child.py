@@ -38,7 +38,7 @@ def main() -> int:
         return EXIT_ORPHANED
     config = decode(told.config)
     protect(config.units, told.unit)
-    with open_log(config.logs, told.name) as log:
+    with open_log(config.logs, told.name, levels=config.log_levels) as log:
         try:
             return run_loop(_main(told, Live(config), log, lifeline), log)
         except TaskHubError as error:  # the root only sees that we have ended
@@ -67,5 +67,6 @@ async def _main(told: Snapshot, configuration: Live, log: Log, lifeline: int) ->
         process.host.retire = process.listener.close
     follow = Follow(process)
     process.keeper.verbs |= {"reload-prepare": follow.prepare_verb, "reload-apply": follow.apply}
+    process.keeper.verbs["loglevel-told"] = follow.level_verb
     with process.stack:
         return await live(process, local_specs(process), is_root=False)

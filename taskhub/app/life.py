@@ -16,6 +16,8 @@ from taskhub.app.restarts import asked_restart
 from taskhub.app.specs import spec_of
 from taskhub.kernel.host import run_process, run_root
 from taskhub.kernel.supervisor import NoSuchActor, Supervisor
+from taskhub.obs.levels import WORDS
+from taskhub.obs.telemetry import LinesDropped
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Coroutine, Sequence
@@ -87,7 +89,7 @@ async def live(process: Process, specs: Sequence[ChildSpec], *, is_root: bool) -
     process.keeper.verbs["tree"] = _Tree(process, supervisor).verb
     process.keeper.verbs["restart"] = _Restart(supervisor).verb
     process.keeper.verbs["ask-restart"] = partial(asked_restart, supervisor)
-    sampler = _Sampler(process.metrics.sample)
+    sampler = _Sampler(partial(_look, process))
     gc.freeze()  # what was imported stays: no look need pass over it again
     gc.set_threshold(YOUNG)
     sys.setswitchinterval(POOL_TURN if "pool" in process.entries else TURN)
@@ -101,6 +103,13 @@ async def live(process: Process, specs: Sequence[ChildSpec], *, is_root: bool) -
         await process.bus.close()
 
 
+def _look(process: Process) -> None:
+    """What is looked at each second."""
+    process.metrics.sample()
+    if lost := process.log.losses():
+        process.emit(LinesDropped(count=lost))
+
+
 class _Tree:
     """The verb `tree`: what every actor of this process does, and which parts are ill."""
 
@@ -108,7 +117,10 @@ class _Tree:
         self._process, self._supervisor = process, supervisor
 
     async def verb(self, _: dict[str, Any]) -> dict[str, Any]:
-        return {"actors": self._supervisor.tree(), "ill": ill_parts(self._process)}
+        process, actors = self._process, self._supervisor.tree()
+        names = (process.name, *(actor.name for actor in actors))
+        levels = {name: WORDS[process.log.listener.levels.least(name)] for name in names}
+        return {"actors": actors, "ill": ill_parts(process), "levels": levels}
 
 
 class _Restart:

@@ -56,7 +56,7 @@ class Reload:
 
     def __init__(self, process: Process, kin: Kin, loaded: Loaded, unit: str) -> None:
         self._process, self._kin, self._loaded, self._unit = process, kin, loaded, unit
-        self._in_force = loaded.config
+        self._in_force, self._configured = loaded.config, loaded.config.log_levels
         """As it was loaded, with what was applied since; a key that waits for a restart is not."""
         self._one_at_a_time, self._numbers = asyncio.Lock(), count(1)
 
@@ -89,9 +89,24 @@ class Reload:
             except Objected as objected:
                 return self._refuse(objected.problems)
             self._in_force = proposal.in_force
+            self._configured = proposal.in_force.log_levels
             apply(self._process, proposal.accepted)
             await self._apply(proposal.number)
             return self._tell(proposal.found)
+
+    async def relevel(self, name: str, level: str) -> dict[str, Any]:
+        """Put the level of one actor in force here; the next reload finds it changed.
+
+        "": as it is configured. Returns the levels of all that have one.
+        """
+        async with self._one_at_a_time:
+            levels: dict[str, Any] = dict(self._process.live.config.log_levels)
+            levels.pop(name, None)
+            if wanted := level or self._configured.get(name):
+                levels[name] = wanted
+            self._in_force = msgspec.structs.replace(self._in_force, log_levels=levels)
+            level_as(self._process, levels)
+            return levels
 
     async def _propose(self, *, keep: bool) -> Proposal:
         """Read it anew and have every process try it; raises Objected."""
@@ -178,6 +193,11 @@ class Follow:
         except TaskHubError as error:
             raise Refused(error.code, error.detail) from None
 
+    async def level_verb(self, args: dict[str, Any]) -> Applied:
+        """The levels of actors, as an operator has asked for them."""
+        level_as(self._process, args["levels"])
+        return {"applied": True}
+
     async def apply(self, args: dict[str, Any]) -> Applied:
         """Put in force what was prepared under this number; another was refused elsewhere."""
         prepared, self._prepared = self._prepared, None
@@ -218,13 +238,20 @@ def check_here(process: Process, config: Config) -> None:
 def apply(process: Process, config: Config) -> None:
     """Put a configuration in force in this process."""
     process.live.config = config
-    process.log.follow(config.logs)
+    process.log.follow(config.logs, config.log_levels)
     for box in process.boxes.all():
         box.limit = config.limits.mailbox
     if process.supervisor is not None:
         process.supervisor.limit = restart_limit(config)
     for follow in process.follows:
         follow(config)
+
+
+def level_as(process: Process, levels: dict[str, Any]) -> None:
+    """Put other levels of actors in force in this process."""
+    config = msgspec.structs.replace(process.live.config, log_levels=levels)
+    process.live.config = config
+    process.log.listener.set_level(config.logs.level, levels)
 
 
 def answer(problems: Sequence[str], found: Sequence[Change] = ()) -> Applied:

@@ -12,6 +12,7 @@ from taskhub.app.forest import Forest
 from taskhub.app.kin import Kin
 from taskhub.app.life import live, local_specs, run_loop
 from taskhub.app.listening import address, listening_socket
+from taskhub.app.loudness import Loudness
 from taskhub.app.migration import longer_start, migrate
 from taskhub.app.naming import named
 from taskhub.app.process import Live, Process, assemble
@@ -39,7 +40,10 @@ def run(loaded: Loaded, unit: str, *, hangup_stops: bool = False) -> int:
     refuse_silence(loaded.config.logs, unit)
     protect(loaded.config.units, unit)
     runtime = make_private(runtime_directory(loaded.config, os.environ))
-    with named(runtime, unit) as name, open_log(loaded.config.logs, name) as log:
+    with (
+        named(runtime, unit) as name,
+        open_log(loaded.config.logs, name, levels=loaded.config.log_levels) as log,
+    ):
         main = _main(loaded, unit, (runtime, name), log, hangup_stops=hangup_stops)
         return run_loop(main, log)
 
@@ -89,6 +93,7 @@ async def _main(
         reload = Reload(process, kin, loaded, unit)
         process.keeper.verbs["reload"] = reload.verb
         process.keeper.verbs["reload-check"] = reload.check_verb
+        process.keeper.verbs["loglevel"] = Loudness(process, kin, reload).verb
         await _migrate(process)
         _greet(process, loaded)
         return await live(process, _specs(process, kin), is_root=True)

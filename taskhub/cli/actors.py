@@ -1,4 +1,4 @@
-"""`taskhub actors`: lists the actors that run here, and has one restarted over the API."""
+"""`taskhub actors`: lists the actors that run here, sets their log levels, has one restarted."""
 
 from __future__ import annotations
 
@@ -8,6 +8,9 @@ from urllib.parse import quote
 import click
 
 from taskhub.cli import client, exits, options, say, supervision
+
+LEVELS = ("debug", "info", "warning", "error")
+CONFIGURED = "configured"
 
 
 @click.group(invoke_without_command=True)
@@ -20,7 +23,7 @@ def actors(
     overrides: tuple[str, ...],
     as_json: bool,  # noqa: FBT001 - click names it
 ) -> int:
-    """Show the actors of every process that runs here, or restart one.
+    """Show the actors of every process that runs here, change how loud one is, or restart one.
 
     Exit code 3: none runs (with this configuration, in this folder).
     """
@@ -42,3 +45,18 @@ def restart(name: str, *, as_json: bool) -> None:
         say.document(answer)
     else:
         say.data(say.printable(f"{answer['name']} is asked to restart"))
+
+
+@actors.command()
+@click.argument("name")
+@click.argument("level", type=click.Choice([*LEVELS, CONFIGURED], case_sensitive=False))
+@options.config_options
+def loglevel(name: str, level: str, path: Path | None, overrides: tuple[str, ...]) -> None:
+    """Set the least loud level of an actor that is written into the log.
+
+    NAME is an actor (pool), a process (worker-1), or both (worker-1/pool). LEVEL `configured` takes
+    it back; so does a reload. Asks the processes that run here.
+    """
+    wanted = "" if level == CONFIGURED else level
+    supervision.set_level(options.loaded(path, overrides).config, name, wanted)
+    say.data(say.printable(f"{name} is at the level {level}"))

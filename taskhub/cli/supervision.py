@@ -32,7 +32,7 @@ COLOURS = {
     "failed": "red",
 }
 EMPTY = {"applied": False, "problems": [], "changes": [], "needsRestart": []}
-HEADER = ("ACTOR", "STATE", "UP", "RESTARTS", "MAILBOX", "PID", "LAST ERROR")
+HEADER = ("ACTOR", "STATE", "UP", "RESTARTS", "MAILBOX", "PID", "LOG", "LAST ERROR")
 
 
 @dataclass(frozen=True)
@@ -48,6 +48,8 @@ class Process:
     """Whether it can do its work."""
     parts: list[dict[str, str]] = field(default_factory=list)
     """Each part with its state: `failed` is what keeps it from being ready."""
+    levels: dict[str, str] = field(default_factory=dict)
+    """The least loud level that is written, by the names of its actors and by its own."""
 
 
 @click.command()
@@ -128,6 +130,7 @@ def _asked(path: Path) -> Process | None:
         tree.get("ill", []),
         told["ready"],
         told["parts"],
+        tree.get("levels", {}),
     )
 
 
@@ -149,11 +152,12 @@ def _table(found: list[Process]) -> None:
 
 def _rows(process: Process) -> Iterator[tuple[str, ...]]:
     if process.pid is None:
-        yield process.unit, "frozen", "", "", "", "", "it does not answer"
+        yield process.unit, "frozen", "", "", "", "", "", "it does not answer"
         return
-    yield process.unit, "process", "", "", "", str(process.pid), ""
+    level = process.levels.get
+    yield process.unit, "process", "", "", "", str(process.pid), level(process.unit, ""), ""
     for part in process.ill:
-        yield f"  ({part['name']})", part["state"], "", "", "", "", part["detail"]
+        yield f"  ({part['name']})", part["state"], "", "", "", "", "", part["detail"]
     for actor in process.actors:
         yield (
             f"  {actor['name']}",
@@ -162,6 +166,7 @@ def _rows(process: Process) -> Iterator[tuple[str, ...]]:
             str(actor["restarts"]),
             _mailbox(actor),
             str(actor["pid"] or ""),
+            level(actor["name"], ""),
             str(actor["last_error"] or ""),
         )
 
@@ -201,9 +206,15 @@ def _reloaded(paths: Iterable[Path]) -> list[dict[str, Any]]:
 
 
 def _told_to(path: Path, verb: str) -> dict[str, Any] | None:
-    """The answer of one process; None when it is gone, or one that its parent reloads."""
+    """What one process did about its configuration; None when it is gone, or a child."""
+    answer = _answer(path, verb)
+    return answer and {"unit": path.stem, **EMPTY, **answer}
+
+
+def _answer(path: Path, verb: str, **args: str) -> dict[str, Any] | None:
+    """The answer of one process; None when it is gone, or one that leaves it to its parent."""
     try:
-        answer = call_blocking(path, verb, RELOAD_WITHIN)
+        return call_blocking(path, verb, RELOAD_WITHIN, **args)
     except Unreachable as error:
         if isinstance(error.__cause__, GONE):
             return None
@@ -212,7 +223,17 @@ def _told_to(path: Path, verb: str) -> dict[str, Any] | None:
         if error.code == "unknown-verb":
             return None
         raise exits.Failure(exits.FAILED, say.printable(f"{path.stem}: {error}")) from error
-    return {"unit": path.stem, **EMPTY, **answer}
+
+
+def set_level(config: Config, name: str, level: str) -> None:
+    """Have every tree and unit here that knows `name` do it; raises Failure when none does."""
+    args = {"name": name, "level": level}
+    answers = [told for each in sockets(config) if (told := _answer(each, "loglevel", **args))]
+    if not answers:
+        raise exits.Failure(exits.UNREACHABLE, "no TaskHub runs here")
+    if not any(answer["known"] for answer in answers):
+        known = "an actor (pool), a process (worker-1), or both (worker-1/pool)"
+        raise exits.Failure(exits.FAILED, f"nobody here has that name: expected {known}")
 
 
 def _report(answer: dict[str, Any]) -> None:

@@ -8,7 +8,7 @@ import re
 from collections.abc import Iterable, Iterator
 from urllib.parse import SplitResult, urlsplit
 
-from taskhub.config import issuers, policies, queues, schedules, webhooks
+from taskhub.config import issuers, levels, policies, queues, schedules, webhooks
 from taskhub.config.event_urls import read_events_url
 from taskhub.config.issuers import Wrong
 from taskhub.config.sections import (
@@ -61,6 +61,7 @@ def rules(config: Config) -> Iterator[Wrong]:
     yield from _ports(config)
     yield from _push(config.metrics)
     yield from policies.rules(config.policies)
+    yield from levels.rules(config.log_levels, config.units)
     yield from schedules.rules(config.schedules)
 
 

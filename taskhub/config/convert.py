@@ -9,6 +9,7 @@ from typing import Any
 import msgspec
 
 from taskhub.config.keys import (
+    LEVELS_SECTION,
     NAMED,
     POLICIES_SECTION,
     SCHEDULES_SECTION,
@@ -35,7 +36,9 @@ def convert(settings: Mapping[str, Setting], report: Report) -> Config:
         made[section] = msgspec.structs.replace(made[section], **{tables: found})
     units = {**UNITS, **_free(UNITS_SECTION, settings, report)}
     policies = _free(POLICIES_SECTION, settings, report)
-    return Config(units=units, policies=policies, schedules=_schedules(settings, report), **made)
+    levels = _free(LEVELS_SECTION, settings, report)
+    made |= {"schedules": _schedules(settings, report)}
+    return Config(units=units, policies=policies, log_levels=levels, **made)
 
 
 def _section(
@@ -57,10 +60,8 @@ def _tables(
     return {name: kind(**values) for name, values in found.items()}
 
 
-def _free(
-    section: str, settings: Mapping[str, Setting], report: Report
-) -> dict[str, tuple[str, ...]]:
-    """Every list that stands in a free section, by name."""
+def _free(section: str, settings: Mapping[str, Setting], report: Report) -> dict[str, Any]:
+    """Everything that stands in a free section, by name."""
     mine = [item for item in settings.values() if item.key.section == section]
     return {item.key.name: _value(item, report) for item in mine}
 

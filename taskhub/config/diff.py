@@ -39,7 +39,17 @@ IN_PLACE = frozenset(
 """Keys that change in a running process."""
 
 IN_PLACE_SECTIONS = frozenset(
-    {"jwt", "cors", "outbound", "logs", "limits", "retention", "policies", "schedules"}
+    {
+        "jwt",
+        "cors",
+        "outbound",
+        "logs",
+        "limits",
+        "retention",
+        "policies",
+        "log_levels",
+        "schedules",
+    }
 )
 """Sections all of whose keys do."""
 

@@ -14,6 +14,7 @@ from taskhub.config import policies
 from taskhub.config.sections import (
     Config,
     IssuerSection,
+    LogLevel,
     QueueSection,
     ScheduleSection,
     Secret,
@@ -23,7 +24,8 @@ from taskhub.config.sections import (
 UNITS_SECTION = "units"
 POLICIES_SECTION = "policies"
 SCHEDULES_SECTION = "schedules"
-FREE = (UNITS_SECTION, POLICIES_SECTION, SCHEDULES_SECTION)
+LEVELS_SECTION = "log_levels"
+FREE = (UNITS_SECTION, POLICIES_SECTION, LEVELS_SECTION, SCHEDULES_SECTION)
 """Sections of lists or tables by name, where only what is set has a key."""
 JWT_SECTION, ISSUERS = "jwt", "issuers"
 OUTBOUND_SECTION, WEBHOOKS = "outbound", "webhooks"
@@ -93,9 +95,11 @@ def _of(section: str, kind: type[msgspec.Struct]) -> Iterable[Key]:
 
 
 def free_key(section: str, name: str) -> Key:
-    """The key of one unit's list of actors, of one route's policy, of one schedule's table."""
+    """The key of one unit's actors, one route's policy, one actor's level, one schedule's table."""
     if section == SCHEDULES_SECTION:
         return Key(section, name, ScheduleSection, None)
+    if section == LEVELS_SECTION:
+        return Key(section, name, LogLevel, None)
     return Key(section, name, tuple[str, ...], ())
 
 
@@ -128,7 +132,7 @@ def name_in(section: str, key: str) -> str:
 def key_of(path: str) -> Key | None:
     """The key that stands at this path; None when there is none."""
     section, _, name = path.partition(".")
-    if section in (UNITS_SECTION, SCHEDULES_SECTION) and name:
+    if section in (UNITS_SECTION, LEVELS_SECTION, SCHEDULES_SECTION) and name:
         return free_key(section, name)
     if section == POLICIES_SECTION and name in policies.ROUTES:
         return free_key(section, name)
@@ -157,7 +161,7 @@ def section_named(text: str) -> str | None:
 
 def key_named(section: str, text: str) -> Key | None:
     """The key of `section` that is meant, whatever the case and the underscores."""
-    if section == UNITS_SECTION:
+    if section in (UNITS_SECTION, LEVELS_SECTION):
         return free_key(section, text.lower().replace("_", "-")) if text else None
     if section == POLICIES_SECTION:
         return policy_key(text)

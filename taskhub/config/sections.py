@@ -9,6 +9,7 @@ from msgspec import Meta
 
 Seconds = Annotated[float, Meta(gt=0, le=86_400 * 366)]
 Port = Annotated[int, Meta(ge=0, le=65_535)]
+LogLevel = Literal["debug", "info", "warning", "error"]
 Count = Annotated[int, Meta(ge=1, le=100_000)]
 
 ROLE_URI = "http://schemas.microsoft.com/ws/2008/06/identity/claims/role"
@@ -213,9 +214,11 @@ class LogsSection(Section, frozen=True, kw_only=True):
     """`[logs]`: a directory for daily files; empty: the terminal or the journal."""
 
     directory: str = ""
-    level: Literal["debug", "info", "warning", "error"] = "info"
+    level: LogLevel = "info"
     format: Literal["auto", "console", "clef"] = "auto"
     keep_days: Annotated[int, Meta(ge=1, le=3_650)] = 31
+    max_mb: Annotated[int, Meta(ge=1, le=1_000_000)] = 1_000
+    """Megabytes of all files of one application together: the oldest are deleted."""
 
 
 class CorsSection(Section, frozen=True, kw_only=True):
@@ -336,5 +339,7 @@ class Config(Section, frozen=True, kw_only=True):
     retention: RetentionSection = RetentionSection()
     policies: dict[str, tuple[str, ...]] = msgspec.field(default_factory=dict)
     """Which scopes and roles open a route, where they are not those of the route table."""
+    log_levels: dict[str, LogLevel] = msgspec.field(default_factory=dict)
+    """How loud some actors are, by their names; the others are as `logs.level` says."""
     schedules: dict[str, ScheduleSection] = msgspec.field(default_factory=dict)
     """What is made when, by the name of the schedule."""

@@ -21,7 +21,10 @@ ITEMS_LIMIT = 100
 TRACE_LIMIT = 16_000
 """Characters of `@x`; the end is kept, it is where the error is."""
 
-UNSAFE = re.compile("[\x7f-\x9f\u200b-\u200f\u2028-\u202e\u2060-\u2069\ufeff]")
+UNSAFE = re.compile(
+    "[\x7f-\x9f\xad\u061c\u180e\u200b-\u200f\u2028-\u202e\u2060-\u206f\ufeff\ufff9-\ufffb"
+    "\U000e0000-\U000e007f]"
+)
 """What JSON may hold as it is, but would break or disguise a line: DEL and C1 controls (a terminal
 obeys them), line separators, invisible and direction marks."""
 
@@ -97,4 +100,5 @@ def escaped(line: bytes) -> bytes:
 
 
 def _escape(found: re.Match[str]) -> str:
-    return f"\\u{ord(found.group()):04x}"
+    pieces = found.group().encode("utf-16-be")
+    return "".join(f"\\u{pieces[i : i + 2].hex()}" for i in range(0, len(pieces), 2))

@@ -1,4 +1,4 @@
-"""One log file a day (UTC), old ones deleted; it may block, so the sink's thread calls it."""
+"""Log files by day (UTC) and size, old ones deleted; it may block: the sink's thread calls it."""
 
 from __future__ import annotations
 
@@ -10,10 +10,12 @@ from collections.abc import Callable
 from contextlib import suppress
 from datetime import UTC, date, datetime
 from pathlib import Path
+from typing import NamedTuple
 
 FILE_MODE = 0o640
 DIRECTORY_MODE = 0o750
 _FLAGS = os.O_WRONLY | os.O_APPEND | os.O_CLOEXEC | os.O_NOFOLLOW | os.O_NONBLOCK
+PIECES = 8
 _TRIES = 3  # two processes may make the file of a new day at the same moment
 
 
@@ -22,18 +24,33 @@ def utc_today() -> date:
     return datetime.now(UTC).date()
 
 
+class Keep(NamedTuple):
+    """What is kept of the files of one stem: those of so many days, and so many bytes together."""
+
+    days: int
+    size: int = 1_000_000_000
+
+    @property
+    def piece(self) -> int:
+        """Bytes of one file: the oldest are deleted in pieces of this."""
+        return self.size // PIECES
+
+
 class DailyFile:
-    """Appends to `<directory>/<stem>YYYYMMDD.log`; any number of processes may share it."""
+    """Appends to `<directory>/<stem>YYYYMMDD.log`, or `..._001.log` when that is full.
+
+    Any number of processes may share it.
+    """
 
     def __init__(
         self,
         directory: Path,
         stem: str,
-        keep_days: int,
+        keep: Keep,
         today: Callable[[], date] = utc_today,
     ) -> None:
-        """Keep the files of the last `keep_days` days, today's included."""
-        self._directory, self._stem, self._keep_days = directory, stem, keep_days
+        """Today's file counts among those that are kept."""
+        self._directory, self._stem, self._keep = directory, stem, keep
         self._today = today
         self._day: date | None = None
         self._fd = -1
@@ -56,19 +73,32 @@ class DailyFile:
             os.close(fd)
 
     def _in_place(self) -> bool:
-        """Whether the name still leads to the open file: it may have been moved or deleted."""
+        """Whether the name still leads to the open file, and there is room in it.
+
+        It may have been moved or deleted.
+        """
         try:
-            return os.path.samestat(os.fstat(self._fd), self._path.lstat())
+            found = os.fstat(self._fd)
+            return found.st_size < self._keep.piece and os.path.samestat(found, self._path.lstat())
         except OSError:
             return False
 
     def _open(self, day: date) -> None:
         self.close()
         self._directory.mkdir(DIRECTORY_MODE, parents=True, exist_ok=True)
-        self._path = self._directory / f"{self._stem}{day:%Y%m%d}.log"
+        self._path = self._place(day)
         self._fd = open_log(self._path)
         self._day = day
-        prune(self._directory, self._stem, day, self._keep_days)
+        prune(self._directory, self._stem, day, self._keep)
+
+    def _place(self, day: date) -> Path:
+        """The last file of the day, or one after it when that is full."""
+        number = max((n for d, n, _ in files(self._directory, self._stem) if d == day), default=0)
+        path = self._directory / name_of(self._stem, day, number)
+        with suppress(OSError):
+            if path.lstat().st_size >= self._keep.piece:
+                return self._directory / name_of(self._stem, day, number + 1)
+        return path
 
 
 def open_log(path: Path) -> int:
@@ -114,13 +144,32 @@ def _create(path: Path) -> int:
     return fd
 
 
-def prune(directory: Path, stem: str, today: date, keep_days: int) -> None:
-    """Delete this stem's files that are older than `keep_days` days; others are left alone."""
-    name = re.compile(rf"{re.escape(stem)}(\d{{8}})\.log")
+def name_of(stem: str, day: date, number: int) -> str:
+    """`worker20250928.log`, and `worker20250928_001.log` after it."""
+    more = f"_{number:03d}" if number else ""
+    return f"{stem}{day:%Y%m%d}{more}.log"
+
+
+def files(directory: Path, stem: str) -> list[tuple[date, int, Path]]:
+    """This stem's files by day and number, the oldest first; others are none of ours."""
+    name = re.compile(rf"{re.escape(stem)}(\d{{8}})(?:_(\d{{3,}}))?\.log", re.ASCII)
+    found: list[tuple[date, int, Path]] = []
     for path in directory.iterdir():
-        if not (found := name.fullmatch(path.name)):
-            continue
-        with suppress(ValueError, OSError):  # not a date; deleted by another process
-            day = datetime.strptime(found[1], "%Y%m%d").replace(tzinfo=UTC).date()
-            if (today - day).days >= keep_days:
+        if match := name.fullmatch(path.name):
+            with suppress(ValueError):  # not a date
+                day = datetime.strptime(match[1], "%Y%m%d").replace(tzinfo=UTC).date()
+                found.append((day, int(match[2] or 0), path))
+    return sorted(found)
+
+
+def prune(directory: Path, stem: str, today: date, keep: Keep) -> None:
+    """Delete what is older than is kept, and the oldest of what would be too much together.
+
+    The newest file stays, and room for as much as it may still grow.
+    """
+    left = keep.size - keep.piece
+    for number, (day, _, path) in enumerate(reversed(files(directory, stem))):
+        with suppress(OSError):  # deleted by another process
+            left -= path.lstat().st_size if number else 0
+            if (today - day).days >= keep.days or (number and left < 0):
                 path.unlink()

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from datetime import datetime
 from typing import Any, Protocol
@@ -12,13 +12,12 @@ import structlog
 
 from taskhub.obs.clef import Render, clef, utc_now
 from taskhub.obs.console import Look, console
-from taskhub.obs.lines import LINES, SEVERITIES, plain_line
+from taskhub.obs.journal import prefixed
+from taskhub.obs.levels import LEVELS, Levels
+from taskhub.obs.lines import LINES, SEVERITIES, Line, plain_line
 from taskhub.obs.telemetry import Level, Telemetry
 
 Write = Callable[[Any], None]
-
-LEVELS = tuple(Level)
-"""From the quietest to the loudest."""
 
 
 class Sink(Protocol):
@@ -68,12 +67,7 @@ class LogListener:
         self._app, self._unit, self._sink, self._clock = app, unit, sink, clock
         self._log = _logger(sink, _render(format, clock))
         self._writes: dict[type[Telemetry], Write] = {}
-        self._level = SEVERITIES[level]
-
-    @property
-    def level(self) -> Level:
-        """The least loud level that is written."""
-        return self._level
+        self.levels = Levels.of(level, {})
 
     def __call__(self, event: Telemetry) -> None:
         """Write the event's line."""
@@ -82,9 +76,12 @@ class LogListener:
             write = self._learn(type(event))
         write(event)
 
-    def set_level(self, level: str) -> None:
-        """Change the level from now on (`debug`, `info`, `warning`, `error`)."""
-        self._level = SEVERITIES[level]
+    def set_level(self, level: str, named: Mapping[str, str] | None = None) -> None:
+        """Change the level from now on (`debug`, `info`, `warning`, `error`).
+
+        `named` are those of some actors alone, by their names.
+        """
+        self.levels = Levels.of(level, named or {})
         self._writes = {}  # each event is learnt anew; a dict replaced whole needs no lock
 
     def set_look(self, look: Look) -> None:
@@ -99,15 +96,12 @@ class LogListener:
         """
         level = SEVERITIES.get(record.levelname.lower(), Level.DEBUG)
         level = Level.DEBUG if level is Level.INFO else level
-        if not self._lets(level):
+        if not self.levels.lets(level, self._unit):
             return
         properties = {"Logger": record.name, "Thread": record.threadName}
         if record.exc_info and record.exc_info[0] is not None:
             properties["@x"] = logging.Formatter().formatException(record.exc_info)
         self._bound("LogRecord", level, "").say(_sentence(record), properties)
-
-    def _lets(self, level: Level) -> bool:
-        return LEVELS.index(level) >= LEVELS.index(self._level)
 
     def _learn(self, kind: type[Telemetry]) -> Write:
         line = LINES.get(kind) or plain_line(kind)
@@ -122,9 +116,23 @@ class LogListener:
 
     def _at(self, kind: type[Telemetry], level: Level) -> Write:
         """How events of this kind are written at this level."""
-        if not self._lets(level):
-            return _nothing
         line = LINES.get(kind) or plain_line(kind)
+        if not line.role and "actor" in kind.__struct_fields__ and self.levels.named:
+            return self._by_actor(self._loud(kind, level, line), level)
+        who = f"{self._unit}/{line.role}" if line.role else self._unit
+        return self._loud(kind, level, line) if self.levels.lets(level, who) else _nothing
+
+    def _by_actor(self, write: Write, level: Level) -> Write:
+        """The event itself says which actor it is about."""
+        lets = self.levels.lets
+
+        def write_some(event: Any) -> None:
+            if lets(level, event.actor):
+                write(event)
+
+        return write_some
+
+    def _loud(self, kind: type[Telemetry], level: Level, line: Line) -> Write:
         say, log = line.say, self._bound(kind.__name__, level, line.role)
 
         def write(event: Telemetry) -> None:
@@ -143,8 +151,9 @@ class LogListener:
     def _bound(self, name: str, level: Level, role: str) -> _Logger:
         """A logger with all that is the same on each line of a kind, in the order of the line."""
         fixed = {"@t": None, "@m": None, "@i": name, "@l": level.value, "lvl": level.value}
-        actor = {"ActorId": f"{self._unit}/{role}"} if role else {}
-        logger: _Logger = self._log.bind(**fixed, app=self._app, unit=self._unit, **actor)
+        actor = f"{self._unit}/{role}" if role else self._unit
+        ids = {"ActorId": actor, "RequestId": None, "TraceId": None}
+        logger: _Logger = self._log.bind(**fixed, app=self._app, unit=self._unit, **ids)
         return logger
 
 
@@ -159,7 +168,15 @@ def _logger(sink: Sink, render: Render) -> Any:
 
 
 def _render(look: Look, clock: Callable[[], datetime]) -> Render:
-    return clef(clock) if look == "clef" else console(colour=look == "colour", clock=clock)
+    match look:
+        case "clef":
+            return clef(clock)
+        case "journal":
+            return prefixed(clef(clock))
+        case "journal-console":
+            return prefixed(console(colour=False, clock=None))
+        case _:
+            return console(colour=look == "colour", clock=clock)
 
 
 def _sentence(record: logging.LogRecord) -> str:

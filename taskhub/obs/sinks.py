@@ -16,6 +16,8 @@ LINGER = 0.02
 """Seconds that the writer lets lines gather: a wake-up costs the event loop more than a line."""
 RETRY = 0.5
 """Seconds until a failed write is tried again."""
+SOCKET_CHUNK = 32_000
+"""Bytes that a unix stream socket, such as the journal's, takes as one piece."""
 BATCH = 1_024
 """Lines joined into one write."""
 _OVERHEAD = 64  # what a queued line takes beside its bytes
@@ -52,6 +54,7 @@ class ThreadSink:
         self._lines: SimpleQueue[bytes | None] = SimpleQueue()
         self._taken = self._done = 0  # bytes: both only grow, each has one kind of writer
         self._closing, self._reopen = threading.Event(), False
+        self._stuck = False
         self._moves: SimpleQueue[Target] = SimpleQueue()
         self._thread = threading.Thread(target=self._serve, name="log-writer", daemon=True)
         self._thread.start()
@@ -64,6 +67,11 @@ class ThreadSink:
             return
         self._taken += size
         self._lines.put(line)
+
+    @property
+    def flows(self) -> bool:
+        """Whether lines arrive again: the last write went well, and the queue is no jam."""
+        return not self._stuck and 2 * (self._taken - self._done) < self._limit
 
     def reopen(self) -> None:
         """Have the target begin anew: its file was moved away."""
@@ -122,9 +130,12 @@ class ThreadSink:
             try:
                 size = self._target.write(data)
                 is_whole, data = data[size - 1 : size] == b"\n", data[size:]
+                self._stuck = False
             except BrokenPipeError:  # the reader has gone for good
+                self._stuck = True
                 break
             except OSError:  # no space, no directory, nobody reads: it may be mended
+                self._stuck = True
                 is_closing = self._closing.wait(self._retry)
                 if self._turn():
                     data = self._rest(data, is_whole=is_whole)
@@ -149,7 +160,9 @@ class StreamTarget:
     def __init__(self, fd: int) -> None:
         """Write to a copy of `fd`, so that closing ours closes nobody's."""
         self._fd = os.dup(fd)
-        self._is_file = stat.S_ISREG(os.fstat(fd).st_mode)
+        mode = os.fstat(fd).st_mode
+        self._is_file = stat.S_ISREG(mode)
+        self._chunk_size = SOCKET_CHUNK if stat.S_ISSOCK(mode) else self.CHUNK
         self._poll = select.poll()
         self._poll.register(self._fd, select.POLLOUT)
 
@@ -163,8 +176,8 @@ class StreamTarget:
         """Whole lines, if one fits; a file takes all at once, so that not even long lines mix."""
         if self._is_file:
             return data
-        end = data.rfind(b"\n", 0, self.CHUNK) + 1
-        return data[: end or self.CHUNK]
+        end = data.rfind(b"\n", 0, self._chunk_size) + 1
+        return data[: end or self._chunk_size]
 
     def reopen(self) -> None:
         """There is nothing to open."""

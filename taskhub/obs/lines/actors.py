@@ -10,7 +10,7 @@ from taskhub.obs.telemetry import Level, Telemetry
 
 FIELDS_LIMIT = 32
 """Properties that a handler may give to one line."""
-RESERVED = frozenset({"app", "unit", "lvl", "ActorId", "TaskId", "Attempt", "TraceId"})
+RESERVED = frozenset({"app", "unit", "lvl", "ActorId", "RequestId", "TaskId", "Attempt", "TraceId"})
 """Names that a handler's own property may not take: they are ours."""
 
 

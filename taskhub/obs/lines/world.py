@@ -44,6 +44,15 @@ def _reload_refused(event: t.ReloadRefused) -> Told:
     return f"ReloadRefused {problems}", {"Problems": list(event.problems)}
 
 
+def _log_level_changed(event: t.LogLevelChanged) -> Told:
+    to = event.to or "as configured"
+    return f"LogLevelChanged {event.name}: {to}", {"Name": event.name, "Level": to}
+
+
+def _lines_dropped(event: t.LinesDropped) -> Told:
+    return f"LinesDropped: {event.count} lines of this log were lost", {"Count": event.count}
+
+
 def _request_served(event: t.RequestServed) -> Told:
     milliseconds = ms(event.seconds)
     what = f"{event.method} {event.route} {event.status}"
@@ -128,6 +137,8 @@ LINES: dict[type[Telemetry], Line] = {
     t.StateChanged: Line(_state_changed, level=_state_level),
     t.Reloaded: Line(_reloaded),
     t.ReloadRefused: Line(_reload_refused),
+    t.LogLevelChanged: Line(_log_level_changed),
+    t.LinesDropped: Line(_lines_dropped),
     t.CertificateLoaded: Line(_certificate_loaded, "api", level=_certificate_level),
     t.RequestServed: Line(_request_served, "api", level=_served_level),
     t.RateLimited: Line(_rate_limited, "api"),

@@ -93,6 +93,25 @@ class ReloadRefused(Telemetry, frozen=True, kw_only=True):
     problems: tuple[str, ...]
 
 
+class LogLevelChanged(Telemetry, frozen=True, kw_only=True):
+    """An operator has made an actor louder or quieter; `to` empty: as configured again."""
+
+    message: ClassVar[str] = "LogLevelChanged"
+    name: str
+    to: str
+
+
+class LinesDropped(Telemetry, frozen=True, kw_only=True):
+    """So many lines of this process's log were lost: its disk was full, slow or away.
+
+    Counter `taskhub_log_lines_dropped_total`, which counts them at once.
+    """
+
+    message: ClassVar[str] = "LinesDropped"
+    level: ClassVar[Level] = Level.WARNING
+    count: int
+
+
 class CertificateLoaded(Telemetry, frozen=True, kw_only=True):
     """New TLS connections get this certificate; `left` is how long it is good, in seconds."""
 

@@ -27,7 +27,8 @@ ILL = {"name": "events", "state": "degraded", "detail": "the server\x1b is away"
 
 
 async def _tree(_: dict[str, Any]) -> dict[str, Any]:
-    return {"actors": [POOL, CHILD], "ill": [ILL]}
+    levels = {"worker-1/pool": "debug", "tree": "info"}
+    return {"actors": [POOL, CHILD], "ill": [ILL], "levels": levels}
 
 
 def answering(**answer: Any) -> Callable[[dict[str, Any]], Awaitable[dict[str, Any]]]:
@@ -92,7 +93,7 @@ def test_status_shows_every_actor(run: Run, place: Path) -> None:
     assert ended.code == 0
     assert lines[0][:5] == ["ACTOR", "STATE", "UP", "RESTARTS", "MAILBOX"]
     assert lines[1][:2] == ["tree", "process"]
-    assert ["worker-1/pool", "ready", "75", "s", "2", "3/4096", "it\\x1b", "fell"] in lines
+    assert ["worker-1/pool", "ready", "75", "s", "2", "3/4096", "debug", "it\\x1b", "fell"] in lines
     assert ["tree/worker-1", "restarting", "0", "ms", "1", "4711"] in lines
 
 
@@ -275,3 +276,46 @@ def test_reload_with_nobody_there_is_code_3(run: Run) -> None:
 
     assert ended.code == 3
     assert "no TaskHub runs here" in ended.err
+
+
+def test_loglevel_asks_every_process_that_has_no_parent(run: Run, place: Path) -> None:
+    """One of them knows the name: that is enough."""
+    asked = []
+
+    async def verb(args: dict[str, Any]) -> dict[str, Any]:
+        asked.append((args["name"], args["level"]))
+        return {"known": len(asked) == 2}
+
+    with (
+        process(place.with_name("api-1.sock"), loglevel=verb),
+        process(place.with_name("worker-1.sock"), loglevel=verb),
+        process(place.with_name("worker-2.sock")),
+    ):
+        ended = run("actors", "loglevel", "worker-1/pool", "DEBUG")
+
+    assert (ended.code, ended.out) == (0, "worker-1/pool is at the level debug\n")
+    assert asked == [("worker-1/pool", "debug")] * 2
+
+
+def test_loglevel_of_nobody_is_code_1_and_without_processes_3(run: Run, place: Path) -> None:
+    """A slip must not look like success."""
+    with process(place, loglevel=answering(known=False)):
+        nobody = run("actors", "loglevel", "pol", "debug")
+
+    assert (nobody.code, "nobody here has that name" in nobody.err) == (1, True)
+    assert run("actors", "loglevel", "pool", "debug").code == 3
+    assert run("actors", "loglevel", "pool", "loud").code == 2
+
+
+def test_loglevel_can_be_taken_back(run: Run, place: Path) -> None:
+    """To what is configured, whatever that is."""
+    asked = []
+
+    async def verb(args: dict[str, Any]) -> dict[str, Any]:
+        asked.append(args["level"])
+        return {"known": True}
+
+    with process(place, loglevel=verb):
+        assert run("actors", "loglevel", "pool", "configured").code == 0
+
+    assert asked == [""]

@@ -30,7 +30,7 @@ retention.events_days retention.audit_days retention.keys_hours cors.credentials
 limits.create limits.acts limits.work limits.bad_tokens
 limits.backlog limits.backlog_age
 outbound.allow outbound.secret
-logs.directory logs.format logs.keep_days
+logs.directory logs.format logs.keep_days logs.max_mb
 """
 RESTART_NEEDED = """
 supervisor.runtime_directory http.host http.port store.url store.lock_timeout

@@ -10,7 +10,7 @@ from datetime import date, timedelta
 from pathlib import Path
 
 import pytest
-from taskhub.obs.files import DailyFile
+from taskhub.obs.files import DailyFile, Keep
 from taskhub.obs.sinks import ThreadSink
 
 from tests.waiting import blocking_until
@@ -39,7 +39,7 @@ def calendar() -> Calendar:
 @pytest.fixture
 def file(tmp_path: Path, calendar: Calendar) -> Iterator[DailyFile]:
     """The daily file of a worker, kept for three days."""
-    made = DailyFile(tmp_path, "worker", 3, calendar)
+    made = DailyFile(tmp_path, "worker", Keep(3), calendar)
     yield made
     made.close()
 
@@ -61,7 +61,7 @@ def test_each_day_has_its_own_file(tmp_path: Path, file: DailyFile, calendar: Ca
 
 def test_a_new_process_goes_on_in_the_file_of_the_day(tmp_path: Path, file: DailyFile) -> None:
     """A restart loses no line, and several workers share a file."""
-    other = DailyFile(tmp_path, "worker", 3, lambda: FIRST)
+    other = DailyFile(tmp_path, "worker", Keep(3), lambda: FIRST)
 
     file.write(b"one\n")
     other.write(b"two\n")
@@ -128,7 +128,7 @@ def test_what_lies_at_the_files_place_is_not_followed(
 @pytest.mark.parametrize("act", ["moved", "deleted", "directory deleted"])
 def test_a_file_that_has_gone_is_made_anew(tmp_path: Path, act: str) -> None:
     """A log rotator or a tidy person must not make us write into nowhere."""
-    file = DailyFile(tmp_path / "logs", "api", 3, lambda: FIRST)
+    file = DailyFile(tmp_path / "logs", "api", Keep(3), lambda: FIRST)
     place = tmp_path / "logs" / "api20250928.log"
     file.write(b"before\n")
     if act == "moved":
@@ -153,6 +153,60 @@ def test_it_can_be_told_to_open_its_file_anew(tmp_path: Path, file: DailyFile) -
     assert (tmp_path / "worker20250928.log").read_bytes() == b"one\ntwo\n"
 
 
+LINE = b"x" * 99 + b"\n"
+
+
+def test_a_full_file_is_followed_by_the_next_of_the_day(tmp_path: Path, calendar: Calendar) -> None:
+    """Under a name of its own, so that whoever follows the files reads no line twice."""
+    file = DailyFile(tmp_path, "worker", Keep(3, 8_000), calendar)  # pieces of 1,000 bytes
+
+    for _ in range(25):
+        file.write(LINE)
+    calendar.day += timedelta(days=1)
+    file.write(LINE)
+    file.close()
+
+    assert {path.name: path.stat().st_size for path in tmp_path.iterdir()} == {
+        "worker20250928.log": 1_000,
+        "worker20250928_001.log": 1_000,
+        "worker20250928_002.log": 500,
+        "worker20250929.log": 100,
+    }
+
+
+def test_all_files_together_stay_below_their_limit(tmp_path: Path, calendar: Calendar) -> None:
+    """A storm of lines costs the oldest ones, never the disk; other files are left alone."""
+    file = DailyFile(tmp_path, "worker", Keep(3, 8_000), calendar)
+    others = {"api20250928.log": 5_000, "worker20250928_1.log": 5_000}
+    for name, size in others.items():
+        (tmp_path / name).write_bytes(b"x" * size)
+
+    for number in range(300):
+        file.write(LINE)
+        calendar.day += timedelta(days=number == 100)
+        ours = [path for path in tmp_path.iterdir() if path.name not in others]
+        assert sum(path.stat().st_size for path in ours) <= 8_000
+    file.close()
+
+    assert others.keys() <= set(names(tmp_path))
+    assert names(tmp_path)[-1] == "worker20250929_019.log"
+
+
+def test_processes_that_share_a_file_go_on_in_the_next_one_together(
+    tmp_path: Path, calendar: Calendar
+) -> None:
+    """Who finds the last one full begins one more; the others find that."""
+    files = [DailyFile(tmp_path, "worker", Keep(3, 8_000), calendar) for _ in range(3)]
+
+    for _ in range(14):
+        for file in files:
+            file.write(LINE)
+    for file in files:
+        file.close()
+
+    assert [path.stat().st_size for path in sorted(tmp_path.iterdir())] == [1_000] * 4 + [200]
+
+
 @pytest.fixture
 def small_disk(tmp_path: Path) -> Iterator[Path]:
     """A file system of one megabyte."""
@@ -168,7 +222,7 @@ def small_disk(tmp_path: Path) -> Iterator[Path]:
 def test_a_full_disk_costs_lines_and_nothing_else(small_disk: Path) -> None:
     """Lines are dropped and counted; when there is space again, the log goes on by itself."""
     sink = ThreadSink(
-        DailyFile(small_disk, "api", 3, lambda: FIRST), limit=1_000_000, linger=0, retry=0.01
+        DailyFile(small_disk, "api", Keep(3), lambda: FIRST), limit=1_000_000, linger=0, retry=0.01
     )
     stuffing = small_disk / "stuffing"
     stuffing.write_bytes(b"x" * 1_000_000)

@@ -43,10 +43,15 @@ def test_what_metrics_alone_tell_makes_no_line() -> None:
 
 
 def test_each_line_begins_with_the_same_names() -> None:
-    """Readers and people find time, sentence, level, application and process at one place."""
-    first = ["@t", "@m", "@i", "@l", "lvl", "app", "unit"]
+    """Time, sentence, level, who says it, for which request and trace: null where there is none."""
+    ids = ["ActorId", "RequestId", "TraceId"]
+    first = ["@t", "@m", "@i", "@l", "lvl", "app", "unit", *ids]
+    lines = [json.loads(line) for line in written(*EXAMPLES)]
 
-    assert all(list(json.loads(line))[:7] == first for line in written(*EXAMPLES))
+    assert all(list(line)[: len(first)] == first for line in lines)
+    assert all(
+        line["ActorId"] and line["RequestId"] != "" and line["TraceId"] != "" for line in lines
+    )
 
 
 def test_both_names_of_the_level_are_written() -> None:

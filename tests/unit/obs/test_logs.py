@@ -135,6 +135,57 @@ def test_the_level_changes_while_it_runs() -> None:
     assert [json.loads(line)["@i"] for line in lines] == ["Heartbeat", "RequestServed"]
 
 
+def levels_of(log: LogListener, lines: list[bytes], *events: t.Telemetry) -> list[str]:
+    """The actors of the lines that these events make."""
+    lines.clear()
+    for event in events:
+        log(event)
+    return [json.loads(line)["ActorId"] for line in lines]
+
+
+ASKED = t.RequestServed(method="GET", route="/x", status=200, seconds=0.1, request_id="r")
+WORKED = t.TaskReleased(task_id=TASK)
+BORN = t.ActorChanged(actor="worker-1/pool", state="ready")
+OTHER = t.ActorChanged(actor="worker-2/pool", state="ready")
+
+
+@pytest.mark.parametrize(
+    ("named", "expected"),
+    [
+        ({}, ["worker-1/pool", "worker-1"]),
+        ({"pool": "error"}, ["worker-1"]),
+        ({"pool": "debug"}, ["worker-1/pool", "worker-1/pool", "worker-2/pool", "worker-1"]),
+        ({"worker-1/pool": "debug"}, ["worker-1/pool", "worker-1/pool", "worker-1"]),
+        ({"worker-1/pool": "info", "pool": "debug"},
+         ["worker-1/pool", "worker-2/pool", "worker-1"]),
+        ({"worker-1": "warning"}, []),
+        ({"worker-1": "warning", "pool": "info"}, ["worker-1/pool"]),
+        ({"api": "debug"}, ["worker-1/api", "worker-1/pool", "worker-1"]),
+    ],
+)  # fmt: skip
+def test_each_actor_may_be_as_loud_as_it_is_wanted(
+    named: dict[str, str], expected: list[str]
+) -> None:
+    """Its own full name is stronger than its role, and that than its process."""
+    log, lines = listener()
+
+    log.set_level("info", named)
+
+    assert levels_of(log, lines, ASKED, WORKED, BORN, OTHER, t.Said(text="x")) == expected
+
+
+def test_a_handler_may_be_listened_to_alone() -> None:
+    """`job.log.debug` of the pool, without the debugging of everybody else."""
+    log, lines = listener()
+    log.set_level("info", {"pool": "debug"})
+    fields: dict[str, str] = {}
+
+    log(t.HandlerSaid(task_id=TASK, attempt=1, severity="debug", text="half", fields=fields))
+    log(ASKED)
+
+    assert [json.loads(line)["@m"] for line in lines] == ["half"]
+
+
 def test_a_handler_chooses_the_level_of_its_lines() -> None:
     """`job.log.debug` is silent where debug is."""
     log, lines = listener("info")
