@@ -40,6 +40,6 @@ dist: setup ## make the packages in dist/: a wheel, one executable file, a Debia
 clean: ## take away what was made here, ./data excepted
 	@rm -rf .venv .venvs .pytest_cache .hypothesis .mypy_cache .ruff_cache .import_linter_cache build dist
 	@rm -rf clients/typescript/node_modules clients/typescript/dist
-	@rm -rf tests/newman/node_modules tests/acceptance/provider/node_modules
+	@rm -rf tests/newman/node_modules tests/dashboards/node_modules tests/acceptance/provider/node_modules
 	@rm -rf examples/angular/node_modules examples/angular/dist examples/angular/.angular
 	@find . -name __pycache__ -type d -prune -exec rm -rf {} +

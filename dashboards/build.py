@@ -1,27 +1,22 @@
-"""Builds `taskhub.json`: `python -m dashboards.build` writes it anew beside this file."""
+"""Builds Grafana's dashboards: `python -m dashboards.build` writes them anew beside this file."""
 
 from __future__ import annotations
 
 import json
+from collections.abc import Sequence
 from pathlib import Path
 
-from dashboards.shapes import (
-    SCHEMA,
-    Json,
-    Panel,
-    Query,
-    label_values,
-    rows,
-    source,
-    textbox,
-)
+from grafana_foundation_sdk.cog.encoder import JSONEncoder
 
-FILE = Path(__file__).with_name("taskhub.json")
+from dashboards.shapes import Panel, Query, board
+
+FOLDER = Path(__file__).parent
 
 HERE = 'job=~"$job", instance=~"$instance", unit=~"$unit"'
 """Queues are shown by several units that read the same tables: there `unit` is left out."""
 SHARED = 'job=~"$job", instance=~"$instance"'
-STREAM = '{job=~"$job", app=~"taskhub.*"}'
+STREAM = '{job="taskhub", app=~"taskhub.*"}'
+WORKER = '{app="taskhub-worker"}'
 FIELDS = (
     '| json m="[\\"@m\\"]", trace="[\\"@x\\"]", lvl="lvl", unit="unit", task="TaskId", '
     'actor="ActorId"'
@@ -122,9 +117,42 @@ OVERVIEW = [
         "ops",
     ),
     Panel(
+        "Failures",
+        "Attempts that failed, those that are repeated, and tasks that failed for good.",
+        [
+            Query(rate("taskhub_worker_tasks_processed_total", more=', result="failed"'), "failed"),
+            Query(rate("taskhub_worker_task_retries_total"), "repeated"),
+            Query(rate("taskhub_worker_tasks_failed_total"), "for good"),
+        ],
+        "ops",
+    ),
+    Panel(
+        "Request duration",
+        "How many requests took how long. A POST waits for its durable commit.",
+        [Query(rate("taskhub_http_request_duration_seconds_bucket", "le"), "{{le}}")],
+        "s",
+        "heatmap",
+    ),
+    Panel(
         "Waiting by queue",
         "Tasks that are due and not yet claimed.",
         [Query(depth("Pending"), "{{queue}}")],
+    ),
+    Panel(
+        "Oldest waiting by queue",
+        "For how long the next task of each queue has been due.",
+        [Query(OLDEST, "{{queue}}")],
+        "s",
+    ),
+    quantiles(
+        "Queue wait",
+        "From the time a task was due to the start of its handler.",
+        "taskhub_queue_wait_seconds",
+    ),
+    Panel(
+        "Heartbeats",
+        "Marks that each process leaves in the audit log: six a minute.",
+        [Query(f"60 * {rate('taskhub_heartbeats_total', 'unit')}", "{{unit}}")],
     ),
     Panel(
         "Parts in trouble",
@@ -174,8 +202,9 @@ API = [
     ),
     Panel(
         "Bugs and refusals",
-        "Requests that ended in a bug, and messages that a full mailbox refused (503).",
+        "Requests answered with a 5xx, those of them that were bugs, and full mailboxes (503).",
         [
+            Query(rate("taskhub_http_request_failures_total"), "answered with a 5xx"),
             Query(rate("taskhub_http_request_crashes_total"), "bugs"),
             Query(rate("taskhub_actor_messages_refused_total", "actor"), "{{actor}} refused"),
         ],
@@ -233,8 +262,18 @@ WORKERS = [
         "For how long the next task of each queue has been due.",
         [Query(OLDEST, "{{queue}}")],
         "s",
-        width=24,
-        height=6,
+    ),
+    Panel(
+        "Loops that stood still",
+        "A handler computed or waited without `await`: everything else in its process waited too.",
+        [Query(rate("taskhub_loop_blocks_total", "unit"), "{{unit}}")],
+        "ops",
+    ),
+    Panel(
+        "Schedules",
+        "Due times handled, by what became of them.",
+        [Query(rate("taskhub_schedule_runs_total", "outcome, reason"), "{{outcome}} {{reason}}")],
+        "ops",
     ),
 ]
 
@@ -322,6 +361,15 @@ LOGS = [
         height=10,
     ),
     Panel(
+        "Workers",
+        "What the workers say: time, level, sentence and task.",
+        [Query(f"{WORKER} {FIELDS} {LINE}")],
+        kind="logs",
+        of_logs=True,
+        width=24,
+        height=10,
+    ),
+    Panel(
         "One task",
         "What was logged of tasks, or of the one whose id is typed above.",
         [Query(f'{STREAM} {FIELDS} | task!="" | task=~"$task.*" {LINE}')],
@@ -342,57 +390,24 @@ LOGS = [
 ]
 
 
-def dashboard() -> Json:
-    """The whole dashboard, as Grafana imports it."""
-    groups = {
-        "Overview": OVERVIEW,
-        "API": API,
-        "Workers": WORKERS,
-        "Actors": ACTORS,
-        "Logs": LOGS,
-    }
-    return {
-        "uid": "taskhub",
-        "title": "TaskHub",
-        "description": "Tasks, API, workers, actors and logs of a TaskHub.",
-        "tags": ["taskhub"],
-        "schemaVersion": SCHEMA,
-        "version": 1,
-        "editable": False,
-        "graphTooltip": 1,
-        "refresh": "10s",
-        "time": {"from": "now-1h", "to": "now"},
-        "timepicker": {},
-        "timezone": "",
-        "annotations": {"list": []},
-        "links": [],
-        "templating": {"list": variables()},
-        "panels": rows(groups),
-    }
+BOARDS: dict[str, tuple[str, str, Sequence[Panel]]] = {
+    "overview": ("Overview", "Is it well, and does it keep up?", OVERVIEW),
+    "api": ("API", "Requests, their durations and answers, and the commits they wait for.", API),
+    "workers": ("Workers", "Attempts by type, waiting, failures, retries and leases.", WORKERS),
+    "actors": ("Actors", "Every actor and process: mailboxes, restarts, loops, memory.", ACTORS),
+    "logs": ("Logs", "The log lines of all processes, by level, of one task, in trouble.", LOGS),
+}
 
 
-def variables() -> list[Json]:
-    """What one chooses above the panels."""
-    return [
-        source("prometheus_datasource", "Prometheus data source", "prometheus"),
-        source("loki_datasource", "Loki data source", "loki"),
-        label_values("job", "Job", "label_values(taskhub_build_info, job)"),
-        label_values(
-            "instance", "Instance", 'label_values(taskhub_build_info{job=~"$job"}, instance)'
-        ),
-        label_values(
-            "unit",
-            "Unit",
-            'label_values(taskhub_build_info{job=~"$job", instance=~"$instance"}, unit)',
-        ),
-        textbox("task", "Task id"),
-    ]
-
-
-def text() -> str:
-    """The file's content."""
-    return json.dumps(dashboard(), indent=2) + "\n"
+def text(name: str) -> str:
+    """The content of a file."""
+    made = json.loads(JSONEncoder().encode(board(name, *BOARDS[name])))
+    for variable in made["templating"]["list"]:
+        for key in ("auto", "auto_count", "auto_min"):  # of intervals, which none of ours is
+            del variable[key]
+    return json.dumps(made, indent=2, sort_keys=True) + "\n"
 
 
 if __name__ == "__main__":
-    FILE.write_text(text())
+    for each in BOARDS:
+        (FOLDER / f"{each}.json").write_text(text(each))

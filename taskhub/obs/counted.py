@@ -4,11 +4,10 @@ from __future__ import annotations
 
 import time
 from collections import deque
-from collections.abc import Callable
-from typing import Any
 
 from taskhub.model import Status
 from taskhub.obs import telemetry as t
+from taskhub.obs.counting import Cells, Counted, Hears, counts, example, replace
 from taskhub.obs.meters import (
     COMMIT_SECONDS,
     COMMIT_WRITES,
@@ -16,34 +15,19 @@ from taskhub.obs.meters import (
     OTHER,
     REQUEST_SECONDS,
     TASK_SECONDS,
-    Example,
-    Family,
     Number,
     counter,
     gauge,
     histogram,
     only,
 )
-from taskhub.obs.telemetry import Telemetry
-
-Hears = dict[type[Telemetry], Callable[[Any], None]]
-Cells = dict[tuple[str, ...] | str, Number]
 
 ROUTE_LIMIT = 400
 """Combinations of method, route template and status."""
 LAG_SAMPLES = 20
 """The lag gauge is the worst of so many last measurements, or a scrape would miss most peaks."""
+SERVER_ERROR = 500
 STATES = ("ok", "degraded", "failed")
-
-
-class Counted:
-    """Base of the groups: families are attributes, `hears` says which event goes where."""
-
-    hears: Hears
-
-    def families(self) -> list[Family[Any]]:
-        """Every metric of this group."""
-        return [value for value in vars(self).values() if isinstance(value, Family)]
 
 
 class Tasks(Counted):
@@ -182,6 +166,7 @@ class World(Counted):
         self.requests = histogram(
             "taskhub_http_request_duration_seconds", "Time to answer.", REQUEST_SECONDS
         ).by("method", "route", "status", limit=ROUTE_LIMIT)
+        self.failures = counter("taskhub_http_request_failures", "Requests answered with a 5xx.")
         self.crashes = counter("taskhub_http_request_crashes", "Requests that ended in a bug.")
         self.commits = histogram(
             "taskhub_store_commit_duration_seconds", "Time of a durable commit.", COMMIT_SECONDS
@@ -223,7 +208,7 @@ class World(Counted):
         self.depth.by("queue", "status")
         self.oldest.by("queue", "status")
         for family in (
-            *(self.crashes, self.published, self.delivered, self.slow),
+            *(self.failures, self.crashes, self.published, self.delivered, self.slow),
             *(self.heartbeats, self.acts),
         ):
             only(family)
@@ -263,6 +248,8 @@ class World(Counted):
     def _served(self, event: t.RequestServed) -> None:
         cell = self.requests[event.method, event.route, str(event.status)]
         cell.observe(event.seconds, example(event, "request_id"))
+        if event.status >= SERVER_ERROR:
+            only(self.failures).inc()
 
     def _certificate(self, event: t.CertificateLoaded) -> None:
         only(self.certificate).value = event.until
@@ -270,6 +257,8 @@ class World(Counted):
     def _committed(self, event: t.Committed) -> None:
         only(self.commits).observe(event.seconds)
         only(self.writes).observe(event.writes)
+        if ("store", "ok") not in self.parts:  # a change is told, and that it is well is none
+            self._show("store", "ok")
 
     def _published(self, event: t.EventsPublished) -> None:
         only(self.published).inc(event.count)
@@ -284,8 +273,11 @@ class World(Counted):
         only(self.listeners).value = event.count
 
     def _state_changed(self, event: t.StateChanged) -> None:
+        self._show(event.part, event.state)
+
+    def _show(self, part: str, now: str) -> None:
         for state in STATES:
-            self.parts[event.part, state].value = state == event.state
+            self.parts[part, state].value = state == now
 
     def _depths(self, event: t.Depths) -> None:
         """Replace all: a queue that has become empty is not told any more."""
@@ -367,25 +359,3 @@ class Others(Counted):
 
     def _breaker_changed(self, event: t.BreakerOpened | t.BreakerClosed) -> None:
         only(self.breakers).value = event.open
-
-
-def example(event: t.TaskStarted | t.TaskProcessed | t.RequestServed, other: str) -> Example:
-    """What leads from a histogram to one observation: its trace, else the id called `other`."""
-    return ("trace_id", event.trace_id) if event.trace_id else (other, getattr(event, other))
-
-
-def counts(family: Family[Number]) -> Callable[[Telemetry], None]:
-    """What counts each event in the one cell of `family`."""
-    cell = only(family)
-
-    def count(_event: Telemetry) -> None:
-        cell.value += 1
-
-    return count
-
-
-def replace(family: Family[Number], cells: Cells) -> None:
-    """Put these cells in the place of all."""
-    for key in [key for key in family if key not in cells]:
-        del family[key]
-    family.update(cells)

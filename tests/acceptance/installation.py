@@ -12,7 +12,7 @@ import time
 from collections.abc import AsyncIterator, Iterable, Sequence
 from contextlib import asynccontextmanager
 from pathlib import Path
-from typing import Any
+from typing import Any, BinaryIO
 
 import aiohttp
 import jwt
@@ -123,7 +123,7 @@ class Installation:
             await self._until_ready(ears)
 
     async def _spawn(self, unit: str, extra: dict[str, str]) -> asyncio.subprocess.Process:
-        with (self.folder / "out.log").open("ab") as out:
+        with self.speaks_into() as out:
             return await asyncio.create_subprocess_exec(
                 *self._handing_over(),
                 *(*self.program, "run", "--unit", unit),
@@ -140,6 +140,10 @@ class Installation:
         if self.adopts < 0:
             return ()
         return sys.executable, "-SEc", HAND_OVER, str(self.adopts)
+
+    def speaks_into(self) -> BinaryIO:
+        """Where its output goes; made anew for each start."""
+        return (self.folder / "out.log").open("ab")
 
     async def _until_ready(self, ears: socket.socket) -> None:
         assert self.process is not None

@@ -12,6 +12,7 @@ from tests.style.tree import ROOT
 PACKAGES = (
     ROOT / "clients" / "typescript",
     ROOT / "tests" / "newman",
+    ROOT / "tests" / "dashboards",
     ROOT / "tests" / "acceptance" / "provider",
     ROOT / "examples" / "angular",
 )

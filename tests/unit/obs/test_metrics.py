@@ -190,6 +190,34 @@ def test_counters_are_there_before_the_first_event() -> None:
     assert value(listener, "taskhub_worker_tasks_failed_total") == 0
 
 
+def test_a_failed_request_counts_beside_its_route() -> None:
+    """From zero: a series by status is born with its first request, and rate() would miss that."""
+    listener = MetricsListener("api-1")
+    for status in (200, 499, 500, 503):
+        listener(
+            t.RequestServed(method="GET", route="/", status=status, seconds=0.1, request_id="r")
+        )
+
+    assert (
+        listener.registry.get_sample_value("taskhub_http_request_failures_total", {"unit": "api-1"})
+        == 2
+    )
+
+
+def test_a_store_that_works_is_told_to_be_well() -> None:
+    """Its changes are events, and it begins well: else an alert could not tell well from mute."""
+    listener = MetricsListener("worker-1")
+    before = value(listener, "taskhub_part_state", part="store", state="ok")
+
+    listener(t.Committed(writes=1, seconds=0.001))
+    well = value(listener, "taskhub_part_state", part="store", state="ok")
+    listener(t.StateChanged(part="store", state="failed"))
+    listener(t.Committed(writes=1, seconds=0.001))
+
+    assert (before, well) == (None, 1)
+    assert value(listener, "taskhub_part_state", part="store", state="failed") == 1
+
+
 def test_what_ends_with_its_worker_is_counted_as_ended() -> None:
     """Whoever frees a dead worker's tasks ends some of them: no pool will tell of those."""
     listener = MetricsListener("tree")
