@@ -8,6 +8,7 @@ from pathlib import Path
 
 from grafana_foundation_sdk.cog.encoder import JSONEncoder
 
+from dashboards import alerting
 from dashboards.shapes import Panel, Query, board
 
 FOLDER = Path(__file__).parent
@@ -411,3 +412,4 @@ def text(name: str) -> str:
 if __name__ == "__main__":
     for each in BOARDS:
         (FOLDER / f"{each}.json").write_text(text(each))
+    alerting.FILE.write_text(alerting.provisioned())

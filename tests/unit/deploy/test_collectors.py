@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import fnmatch
+import json
 import re
 import shutil
 import subprocess
@@ -11,6 +12,8 @@ from pathlib import Path
 import pytest
 from taskhub.config.load import load
 from taskhub.obs.start import app_of
+
+from tests.unit.obs.examples import GOLDEN
 
 DEPLOY = Path(__file__).parents[3] / "deploy"
 CONFIG = load(
@@ -71,8 +74,36 @@ def test_the_time_of_a_line_is_its_own(name: str) -> None:
 
 @each_collector
 def test_no_label_grows_without_bounds(name: str) -> None:
-    """The file's name, with its day, is dropped; ids never become labels."""
+    """The file's name, with its day, is dropped; of a line's own only the level is one."""
     text = (DEPLOY / name).read_text()
 
+    labels = re.findall(
+        r"^ *- labels: \{ (.*) \}|stage\.labels \{\n *values = \{(.*)\}", text, re.MULTILINE
+    )
+
     assert re.search(r'labeldrop: \[filename\]|label_drop \{\n    values = \["filename"\]', text)
-    assert not re.search(r"^\s*(-\s*labels:\s*$|stage\.labels)", text, re.MULTILINE)
+    assert [re.findall(r"\w+", "".join(found)) for found in labels] == [["level"]]
+
+
+@each_collector
+def test_ids_are_structured_metadata(name: str) -> None:
+    """One finds a task or a trace by them, and they make no streams."""
+    text = (DEPLOY / name).read_text()
+
+    found = re.search(r"structured_metadata(?:: \{| \{\n *values = \{)(.*)\}", text)
+
+    assert found
+    assert re.findall(r"[A-Za-z]+", found[1]) == ["TaskId", "TraceId"]
+
+
+@each_collector
+def test_what_is_taken_out_of_a_line_is_in_it(name: str) -> None:
+    """Each name of the pipeline is a member of some golden line."""
+    text = (DEPLOY / name).read_text()
+    fields = {field for line in GOLDEN.read_bytes().splitlines() for field in json.loads(line)}
+
+    (expressions,) = re.findall(r"expressions(?:: | = )\{(.*)\}", text)
+    taken = re.findall(r"(?:: | = )[\"'\\]*(@?\w+)", expressions)
+
+    assert taken == ["@t", "lvl", "TaskId", "TraceId"]
+    assert set(taken) <= fields
