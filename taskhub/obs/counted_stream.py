@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from taskhub.obs import telemetry as t
-from taskhub.obs.counted import Counted
+from taskhub.obs.counting import Counted
 from taskhub.obs.meters import gauge, only
 
 
