@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import shutil
 import subprocess
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
 
 import pytest
@@ -23,13 +23,14 @@ async def hub(tmp_path: Path) -> AsyncIterator[Installation]:
 
 
 @pytest.fixture(scope="session")
-def packages(tmp_path_factory: pytest.TempPathFactory) -> Path:
+def packages(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
     """What `make dist` makes: a folder with wheel, executable file, Debian package."""
     if why := no_packages():
         pytest.skip(why)
     folder = tmp_path_factory.mktemp("dist")
     subprocess.run([ROOT / "scripts" / "dist", folder], check=True, stdout=subprocess.DEVNULL)
-    return folder
+    yield folder
+    shutil.rmtree(folder)  # pytest keeps the folders of three runs
 
 
 def no_packages() -> str:

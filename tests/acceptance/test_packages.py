@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import shutil
 import subprocess
 import sys
 import sysconfig
@@ -35,6 +36,7 @@ async def test_one_file_is_a_whole_taskhub_for_this_machine_s_own_python(
     assert task["status"] == "Done"
     assert await hub.stop() == 0
     assert len(list((tmp_path / "unpacked").iterdir())) == 1
+    shutil.rmtree(place)  # pytest keeps the folders of three runs
 
 
 def test_the_wheel_is_installed_into_a_fresh_environment(packages: Path, tmp_path: Path) -> None:

@@ -20,7 +20,7 @@ from tests.waiting import blocking_until
 
 SERVICE = "taskhub.service"
 KEY_FILE = "/etc/taskhub/jwt.key"
-HASTY = "[Service]\nWatchdogSec=3\nRestartSec=0.2\n"
+HASTY = "[Service]\nWatchdogSec=4\nRestartSec=0.2\n"
 """A test cannot wait for half a minute."""
 
 

