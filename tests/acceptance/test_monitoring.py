@@ -134,7 +134,7 @@ async def test_what_is_told_is_scraped_and_every_alert_fires(stage: Stage) -> No
         assert alert["labels"]["severity"] in {"critical", "warning"}, name
         assert "<no value>" not in alert["annotations"]["summary"], name
         assert "{{" not in alert["annotations"]["summary"], name
-        assert alert["annotations"]["runbook_url"] == f"docs/alerts.md#{name.lower()}"
+        assert alert["annotations"]["runbook_url"] == f"docs/runbook.md#{name.lower()}"
 
 
 async def demo(stage: Stage) -> None:

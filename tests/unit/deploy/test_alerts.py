@@ -7,6 +7,7 @@ import shutil
 import subprocess
 
 import pytest
+import yaml
 
 from tests.style.tree import ROOT
 from tests.unit.deploy.test_dashboard import EXPOSED, GROUPING, MATCHER, SELECTOR
@@ -50,13 +51,27 @@ def test_an_alert_says_what_to_do(name: str) -> None:
     """How bad, what it is, and the section that helps, which is there."""
     alert = ALERTS[name]
     page, _, anchor = alert.split("runbook_url: ")[1].split("\n")[0].partition("#")
-    section = (ROOT / page).read_text().split(f"\n## {name}\n")
+    section = (ROOT / page).read_text().split(f"\n### {name}\n")
 
     assert re.search(r"labels: \{ severity: (critical|warning) \}", alert)
     assert alert.count("summary: ") == alert.count("description: ") == 1
     assert anchor == name.lower()
     assert len(section) == 2
-    assert len(section[1].partition("\n## ")[0]) > 80
+    assert len(section[1].partition("\n###")[0]) > 40
+
+
+def test_the_page_lists_every_alert_as_it_is() -> None:
+    """How bad, after how long, on what."""
+    (group,) = yaml.safe_load(RULES["alerts"])["groups"]
+    rows = [
+        f"| [{rule['alert']}](runbook.md#{rule['alert'].lower()}) | {rule['labels']['severity']} "
+        f"| {rule.get('for', 'at once')} | `{' '.join(rule['expr'].split())}` |"
+        for rule in group["rules"]
+    ]
+
+    page = (ROOT / "docs" / "alerts.md").read_text().splitlines()
+
+    assert [line for line in page if line.startswith("| [")] == rows
 
 
 @pytest.mark.parametrize("file", RULES)
