@@ -57,7 +57,8 @@ class LineState(msgspec.Struct, frozen=True):
 
 
 class QueueState(msgspec.Struct, frozen=True, rename="camel"):
-    """A queue: whether it is paused, how many tasks wait and run.
+    """A queue: whether it is paused, how many tasks wait (of each type up to 100,000 are counted)
+    and run.
 
     `oldest_seconds`: for how long the one that was due first has waited.
     """
@@ -96,6 +97,8 @@ class Circumstances(msgspec.Struct, frozen=True, kw_only=True):
     """How many of them with its key, in the time of the rate of keys."""
 
 
+WAITING_MOST = 100_000
+"""Tasks of a type that wait in a queue are counted so far: beyond, there are at least as many."""
 AHEAD_MOST = 10_000
 """How far they are counted."""
 

@@ -182,7 +182,7 @@ class World(Counted):
         self.slow = counter("taskhub_event_listeners_dropped", "Listeners that did not read.")
         self.parts = gauge("taskhub_part_state", "1 for the state that a part is in.")
         self.parts.by("part", "state")
-        self.depth = gauge("taskhub_queue_depth", "Tasks by queue and status.")
+        self.depth = gauge("taskhub_queue_depth", "Tasks by queue and status (to 100,000).")
         self.oldest = gauge("taskhub_queue_oldest_age_seconds", "Age of the task due longest.")
         self.pruned = counter("taskhub_rows_pruned", "Rows deleted, past their retention.")
         self.pruned.by("kind")

@@ -37,7 +37,10 @@ class EventPage(msgspec.Struct, frozen=True):
 
 
 class QueueCount(msgspec.Struct, frozen=True):
-    """How many tasks of a queue are in a state; `oldest`: age in seconds of the one due longest."""
+    """How many tasks of a queue are in a state; `oldest`: age in seconds of the one due longest.
+
+    Of each type up to `WAITING_MOST` that wait are counted.
+    """
 
     queue: str
     status: Status

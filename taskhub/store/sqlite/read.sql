@@ -51,18 +51,49 @@ SELECT Attempt, StartedAt, EndedAt, Worker, Error, Fingerprint, Exception, Place
 SELECT {task}, Fence, LeaseOwner FROM Tasks WHERE Id = :id;
 
 -- counts: how many tasks of each queue live, and when the one due longest was due
-SELECT Queue, Status, count(*), min(RunAt) FROM (
-    SELECT Queue, Status, RunAt FROM Tasks INDEXED BY Tasks_Claim
-     WHERE Status = 'Pending' AND Suspect = 0
+-- Those that wait are counted to a bound for each type in a queue: a million cost no more than that.
+-- `levels` jumps over Tasks_Claim from one priority to the next: each begins with the first due.
+WITH RECURSIVE {kinds},
+levels (Type, Queue, Priority, RunAt) AS (
+    SELECT kinds.Type, kinds.Queue, first.Priority, first.RunAt
+      FROM kinds CROSS JOIN Tasks AS first
+        ON first.rowid = (SELECT rowid FROM Tasks INDEXED BY Tasks_Claim
+                           WHERE Status = 'Pending' AND Suspect = 0 AND Type = kinds.Type
+                             AND Queue = kinds.Queue
+                           ORDER BY Priority DESC, RunAt LIMIT 1)
+     WHERE kinds.Status = 'Pending'
      UNION ALL
-    SELECT Queue, Status, RunAt FROM Tasks INDEXED BY Tasks_Suspects
-     WHERE Status = 'Pending' AND Suspect = 1
-     UNION ALL
-    SELECT Queue, Status, RunAt FROM Tasks INDEXED BY Tasks_Turns
-     WHERE Status = 'Pending' AND Suspect = 2
-     UNION ALL
-    SELECT Queue, Status, RunAt FROM Tasks INDEXED BY Tasks_Leases WHERE Status = 'Processing')
- GROUP BY Queue, Status;
+    SELECT levels.Type, levels.Queue, following.Priority, following.RunAt
+      FROM levels CROSS JOIN Tasks AS following
+        ON following.rowid = (SELECT rowid FROM Tasks INDEXED BY Tasks_Claim
+                               WHERE Status = 'Pending' AND Suspect = 0 AND Type = levels.Type
+                                 AND Queue = levels.Queue AND Priority < levels.Priority
+                               ORDER BY Priority DESC, RunAt LIMIT 1)
+), first_due (Queue, RunAt) AS (
+    SELECT Queue, min(RunAt) FROM (
+        SELECT Queue, RunAt FROM levels
+         UNION ALL
+        SELECT Queue, RunAt FROM Tasks INDEXED BY Tasks_Suspects
+         WHERE Status = 'Pending' AND Suspect = 1
+         UNION ALL
+        SELECT Queue, (SELECT RunAt FROM Tasks INDEXED BY Tasks_Later
+                        WHERE Status = 'Pending' AND Suspect = 2 AND Type = kinds.Type
+                          AND Queue = kinds.Queue
+                        ORDER BY RunAt LIMIT 1)
+          FROM kinds WHERE Status = 'Pending')
+     GROUP BY Queue
+), waiting (Queue, Number) AS (
+    SELECT Queue, sum((SELECT count(*) FROM (
+                SELECT 1 FROM Tasks INDEXED BY Tasks_Status
+                 WHERE Status <> 'Processing' AND Status = 'Pending' AND Type = kinds.Type
+                   AND Queue = kinds.Queue LIMIT :most)))
+      FROM kinds WHERE Status = 'Pending' GROUP BY Queue
+)
+SELECT waiting.Queue, 'Pending', Number, RunAt
+  FROM waiting LEFT JOIN first_due ON first_due.Queue = waiting.Queue
+ UNION ALL
+SELECT Queue, Status, count(*), min(RunAt) FROM Tasks INDEXED BY Tasks_Leases
+ WHERE Status = 'Processing' GROUP BY Queue;
 
 -- wished_cancels: the tasks that run and whose cancel somebody wishes
 SELECT Id FROM Tasks INDEXED BY Tasks_Leases WHERE Status = 'Processing' AND CancelRequested = 1;

@@ -12,7 +12,14 @@ from taskhub.failures import PastAttempt
 from taskhub.keys import Kept, Told
 from taskhub.model import Owner, TaskId, TaskItem, TypeInfo
 from taskhub.ports import EventPage, EventQuery, Held, QueueCount
-from taskhub.queues import Circumstances, Line, LineState, QueueLimit, QueueState
+from taskhub.queues import (
+    WAITING_MOST,
+    Circumstances,
+    Line,
+    LineState,
+    QueueLimit,
+    QueueState,
+)
 from taskhub.registration import WAITING_LIMIT, Registration
 from taskhub.store.steps import audit, pausing
 from taskhub.store.steps.clock import Moment
@@ -88,8 +95,10 @@ class Reading(ABC):
         """Depths of the live states by queue."""
         now = (await self.now()).micros
         return [
-            QueueCount(queue, STATUS[status], count, max(0, now - due) / 1e6)
-            for queue, status, count, due in await self.ask("counts")
+            QueueCount(
+                queue, STATUS[status], count, 0.0 if due is None else max(0, now - due) / 1e6
+            )
+            for queue, status, count, due in await self.ask("counts", {"most": WAITING_MOST})
         ]
 
     async def queues(self) -> list[QueueState]:

@@ -190,7 +190,19 @@ def test_the_count_of_steps_sees_a_scan(connection: sqlite3.Connection) -> None:
     """The control: reading all rows costs what the bound above would never allow."""
     fill(connection, CROWD, "b", **CROWDS["of the future"])
 
-    assert steps(connection, "counts", {}) > steps(connection, "due", DUE) * 10
+    everything = {"most": CROWD}
+    assert steps(connection, "counts", everything) > steps(connection, "due", DUE) * 10
+
+
+def test_the_depths_of_queues_are_counted_to_a_bound(connection: sqlite3.Connection) -> None:
+    """Each look of an operator, and of the metrics, costs the same before a million that wait."""
+    bound = {"most": 100}
+    fill(connection, 1_000, "b", run_at=NOW + 1)
+    few = steps(connection, "counts", bound)
+
+    fill(connection, CROWD, "c", run_at=NOW - 2)
+
+    assert steps(connection, "counts", bound) <= few + 50
 
 
 @pytest.mark.parametrize(
