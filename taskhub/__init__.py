@@ -10,6 +10,7 @@ if TYPE_CHECKING:
     from taskhub.model import Cancel as Cancel
     from taskhub.model import Done as Done
     from taskhub.model import Fail as Fail
+    from taskhub.model import Parent as Parent
     from taskhub.model import Retry as Retry
     from taskhub.model import Snooze as Snooze
     from taskhub.model import TaskItem as TaskItem
@@ -24,6 +25,7 @@ _HOMES = {
     "Done": "taskhub.model",
     "Fail": "taskhub.model",
     "Job": "taskhub.work.job",
+    "Parent": "taskhub.model",
     "Retry": "taskhub.model",
     "Snooze": "taskhub.model",
     "TaskItem": "taskhub.model",
@@ -38,6 +40,7 @@ __all__ = [
     "Done",
     "Fail",
     "Job",
+    "Parent",
     "Retry",
     "Snooze",
     "TaskItem",

@@ -32,7 +32,8 @@ class Bulk(msgspec.Struct, frozen=True, kw_only=True, tag=True):
     """Do the act with each of these tasks whose state allows it now. Result: Acted.
 
     As Cancel and Requeue do it, without showing the tasks; what runs and is asked to stop already
-    counts as skipped. With `audit` an entry with the counts is made in the same transaction.
+    counts as skipped, and so does a task to be deleted while one that is after it lives. With
+    `audit` an entry with the counts is made in the same transaction.
     """
 
     act: Act

@@ -24,6 +24,7 @@ EXCEPTION_LIMIT, PLACE_LIMIT, TRACE_LIMIT = 100, 200, 4_000
 
 TIMED_OUT = "TimeoutError"
 WORKER_DIED, PROCESS_DIED, LEASE_EXPIRED = "WorkerDied", "ProcessDied", "LeaseExpired"
+PARENT_FAILED = "ParentFailed"
 """What stands for an exception where none was raised."""
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from datetime import UTC, datetime, timedelta
 from enum import StrEnum
-from typing import Annotated, Any, NewType
+from typing import Annotated, Any, Literal, NewType
 
 import msgspec
 from msgspec import UNSET, Meta, UnsetType
@@ -40,13 +40,24 @@ class Status(StrEnum):
 FINAL = frozenset({Status.DONE, Status.FAILED, Status.CANCELLED})
 
 TRANSITIONS: dict[Status, frozenset[Status]] = {
-    Status.PENDING: frozenset({Status.PROCESSING, Status.CANCELLED}),
+    Status.PENDING: frozenset({Status.PROCESSING, Status.CANCELLED, Status.FAILED}),
     Status.PROCESSING: frozenset({Status.DONE, Status.FAILED, Status.CANCELLED, Status.PENDING}),
     Status.DONE: frozenset(),
     Status.FAILED: frozenset({Status.PENDING}),
     Status.CANCELLED: frozenset({Status.PENDING}),
 }
-"""Every legal move; each is one conditional UPDATE in a store."""
+"""Every legal move; each is one conditional UPDATE in a store.
+
+Pending becomes Failed without an attempt only where a task that it is after has failed.
+"""
+
+OnParentFailure = Literal["fail", "continue"]
+"""What becomes of a task when one that it is after fails or is cancelled: the same, or it runs."""
+
+AFTER_MOST = 100
+"""How many tasks one task can be after."""
+FOLLOWERS_MOST = 10_000
+"""How many tasks can wait for one: so much at most is decided in the transaction of its end."""
 
 
 class TaskItem(msgspec.Struct, frozen=True, kw_only=True, rename="camel", gc=False):
@@ -80,6 +91,41 @@ class TaskItem(msgspec.Struct, frozen=True, kw_only=True, rename="camel", gc=Fal
     started_at: datetime | None
     finished_at: datetime | None
     created_by: str
+    after: tuple[TaskId, ...] = ()
+    """It is handed out once these have ended."""
+    on_parent_failure: OnParentFailure | None = None
+    """What becomes of it when one of them fails; None where it is after none."""
+
+
+class Parent(msgspec.Struct, frozen=True, kw_only=True, rename="camel", gc=False):
+    """A task that another is after, as that one may see it; `status` None: it was deleted since.
+
+    Of its result up to 64 KiB are handed on, and up to 1 MiB in equal shares of those of all
+    parents of a task; a larger one is left out, which `result_left_out` tells.
+    """
+
+    id: TaskId
+    status: Status | None
+    error: str | None = None
+    result: msgspec.Raw | None = None
+    result_left_out: bool = False
+
+
+class Child(msgspec.Struct, frozen=True, kw_only=True, rename="camel", gc=False):
+    """A task that is after another, in short."""
+
+    id: TaskId
+    title: str
+    type: str
+    queue: str
+    status: Status
+    error: str | None
+    created_at: datetime
+    created_by: str
+
+
+RESULT_SHARED, RESULTS_SHARED = 65_536, 1_048_576
+"""Bytes of the result of one parent, and of all parents of a task, that are handed on."""
 
 
 class Lease(msgspec.Struct, frozen=True, kw_only=True, gc=False):
@@ -89,6 +135,7 @@ class Lease(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     fence: int
     suspect: bool = False
     trace_parent: str | None = None
+    parents: tuple[Parent, ...] = ()
 
 
 class Incarnation(msgspec.Struct, frozen=True):

@@ -95,6 +95,8 @@ class Circumstances(msgspec.Struct, frozen=True, kw_only=True):
     """How many of its queue have begun in the time of the queue's rate."""
     key_started: int = 0
     """How many of them with its key, in the time of the rate of keys."""
+    waits_for: tuple[TaskId, ...] = ()
+    """Tasks that it is after and that have not ended."""
 
 
 WAITING_MOST = 100_000

@@ -19,6 +19,7 @@ Cause = Literal[
     "unknownType",
     "typePaused",
     "queuePaused",
+    "waitsFor",
     "scheduled",
     "retryBackoff",
     "limitReached",
@@ -31,6 +32,10 @@ SHOWN = 5
 
 PATIENCE = timedelta(seconds=3)
 """A due task that is the first of all and waits longer, while nothing runs, has no worker."""
+
+
+LISTED = 3
+"""So many of the tasks that it waits for are named."""
 
 
 class Reason(msgspec.Struct, frozen=True, kw_only=True, rename="camel"):
@@ -103,11 +108,20 @@ def _waits(found: Circumstances, now: datetime, limit: QueueLimit | None) -> Ite
         yield Reason(cause="typePaused", text=f"The type {item.type} is paused.")
     if found.queue_paused:
         yield Reason(cause="queuePaused", text=f"The queue {item.queue} is paused.")
-    if item.run_at > now:
+    if found.waits_for:
+        yield Reason(cause="waitsFor", text=_parents(found.waits_for))
+    elif item.run_at > now:
         yield _later(item)
     elif found.type_known and not (found.type_paused or found.queue_paused):
         reached = list(_reached(found, limit)) if limit else []
         yield from reached or [_due(found, now)]
+
+
+def _parents(ids: Sequence[TaskId]) -> str:
+    listed = ", ".join(ids[:LISTED])
+    count = "1 task" if len(ids) == 1 else f"{len(ids)} tasks"
+    more = f" and {len(ids) - LISTED} more" if len(ids) > LISTED else ""
+    return f"It waits for {count} to end: {listed}{more}."
 
 
 def _later(item: TaskItem) -> Reason:

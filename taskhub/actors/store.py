@@ -6,13 +6,21 @@ import time
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from msgspec.structs import asdict
+
 from taskhub.bulk import Acted
 from taskhub.bus import SCHEDULES
 from taskhub.errors import Trouble
 from taskhub.kernel.mailbox import Mailbox, MailboxClosed, MailboxFull, answering
 from taskhub.messages import Publish, Put
 from taskhub.model import EventType, Status
-from taskhub.obs.telemetry import Committed, Emit, EventsDropped, StateChanged
+from taskhub.obs.telemetry import (
+    Committed,
+    Emit,
+    EventsDropped,
+    StateChanged,
+    TasksFollowed,
+)
 from taskhub.ports import Cancel, Changed, Register, Touched
 from taskhub.queues import Pause
 from taskhub.registration import Forget
@@ -115,6 +123,8 @@ class StoreActor:
         self._note(None)
         self._answer(puts, done)
         self._emit(Committed(writes=len(writes), seconds=time.perf_counter() - began))
+        if done.followed:
+            self._emit(TasksFollowed(**asdict(done.followed)))
         self._tell(writes, done)
 
     @staticmethod
@@ -128,6 +138,8 @@ class StoreActor:
     def _tell(self, writes: Sequence[Write], done: Commit) -> None:
         kinds = {_KINDS[event.type] for event in done.events if event.type in _KINDS}
         kinds.update(filter(None, map(_rung, writes, done.results)))
+        if done.followed.let_go:
+            kinds.add("work")
         if done.events and not kinds:
             kinds.add("told")
         if self._outbox is None or not (kinds or done.events):

@@ -115,7 +115,9 @@ def _delete_one(id_: str, *, as_json: bool) -> None:
     wish = Wish("delete", query, everything=False, dry_run=False, yes=True, as_json=as_json)
     total = _done(client.from_environment(), wish)
     if not total.changed:
-        raise exits.Failure(exits.FAILED, "no task of this id has ended")
+        is_needed = "a task that is after it waits or runs"
+        said = is_needed if total.skipped else "no task of this id has ended"
+        raise exits.Failure(exits.FAILED, said)
     _show_report(wish, total)
 
 

@@ -37,6 +37,8 @@ COMMANDS = {
         "retry": ("acting:retry", "Run failed or cancelled tasks again."),
         "delete": ("acting:delete", "Delete tasks that have ended."),
         "failures": ("failures:failures", "Show failed tasks, in groups of those alike."),
+        "parents": ("parents:parents", "Show the tasks that a task is after."),
+        "children": ("parents:children", "Show the tasks that are after a task."),
         "attempts": ("failures:attempts", "Show the attempts of a task with their errors."),
         "types": ("types:types", "Show the types of tasks and who does them."),
         "queues": ("queues:queues", "Show queues; pause, resume or drain one."),

@@ -71,7 +71,7 @@ def members(
     """
     width = max(map(len, value))
     for name, each in value.items():
-        if each is not None:
+        if each not in (None, []):
             is_text = isinstance(each, str) and name not in as_json
             text = each if is_text else json.dumps(each, ensure_ascii=False)
             colour = (colours or {}).get(text) if name == "status" else None

@@ -66,6 +66,18 @@ Task = dict[str, Any]
     type=click.Choice(STATUSES, case_sensitive=False),
     help="... in one of these states [default: Pending, Processing].",
 )
+@click.option("--after", multiple=True, metavar="ID", help="Not before this task has ended.")
+@click.option(
+    "--on-parent-failure",
+    type=click.Choice(("fail", "continue")),
+    help="What becomes of it when one of those fails [default: fail].",
+)
+@click.option(
+    "--then",
+    multiple=True,
+    metavar="JSON",
+    help="A task to make with it, after it and those said before: a title and more; @FILE, -.",
+)
 @click.option("--wait", is_flag=True, help="Follow it until it ends, as `watch` does.")
 @options.json_option
 def create(
@@ -112,8 +124,13 @@ def _body(title: str, rest: dict[str, Any]) -> Task:
         "max_attempts": "maxAttempts",
         "backoff": "backoff",
         "timeout": "timeoutSeconds",
+        "on_parent_failure": "onParentFailure",
     }
     body = {name: rest[option] for option, name in names.items() if rest[option] is not None}
+    if rest["after"]:
+        body["after"] = rest["after"]
+    if rest["then"]:
+        body["then"] = [payload_of(step, "--then") for step in rest["then"]]
     if rest["payload"] is not None:
         body["payload"] = payload_of(rest["payload"])
     if (unique := _unique(rest)) is not None:

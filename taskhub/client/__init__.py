@@ -16,8 +16,10 @@ if TYPE_CHECKING:
     from taskhub.client.structs import BatchAnswer as BatchAnswer
     from taskhub.client.structs import BatchItem as BatchItem
     from taskhub.client.structs import BulkReport as BulkReport
+    from taskhub.client.structs import Child as Child
     from taskhub.client.structs import Event as Event
     from taskhub.client.structs import FailureGroup as FailureGroup
+    from taskhub.client.structs import Parent as Parent
     from taskhub.client.structs import Status as Status
     from taskhub.client.structs import TaskItem as TaskItem
     from taskhub.client.structs import TaskPage as TaskPage
@@ -28,8 +30,10 @@ _HOMES = {
     "BatchAnswer": "structs",
     "BatchItem": "structs",
     "BulkReport": "structs",
+    "Child": "structs",
     "Event": "structs",
     "FailureGroup": "structs",
+    "Parent": "structs",
     "Problem": "errors",
     "Retries": "retries",
     "Status": "structs",
@@ -47,8 +51,10 @@ __all__ = [
     "BatchAnswer",
     "BatchItem",
     "BulkReport",
+    "Child",
     "Event",
     "FailureGroup",
+    "Parent",
     "Problem",
     "Retries",
     "Status",

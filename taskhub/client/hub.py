@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import re
 from collections.abc import AsyncGenerator, Iterable, Mapping
 from contextlib import aclosing
 from datetime import datetime
@@ -19,6 +18,7 @@ from msgspec import UNSET
 from taskhub.client.address import Token, origin_of
 from taskhub.client.errors import Conflict, Problem, Unexpected
 from taskhub.client.line import Ask, Line
+from taskhub.client.naming import members_of, query_of, quoted
 from taskhub.client.retries import Retries
 from taskhub.client.sse import Message
 from taskhub.client.streams import Opened, Stream, event_of
@@ -28,12 +28,16 @@ from taskhub.client.structs import (
     BatchAnswer,
     BatchTask,
     BulkReport,
+    Child,
+    ChildPage,
     Event,
     EventFilter,
     FailureGroup,
     FailurePage,
     Filter,
     NewTask,
+    Parent,
+    ParentList,
     Status,
     TaskItem,
     TaskPage,
@@ -51,8 +55,6 @@ GRACE = 5.0
 NOT_READY = 503
 
 _encode = msgspec.json.Encoder().encode
-_CAMEL = re.compile(r"_([a-z])")
-_KEY = re.compile(r"[\x20-\x7e]{1,255}")
 
 
 class TaskHub:
@@ -99,8 +101,8 @@ class TaskHub:
         and however often. Without one a new one is made here: whatever happens on the way, this
         call makes one task.
         """
-        body = {"title": title, **{_camel(name): value for name, value in members.items()}}
-        headers = {"Idempotency-Key": _quoted(str(uuid4()) if key is None else key)}
+        body = {"title": title, **members_of(members)}
+        headers = {"Idempotency-Key": quoted(str(uuid4()) if key is None else key)}
         ask = Ask(method="POST", path="/tasks", body=_encode(body), headers=headers)
         return await self._line.fetch(ask, TaskItem)
 
@@ -112,9 +114,9 @@ class TaskHub:
         With `atomic=False` each for itself: the answer says what has become of each. `key` is the
         Idempotency-Key of the whole, as that of `create`.
         """
-        bodies = [{_camel(name): value for name, value in task.items()} for task in tasks]
+        bodies = [members_of(task) for task in tasks]
         body = {"tasks": bodies} if atomic else {"tasks": bodies, "atomic": False}
-        headers = {"Idempotency-Key": _quoted(str(uuid4()) if key is None else key)}
+        headers = {"Idempotency-Key": quoted(str(uuid4()) if key is None else key)}
         ask = Ask(method="POST", path="/tasks/batch", body=_encode(body), headers=headers)
         return await self._line.fetch(ask, BatchAnswer)
 
@@ -156,7 +158,7 @@ class TaskHub:
         **where: Unpack[Filter],
     ) -> TaskPage:
         """One page of tasks, newest first; `q` is a search, `cursor` the page before's `next`."""
-        query = _query({"q": q, **where, "cursor": cursor, "limit": limit})
+        query = query_of({"q": q, **where, "cursor": cursor, "limit": limit})
         return await self._line.fetch(Ask(path="/tasks", query=query), TaskPage)
 
     async def tasks(
@@ -169,6 +171,27 @@ class TaskHub:
             page = await self.page(q, limit=size, cursor=cursor, **where)
             for task in page.items:
                 yield task
+            limit = None if limit is None else limit - len(page.items)
+            if (cursor := page.next) is None:
+                return
+
+    async def parents(self, id: str) -> list[Parent]:  # noqa: A002 - the API's word
+        """The tasks that a task is after, with their results, in their order."""
+        return (await self._line.fetch(Ask(path=_path(id, "/parents")), ParentList)).items
+
+    async def children(
+        self,
+        id: str,  # noqa: A002 - the API's word
+        *,
+        limit: int | None = None,
+    ) -> AsyncGenerator[Child, None]:
+        """The tasks that are after a task, newest first, page after page."""
+        cursor: str | None = None
+        while limit is None or limit > 0:
+            query = query_of({"cursor": cursor, "limit": min(limit or PAGE, PAGE)})
+            page = await self._line.fetch(Ask(path=_path(id, "/children"), query=query), ChildPage)
+            for child in page.items:
+                yield child
             limit = None if limit is None else limit - len(page.items)
             if (cursor := page.next) is None:
                 return
@@ -188,7 +211,7 @@ class TaskHub:
         cursor: str | None = None
         while limit is None or limit > 0:
             size = PAGE if limit is None else min(limit, PAGE)
-            query = _query({"type": type, "since": since, "cursor": cursor, "limit": size})
+            query = query_of({"type": type, "since": since, "cursor": cursor, "limit": size})
             page = await self._line.fetch(Ask(path="/tasks/failures", query=query), FailurePage)
             for group in page.items:
                 yield group
@@ -279,9 +302,9 @@ class TaskHub:
         ask = Ask(
             method=method,
             path=path,
-            query=_query(query or {}),
+            query=query_of(query or {}),
             body=None if body is UNSET else _encode(body),
-            headers={} if key is None else {"Idempotency-Key": _quoted(key)},
+            headers={} if key is None else {"Idempotency-Key": quoted(key)},
             hold=hold,
             is_repeatable=key is not None or method != "POST",
         )
@@ -291,7 +314,7 @@ class TaskHub:
         self, path: str, *, query: Mapping[str, object] | None = None, last_event_id: str = ""
     ) -> AsyncGenerator[Message, None]:
         """Any stream of events of the API, as it comes; after a cut it goes on where it was."""
-        stream = Stream(self._line, path, _query(query or {}), last_event_id)
+        stream = Stream(self._line, path, query_of(query or {}), last_event_id)
         async with aclosing(stream.messages()) as messages:
             async for message in messages:
                 if not isinstance(message, Opened):
@@ -345,30 +368,3 @@ def _held(id_: str, hold: float, *, is_patient: bool = False) -> Ask:
     """The question for a task that may be answered so many seconds later, once it has ended."""
     query = {"wait": f"{round(hold, 3):g}"} if hold else {}
     return Ask(path=_path(id_), query=query, hold=hold, is_patient=is_patient)
-
-
-def _query(where: Mapping[str, Any]) -> dict[str, str]:
-    """A filter as the API names it."""
-    return {_camel(name): _text(value) for name, value in where.items() if value is not None}
-
-
-def _text(value: object) -> str:
-    match value:
-        case datetime():
-            return value.isoformat()
-        case bool():
-            return str(value).lower()
-        case _:
-            return str(value)
-
-
-def _camel(name: str) -> str:
-    return _CAMEL.sub(lambda found: found[1].upper(), name)
-
-
-def _quoted(key: str) -> str:
-    """A key as a string of RFC 9651; raises ValueError."""
-    if not _KEY.fullmatch(key):
-        raise ValueError("a key is 1 to 255 printable characters of ASCII")
-    escaped = key.replace("\\", "\\\\").replace('"', '\\"')
-    return f'"{escaped}"'

@@ -61,6 +61,50 @@ class TaskItem(msgspec.Struct, frozen=True, kw_only=True, rename="camel"):
     started_at: datetime | None
     finished_at: datetime | None
     created_by: str
+    after: tuple[str, ...] = ()
+    """It is handed out once these tasks have ended."""
+    on_parent_failure: str | None = None
+    then: tuple[str, ...] = ()
+    """The tasks that follow it, where it was made with them: said by `create` alone."""
+
+
+class Parent(msgspec.Struct, frozen=True, kw_only=True, rename="camel"):
+    """A task that another is after; `status` None: it was deleted since.
+
+    `result_left_out`: it has one that is too large to be handed on.
+    """
+
+    id: str
+    status: Status | None
+    error: str | None = None
+    result: Any = None
+    result_left_out: bool = False
+
+
+class Child(msgspec.Struct, frozen=True, kw_only=True, rename="camel"):
+    """A task that is after another, in short."""
+
+    id: str
+    title: str
+    type: str
+    queue: str
+    status: Status
+    error: str | None
+    created_at: datetime
+    created_by: str
+
+
+class ChildPage(msgspec.Struct, frozen=True):
+    """A page of tasks that are after one; `next` None: this was the last."""
+
+    items: list[Child]
+    next: str | None
+
+
+class ParentList(msgspec.Struct, frozen=True):
+    """The tasks that one is after, in the order in which they were named."""
+
+    items: list[Parent]
 
 
 class TaskPage(msgspec.Struct, frozen=True):
@@ -182,8 +226,8 @@ class Unique(TypedDict, total=False):
     states: Sequence[str]
 
 
-class NewTask(TypedDict, total=False):
-    """What may be said of a new task beside its title; the server knows what stands for nothing."""
+class Said(TypedDict, total=False):
+    """What may be said of every new task beside its title."""
 
     type: str
     queue: str
@@ -196,12 +240,28 @@ class NewTask(TypedDict, total=False):
     backoff: dict[str, float]
     timeout_seconds: float
     unique: Unique | None
+    on_parent_failure: Literal["fail", "continue"]
 
 
-class BatchTask(NewTask):
-    """One of many new tasks."""
+class Step(Said):
+    """A task of a chain."""
 
     title: Required[str]
+
+
+class NewTask(Said, total=False):
+    """What may be said of a new task beside its title; the server knows what stands for nothing."""
+
+    after: Sequence[str]
+    then: Sequence[Step]
+
+
+class BatchTask(Said, total=False):
+    """One of many new tasks; it may be after some before it, by their names or places."""
+
+    title: Required[str]
+    name: str
+    after: Sequence[str | int]
 
 
 class BatchItem(msgspec.Struct, frozen=True):

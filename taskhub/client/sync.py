@@ -23,11 +23,13 @@ from taskhub.client.structs import (
     BatchAnswer,
     BatchTask,
     BulkReport,
+    Child,
     Event,
     EventFilter,
     FailureGroup,
     Filter,
     NewTask,
+    Parent,
     TaskItem,
     TaskPage,
     Verb,
@@ -180,6 +182,19 @@ class SyncTaskHub:
     ) -> Generator[TaskItem, None, None]:
         """Tasks one by one, newest first, page after page."""
         return self._each(self._hub.tasks(q, limit=limit, **where))
+
+    def parents(self, id: str) -> list[Parent]:  # noqa: A002 - the API's word
+        """The tasks that a task is after. See TaskHub.parents."""
+        return self._run(self._hub.parents(id))
+
+    def children(
+        self,
+        id: str,  # noqa: A002 - the API's word
+        *,
+        limit: int | None = None,
+    ) -> Generator[Child, None, None]:
+        """The tasks that are after a task, one by one. See TaskHub.children."""
+        return self._each(self._hub.children(id, limit=limit))
 
     def attempts(self, id: str) -> list[Attempt]:  # noqa: A002 - the API's word
         """What a task has been through. See TaskHub.attempts."""

@@ -30,12 +30,16 @@ from taskhub.search import EVERYTHING, LENGTH_LIMIT, Query, parse, printed
 
 PIECE = 200
 """Tasks changed in one transaction: a claim waits for one of these at most."""
+SPAN = 2_000
+"""So many tasks are retried oldest first, so that one that is after others finds them alive."""
 
 LIMIT_MOST = 10_000
 SECONDS = 5.0
 """How long one request goes on; the answer says where the next one does."""
 
 SAMPLES = 5
+EVERY = TaskId("ffffffff-ffff-ffff-ffff-ffffffffffff")
+"""The cursor before the newest task."""
 
 Search = Annotated[
     str,
@@ -215,22 +219,33 @@ async def _do(call: Call, errand: Errand) -> None:
 
 
 async def _piece(call: Call, errand: Errand) -> None:
-    found = await in_time(call.context.store.find_ids(errand.query(min(PIECE, errand.left))))
+    most = SPAN if errand.act is Act.RETRY else PIECE
+    found = await in_time(call.context.store.find_ids(errand.query(min(most, errand.left))))
     if found.ids:
+        if errand.act is Act.RETRY:
+            errand.next = errand.next or EVERY  # so far it has come if trouble ends it
         await _change(call, errand, found)
     errand.next = found.next
 
 
 async def _change(call: Call, errand: Errand, found: IdPage) -> None:
+    """The oldest first, as they were made."""
+    is_more = found.next is not None and errand.limit > len(found.ids)
+    for end in range(len(found.ids), 0, -PIECE):
+        ids = found.ids[max(0, end - PIECE) : end]
+        await _put(call, errand, ids, is_more=is_more or end > PIECE)
+
+
+async def _put(call: Call, errand: Errand, ids: Sequence[TaskId], *, is_more: bool) -> None:
     """The first of several pieces says that something begins, a lone one all that there is."""
     begins, audit = [], None
     if not errand.matched:
-        errand.is_long = found.next is not None and errand.limit > len(found.ids)
+        errand.is_long = is_more
         if errand.is_long:
             begins = [mark(call, f"bulk {errand.act} begins: {errand.search}")]
         else:
             audit = mark(call, errand.search)
-    acted, *_ = await call.put(Bulk(act=errand.act, ids=found.ids, audit=audit), *begins)
+    acted, *_ = await call.put(Bulk(act=errand.act, ids=ids, audit=audit), *begins)
     assert isinstance(acted, Acted)
     errand.add(acted)
 

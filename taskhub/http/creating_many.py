@@ -12,19 +12,19 @@ from typing import Literal
 import msgspec
 
 from taskhub.errors import FieldError, Invalid, Problem
-from taskhub.http import new_tasks
+from taskhub.http import following, new_task, new_tasks
 from taskhub.http.answers import Answer
 from taskhub.http.call import Call
-from taskhub.http.creating import tell_created, tell_existing
+from taskhub.http.creating import count_more, tell_created, tell_existing
+from taskhub.http.following import strangers
 from taskhub.http.idempotency import REPLAYED, Wish, kept, key_of, to_keep, wish
-from taskhub.http.limits import CREATE
 from taskhub.http.new_tasks import Drafts, Origin
 from taskhub.http.problems import ErrorItem, KeyReused
 from taskhub.http.queries import no_query
 from taskhub.keys import Existing, Replayed, Told
 from taskhub.keys import KeyReused as KeyWasReused
 from taskhub.model import TaskId
-from taskhub.ports import Create, Created, CreatedMany, CreateMany, Refused, Result
+from taskhub.ports import Create, Created, CreatedMany, CreateMany, NoParent, Refused, Result
 
 ROUTE = b"POST /tasks/batch"
 ERRORS_EACH = 10
@@ -37,7 +37,7 @@ MADE: Literal[201] = 201
 PARTLY = 207
 WRONG: Literal[422] = 422
 
-Outcome = Created | Existing | Refused
+Outcome = Created | Existing | NoParent | Refused
 
 
 class BatchItem(msgspec.Struct, frozen=True, omit_defaults=True):
@@ -78,7 +78,7 @@ async def _answer(call: Call, body: bytes, asked: Wish | None) -> Answer:
         drafts = await asyncio.to_thread(new_tasks.read, body)
     except Problem as error:
         return await _again(call, asked, error)
-    await _count(call, len(drafts.each))
+    await count_more(call, len(drafts.each) - 1, "/tasks")
     try:
         each = await _creates(call, drafts)
     except Problem as error:
@@ -94,22 +94,13 @@ async def _again(call: Call, asked: Wish | None, error: Problem) -> Answer:
     return _replayed(told)
 
 
-async def _count(call: Call, tasks: int) -> None:
-    """Count all tasks against the limit, which knows of one so far; raises RateLimited, Invalid."""
-    rate = call.context.limits.rates.get(CREATE)
-    if rate is None or tasks == 1:
-        return
-    if tasks > rate.limit:
-        rule = f"at most {rate.limit} tasks at once: the limit of new tasks allows no more"
-        raise Invalid([FieldError("/tasks", rule)])
-    await call.count(CREATE, tasks - 1)
-
-
 async def _creates(call: Call, drafts: Drafts) -> list[Create | Invalid]:
     """Each task or what is wrong with it; raises Invalid where one spoils all, Backlogged."""
     types = call.context.types
     known = {name: kind for name in drafts.types if (kind := await types.find(name)) is not None}
-    origin = Origin(call.principal.subject, datetime.now(UTC), call.trace_parent)
+    named = drafts.named
+    gone = await strangers(call, named) if named else frozenset()
+    origin = Origin(call.principal.subject, datetime.now(UTC), call.trace_parent, gone)
     each = await asyncio.to_thread(new_tasks.creates, drafts, known, origin)
     if drafts.is_atomic and (wrong := new_tasks.refused(each)) is not None:
         raise wrong
@@ -133,6 +124,8 @@ async def _stored(
             return _replayed(told)
         case KeyWasReused():
             raise KeyReused
+        case NoParent() as refusal:
+            raise new_tasks.orphans(each, refusal)
         case Refused():
             raise Invalid([UNSTORABLE])
         case _:
@@ -158,7 +151,7 @@ def _told(each: Sequence[Create | Invalid], result: Result) -> Told:
     assert isinstance(result, CreatedMany)
     stored = iter(result.results)
     items = [
-        _refused(one.errors) if isinstance(one, Invalid) else _item(place, next(stored))
+        _refused(one.errors) if isinstance(one, Invalid) else _item(place, one, next(stored))
         for place, one in enumerate(each)
     ]
     counts = Counter(item.status for item in items)
@@ -172,12 +165,15 @@ def _status(answer: BatchAnswer) -> int:
     return MADE if answer.created else THERE
 
 
-def _item(place: int, result: Outcome) -> BatchItem:
+def _item(place: int, create: Create, result: Outcome) -> BatchItem:
     match result:
         case Created(item=item):
             return BatchItem(MADE, item.id)
         case Existing(item=item):
             return BatchItem(THERE, item.id)
+        case NoParent() as refusal:
+            errors = following.refused(create.item.after, refusal)
+            return _refused(new_task.moved(Invalid(errors), f"/tasks/{place}").errors)
         case Refused():
             return _refused([FieldError(f"/tasks/{place}", UNSTORABLE.detail)])
 

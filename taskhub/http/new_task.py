@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime, timedelta
 from typing import Annotated, Any
 
@@ -14,9 +14,19 @@ from taskhub.errors import FieldError, Invalid
 from taskhub.http import unique
 from taskhub.http.catalog import KnownType
 from taskhub.http.members import broken, given, rule
+from taskhub.http.queries import ID
 from taskhub.http.strict_json import is_plain, strictly
 from taskhub.keys import UniqueKey
-from taskhub.model import NAME_PATTERN, TITLE_LIMIT, Status, TaskId, TaskItem, Unique
+from taskhub.model import (
+    AFTER_MOST,
+    NAME_PATTERN,
+    TITLE_LIMIT,
+    OnParentFailure,
+    Status,
+    TaskId,
+    TaskItem,
+    Unique,
+)
 
 YEAR = 366 * 86_400
 EMPTY = Raw(b"{}")
@@ -66,8 +76,29 @@ Pauses = Annotated[
     ),
 ]
 
+Policy = Annotated[
+    OnParentFailure,
+    Meta(description="fail: it ends as one that it is after does; continue: it runs all the same"),
+]
+Id = Annotated[str, Meta(pattern=f"^{ID.pattern}${END}", description="the id of a task")]
+Reference = Annotated[
+    str,
+    Meta(
+        pattern=NAME_PATTERN + END,
+        description="the name of a task before it in the batch, or the id of any task",
+    ),
+]
+Place = Annotated[int, Meta(ge=0, description="the place of a task before it in the batch, from 0")]
+IDS = Meta(max_length=AFTER_MOST, description=f"up to {AFTER_MOST} ids of tasks")
+SOME = Meta(
+    max_length=AFTER_MOST,
+    description=f"up to {AFTER_MOST} tasks before it in the batch, by name or place, or ids",
+)
+THEN_MOST = 100
+CHAIN = Meta(max_length=THEN_MOST, description=f"up to {THEN_MOST} new tasks, one after the other")
 
-class NewTask(
+
+class Step(
     msgspec.Struct,
     frozen=True,
     kw_only=True,
@@ -75,7 +106,7 @@ class NewTask(
     forbid_unknown_fields=True,
     omit_defaults=True,
 ):
-    """What a client may say of a task that it wants done."""
+    """A task of a chain: it is after the one before it. Other new tasks say this and more."""
 
     title: Title
     type: Name = "simulate"
@@ -98,9 +129,29 @@ class NewTask(
     """Of one attempt. Default: what the handler of the type says."""
     unique: Unique | UnsetType | None = UNSET
     """Default: what the handler of the type says; null: it is not."""
+    on_parent_failure: Policy = "fail"
+    """What becomes of it when a task that it is after fails or is cancelled."""
 
 
-RULES: Mapping[str, Any] = {
+class NewTask(Step, frozen=True, kw_only=True):
+    """What a client may say of a task that it wants done."""
+
+    after: Annotated[list[Id], IDS] = []
+    """It is handed out once these tasks have ended."""
+    then: Annotated[list[Step], CHAIN] = []
+    """Tasks to make in the same transaction: the first is after this one, each after the last."""
+
+
+class BatchTask(Step, frozen=True, kw_only=True):
+    """One of many new tasks."""
+
+    name: Name | UnsetType = UNSET
+    """What others of the batch call it."""
+    after: Annotated[list[Reference | Place], SOME] = []
+    """It is handed out once these have ended: tasks before it in the batch, or others."""
+
+
+STEP_RULES: Mapping[str, Any] = {
     "title": Title,
     "type": Name,
     "queue": Name,
@@ -113,24 +164,49 @@ RULES: Mapping[str, Any] = {
     "backoff": Pauses,
     "timeoutSeconds": Timeout,
     "unique": unique.Asked,
+    "onParentFailure": Policy,
+}
+RULES: Mapping[type[Step], Mapping[str, Any]] = {
+    Step: STEP_RULES,
+    NewTask: {
+        **STEP_RULES,
+        "after": Annotated[list[Id], IDS],
+        "then": Annotated[list[Step], CHAIN],
+    },
+    BatchTask: {
+        **STEP_RULES,
+        "name": Name,
+        "after": Annotated[list[Reference | Place], SOME],
+    },
 }
 BOTH = "runAt or delaySeconds, not both"
 
-_decode = msgspec.json.Decoder(NewTask).decode
+_decoders = {shape: msgspec.json.Decoder(shape).decode for shape in (Step, NewTask, BatchTask)}
 
 
 class _Payload(msgspec.Struct):
     payload: Raw
 
 
+class _Then(msgspec.Struct):
+    then: list[Raw]
+
+
+_decode_then = msgspec.json.Decoder(_Then).decode
 _decode_payload = msgspec.json.Decoder(_Payload).decode
 
 
 class Draft(msgspec.Struct, frozen=True):
     """A valid wish for a task; `payload` is the bytes that the client has sent for it."""
 
-    new: NewTask
+    new: Step
     payload: Raw
+    then: tuple[Draft, ...] = ()
+
+    @property
+    def after(self) -> Sequence[str | int]:
+        """What it is after, as it was said."""
+        return self.new.after if isinstance(self.new, NewTask | BatchTask) else ()
 
 
 class Birth(msgspec.Struct, frozen=True):
@@ -141,22 +217,40 @@ class Birth(msgspec.Struct, frozen=True):
     at: datetime
 
 
-def read(body: bytes) -> Draft:
+def read(body: bytes, shape: type[Step] = NewTask) -> Draft:
     """The task that a body asks for; raises Malformed, or Invalid with every broken rule."""
     try:
-        new = _decode(body)
+        new = _decoders[shape](body)
     except (msgspec.MsgspecError, ValueError, RecursionError, OverflowError):
-        raise _explained(body) from None
+        raise _explained(body, shape) from None
     if not is_plain(body, new):
         strictly(body)
     if new.run_at is not UNSET and new.delay_seconds is not UNSET:
         raise Invalid([FieldError("/delaySeconds", BOTH)])
     if isinstance(new.unique, Unique):
         unique.refuse_nonsense(new.unique)
-    return Draft(new, EMPTY if new.payload is UNSET else _decode_payload(body).payload)
+    payload = EMPTY if new.payload is UNSET else _decode_payload(body).payload
+    return Draft(new, payload, _steps(body) if isinstance(new, NewTask) and new.then else ())
 
 
-def item(draft: Draft, known: KnownType, birth: Birth) -> TaskItem:
+def _steps(body: bytes) -> tuple[Draft, ...]:
+    """The tasks that follow, each from the bytes that the client has sent for it."""
+    return tuple(_step(place, bytes(text)) for place, text in enumerate(_decode_then(body).then))
+
+
+def _step(place: int, text: bytes) -> Draft:
+    try:
+        return read(text, Step)
+    except Invalid as error:
+        raise moved(error, f"/then/{place}") from None
+
+
+def moved(error: Invalid, base: str) -> Invalid:
+    """The same with pointers into the whole of which the body is a part."""
+    return Invalid([FieldError(f"{base}{e.pointer}", e.detail) for e in error.errors])
+
+
+def item(draft: Draft, known: KnownType, birth: Birth, after: Sequence[TaskId] = ()) -> TaskItem:
     """The task as it will be stored; raises Invalid where the payload breaks its type's rules."""
     new = draft.new
     known.check(given(new.payload, {}))
@@ -183,6 +277,8 @@ def item(draft: Draft, known: KnownType, birth: Birth) -> TaskItem:
         started_at=None,
         finished_at=None,
         created_by=birth.creator,
+        after=tuple(dict.fromkeys(after)),
+        on_parent_failure=new.on_parent_failure if after else None,
     )
 
 
@@ -202,7 +298,7 @@ def unknown_type() -> Invalid:
     )
 
 
-def _due(new: NewTask, now: datetime) -> datetime:
+def _due(new: Step, now: datetime) -> datetime:
     if new.run_at is not UNSET:
         return _utc(new.run_at)
     if new.delay_seconds is not UNSET:
@@ -218,19 +314,32 @@ def _utc(moment: datetime) -> datetime:
         raise Invalid([FieldError("/runAt", rule(Moment))]) from None
 
 
-def _explained(body: bytes) -> Invalid:
+def _explained(body: bytes, shape: type[Step]) -> Invalid:
     """Why a body is no new task, with every rule that it breaks."""
     value = strictly(body)
-    return Invalid(_broken(value) or [FieldError("", "a member breaks a rule")])
+    return Invalid(_broken(value, shape) or [FieldError("", "a member breaks a rule")])
 
 
-def _broken(value: Any) -> list[FieldError]:
+def _broken(value: Any, shape: type[Step]) -> list[FieldError]:
     """Every rule that the members break, in the order of the body."""
-    errors = broken(value, RULES)
+    errors = broken(value, RULES[shape])
     if "title" not in value:
         errors.insert(0, FieldError("/title", f"needed: {rule(Title)}"))
     if "runAt" in value and "delaySeconds" in value:
         errors.append(FieldError("/delaySeconds", BOTH))
     if isinstance(parts := value.get("unique"), dict) and (wrong := unique.parts_broken(parts)):
         errors = [error for error in errors if error.pointer != "/unique"] + wrong
+    steps = value.get("then") if shape is NewTask else None
+    if isinstance(steps, list) and (wrong := _broken_steps(steps)):
+        errors = [error for error in errors if error.pointer != "/then"] + wrong
     return errors
+
+
+def _broken_steps(steps: list[Any]) -> list[FieldError]:
+    """Every rule that the tasks of a chain break."""
+    return [
+        FieldError(f"/then/{place}{error.pointer}", error.detail)
+        for place, step in enumerate(steps[:THEN_MOST])
+        if isinstance(step, dict)
+        for error in _broken(step, Step)
+    ]

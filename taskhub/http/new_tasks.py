@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from collections.abc import Set as AbstractSet
 from datetime import datetime
 from itertools import islice
 from typing import Annotated, Any
@@ -12,11 +13,14 @@ from msgspec import UNSET, Meta, Raw, UnsetType
 from uuid_utils import uuid7
 
 from taskhub.errors import FieldError, Invalid, Malformed
-from taskhub.http import members, new_task
+from taskhub.http import following, members, new_task
 from taskhub.http.catalog import KnownType
-from taskhub.http.new_task import Birth, Draft, NewTask
+from taskhub.http.following import Names, missing
+from taskhub.http.new_task import BatchTask, Birth, Draft, moved
+from taskhub.http.queries import ID
 from taskhub.http.strict_json import TWICE, repeats, strictly
-from taskhub.ports import Create
+from taskhub.model import TaskId
+from taskhub.ports import Create, NoParent
 
 MOST = 1_000
 """Tasks in one batch."""
@@ -33,7 +37,7 @@ class NewTasks(
 ):
     """What a client may say of many tasks that it wants done."""
 
-    tasks: Annotated[list[NewTask], MANY]
+    tasks: Annotated[list[BatchTask], MANY]
     atomic: Atomic = True
 
 
@@ -60,6 +64,12 @@ class Drafts(msgspec.Struct, frozen=True):
         """The names of all types that are asked for."""
         return {draft.new.type for draft in self.each if isinstance(draft, Draft)}
 
+    @property
+    def named(self) -> list[TaskId]:
+        """The ids of tasks that its tasks are to be after, as far as they were named by them."""
+        said = (one for draft in self.each if isinstance(draft, Draft) for one in draft.after)
+        return [TaskId(one) for one in said if isinstance(one, str) and ID.fullmatch(one)]
+
 
 def read(body: bytes) -> Drafts:
     """The tasks that a body asks for; raises Malformed, or Invalid where it is no batch at all."""
@@ -79,16 +89,35 @@ class Origin(msgspec.Struct, frozen=True):
     creator: str
     at: datetime
     trace_parent: str | None
+    gone: AbstractSet[TaskId] = frozenset()
+    """Tasks that were named and do not exist for who makes these."""
 
 
 def creates(
     drafts: Drafts, known: Mapping[str, KnownType], origin: Origin
 ) -> list[Create | Invalid]:
     """Each task as it is to be stored, or what is wrong with it; ids grow in their order."""
-    return [
-        draft if isinstance(draft, Invalid) else _create(place, draft, known, origin)
-        for place, draft in enumerate(drafts.each)
+    names, made = Names(), list[Create | Invalid]()
+    for place, draft in enumerate(drafts.each):
+        made.append(
+            draft if isinstance(draft, Invalid) else _create(place, draft, known, origin, names)
+        )
+        one = made[-1]
+        names.add(draft, one.item.id if isinstance(one, Create) else None)
+    return made
+
+
+def orphans(each: Sequence[Create | Invalid], refusal: NoParent) -> Invalid:
+    """What is said of a batch whose tasks are after some that nothing can be after."""
+    errors = [
+        error
+        for place, one in enumerate(each)
+        if isinstance(one, Create)
+        for error in moved(
+            Invalid(following.refused(one.item.after, refusal)), f"/tasks/{place}"
+        ).errors
     ]
+    return Invalid(errors[:ERRORS_MOST])
 
 
 def refused(each: Sequence[object]) -> Invalid | None:
@@ -108,28 +137,26 @@ def _draft(place: int, text: bytes) -> Draft | Invalid:
         strictly(text)
         return Invalid([FieldError(f"/tasks/{place}", NO_OBJECT)])
     try:
-        return new_task.read(text)
+        return new_task.read(text, BatchTask)
     except Invalid as error:
-        return _moved(error, place)
+        return moved(error, f"/tasks/{place}")
 
 
 def _create(
-    place: int, draft: Draft, known: Mapping[str, KnownType], origin: Origin
+    place: int, draft: Draft, known: Mapping[str, KnownType], origin: Origin, names: Names
 ) -> Create | Invalid:
     kind = known.get(draft.new.type)
     try:
+        after = names.parents(draft)
+        if wrong := missing(after, origin.gone):
+            raise Invalid(wrong)  # noqa: TRY301 - one border for all that is wrong with a task
         if kind is None:
             raise new_task.unknown_type()
-        item = new_task.item(draft, kind, Birth(str(uuid7()), origin.creator, origin.at))
+        item = new_task.item(draft, kind, Birth(str(uuid7()), origin.creator, origin.at), after)
         key = new_task.unique_key(draft, kind, origin.at)
         return Create(item=item, trace_parent=origin.trace_parent, unique=key)
     except Invalid as error:
-        return _moved(error, place)
-
-
-def _moved(error: Invalid, place: int) -> Invalid:
-    """The same with pointers into the whole body."""
-    return Invalid([FieldError(f"/tasks/{place}{e.pointer}", e.detail) for e in error.errors])
+        return moved(error, f"/tasks/{place}")
 
 
 def _explained(body: bytes) -> Invalid:

@@ -89,11 +89,17 @@ def matched(pattern: re.Pattern[str], text: str) -> str:
 
 
 TIME = {"type": "string", "format": "date-time"}
-_CURSOR = {
-    "type": "string",
-    "pattern": f"^{ID.pattern}$",
-    "examples": ["019aa1d2-8c6e-7b53-9a43-1d3c5a0f9e21"],
-}
+CURSOR = Parameter(
+    "cursor",
+    "cursor",
+    "the `next` of the page before",
+    id_of_task,
+    {
+        "type": "string",
+        "pattern": f"^{ID.pattern}$",
+        "examples": ["019aa1d2-8c6e-7b53-9a43-1d3c5a0f9e21"],
+    },
+)
 RFC3339 = "a time with its offset, such as 2030-01-31T08:00:00Z"
 
 
@@ -133,7 +139,7 @@ LIST = (
     ),
     Parameter("createdFrom", "created_from", f"{RFC3339}; tasks from then on", moment, TIME),
     Parameter("createdTo", "created_to", f"{RFC3339}; tasks before then", moment, TIME),
-    Parameter("cursor", "cursor", "the `next` of the page before", id_of_task, _CURSOR),
+    CURSOR,
     limit_of("tasks"),
 )
 WAIT = (

@@ -15,7 +15,7 @@ from taskhub.http.problems import OutOfScope
 from taskhub.http.queries import ID, task_query, wait_seconds
 from taskhub.http.reading import in_time
 from taskhub.http.route import READ
-from taskhub.model import TaskId, TaskItem
+from taskhub.model import Child, TaskId, TaskItem
 
 REVALIDATE = "private, no-cache"
 
@@ -68,7 +68,7 @@ async def fetch_theirs(call: Call, id_: TaskId) -> TaskItem:
     raise NotFound
 
 
-def may_read(call: Call, item: TaskItem) -> bool:
+def may_read(call: Call, item: TaskItem | Child) -> bool:
     """Whether the policy of `getTask` lets this principal see the task."""
     reading = access_under(call.context.settings().policies, "getTask", READ)
     return reading.covers(call.principal, item.created_by)

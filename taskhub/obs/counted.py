@@ -84,6 +84,7 @@ class Tasks(Counted):
             t.LeaseLost: counts(self.lost),
             t.LeasesTaken: self._leases_taken,
             t.TaskTaken: self._task_taken,
+            t.TasksFollowed: self._followed,
             t.HandlerStubborn: counts(self.stubborn),
         }
 
@@ -104,6 +105,10 @@ class Tasks(Counted):
             only(self.failed).inc()
         elif event.status == Status.CANCELLED:
             only(self.cancelled).inc()
+
+    def _followed(self, event: t.TasksFollowed) -> None:
+        only(self.failed).inc(event.failed)
+        only(self.cancelled).inc(event.cancelled)
 
 
 class Actors(Counted):

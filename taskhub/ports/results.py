@@ -18,10 +18,20 @@ class Created(msgspec.Struct, frozen=True, gc=False):
     item: TaskItem
 
 
+class NoParent(msgspec.Struct, frozen=True):
+    """Nothing can be after these tasks, so nothing was stored: they do not exist.
+
+    `are_full`: they do, and FOLLOWERS_MOST tasks wait for each already.
+    """
+
+    ids: Sequence[TaskId]
+    are_full: bool = False
+
+
 class CreatedMany(msgspec.Struct, frozen=True):
     """What has become of each of many new tasks, in their order."""
 
-    results: Sequence[Created | Existing | Refused]
+    results: Sequence[Created | Existing | NoParent | Refused]
 
 
 class Claimed(msgspec.Struct, frozen=True):
@@ -103,6 +113,7 @@ class Refused(msgspec.Struct, frozen=True):
 Result = (
     Created
     | CreatedMany
+    | NoParent
     | Existing
     | Replayed
     | KeyReused
@@ -122,8 +133,32 @@ Result = (
 )
 
 
+class Followed(msgspec.Struct, frozen=True):
+    """How many tasks wait for no other any more, and have ended with one that they were after."""
+
+    let_go: int = 0
+    failed: int = 0
+    cancelled: int = 0
+
+    def __bool__(self) -> bool:
+        """Whether anything has followed."""
+        return bool(self.let_go or self.failed or self.cancelled)
+
+    def __add__(self, other: Followed) -> Followed:
+        """Those of two parts of a transaction."""
+        return Followed(
+            self.let_go + other.let_go,
+            self.failed + other.failed,
+            self.cancelled + other.cancelled,
+        )
+
+
 class Committed(msgspec.Struct, frozen=True):
-    """One transaction's answers in the order of its writes, and the events it appended."""
+    """One transaction's answers in the order of its writes, and the events it appended.
+
+    `followed`: what has followed for tasks that are after others.
+    """
 
     results: Sequence[Result]
     events: Sequence[Event]
+    followed: Followed = Followed()

@@ -9,7 +9,7 @@ from taskhub.audit import AuditPage, AuditQuery
 from taskhub.failures import FailurePage, FailureQuery, PastAttempt
 from taskhub.finding import Count, IdPage, Page, TaskQuery
 from taskhub.keys import Kept
-from taskhub.model import Owner, TaskId, TaskItem
+from taskhub.model import Child, Owner, Parent, TaskId, TaskItem
 from taskhub.ports.reading import EventPage, EventQuery, Held, QueueCount, SchemaState
 from taskhub.ports.results import (
     Committed,
@@ -44,6 +44,12 @@ class Store(Standings, TypeReads, ReadsSchedules, Protocol):
 
     async def attempts(self, id_: TaskId) -> list[PastAttempt]:
         """What attempts of the task have failed of, oldest first; of its last 50 starts."""
+
+    async def parents(self, id_: TaskId) -> list[Parent]:
+        """The tasks that this one is after, in its order."""
+
+    async def children(self, id_: TaskId, cursor: TaskId | None, limit: int) -> list[Child]:
+        """The tasks that are after this one, newest first, those older than the cursor."""
 
     async def failures(self, query: FailureQuery) -> FailurePage:
         """Failed tasks in groups of those that are alike."""

@@ -18,7 +18,11 @@ from taskhub.schedules.writes import ScheduleWrite
 
 
 class Create(msgspec.Struct, frozen=True, kw_only=True, tag=True, gc=False):
-    """Store a new Pending task. Result: Created | Existing | Replayed | KeyReused."""
+    """Store a new Pending task. Result: Created | Existing | NoParent | Replayed | KeyReused.
+
+    It is held back until those of `item.after` have ended. One of them that is made in the same
+    commit stands before it; where that one is Existing, it is after the one that there is.
+    """
 
     item: TaskItem
     trace_parent: str | None = None
@@ -27,10 +31,11 @@ class Create(msgspec.Struct, frozen=True, kw_only=True, tag=True, gc=False):
 
 
 class CreateMany(msgspec.Struct, frozen=True, kw_only=True, tag=True):
-    """Store many new tasks under one key, or none. Result: CreatedMany | Replayed | KeyReused.
+    """Store many new tasks under one key, or none.
 
-    Atomic: where one cannot be stored none is, and the whole is Refused. Else each stands for
-    itself. `creates` have no keys of their own.
+    Result: CreatedMany | NoParent | Replayed | KeyReused. Atomic: where one cannot be stored none
+    is, and the whole is Refused, or NoParent. Else each stands for itself. `creates` have no keys
+    of their own.
     """
 
     creates: Sequence[Create]
@@ -152,6 +157,8 @@ class Cancel(msgspec.Struct, frozen=True, kw_only=True, tag=True):
 class Requeue(msgspec.Struct, frozen=True, kw_only=True, tag=True):
     """An operator's retry: Failed or Cancelled -> Pending, attempts 0.
 
+    It waits again for tasks that it is after and that live; what has become of others is forgiven.
+
     Result: Changed | Unchanged | Missing.
     """
 
@@ -167,7 +174,8 @@ class Register(msgspec.Struct, frozen=True, kw_only=True, tag=True):
 class Prune(msgspec.Struct, frozen=True, kw_only=True, tag=True):
     """Delete up to `limit` rows of each kind that are older than these times. Result: Pruned.
 
-    Results whose time is over are emptied, their tasks stay.
+    Results whose time is over are emptied, their tasks stay. A task stays, with its result, while
+    another that is after it lives: that one may ask for it.
     """
 
     tasks_before: datetime

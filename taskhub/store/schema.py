@@ -24,6 +24,7 @@ from sqlalchemy import (
 PENDING = text('"Status" = \'Pending\' AND "Suspect" = 0')
 SUSPECT = text('"Status" = \'Pending\' AND "Suspect" = 1')
 HAS_RESULT = text('"ResultUntil" IS NOT NULL AND "Result" IS NOT NULL')
+OPEN = text('"EndedAs" IS NULL')
 FAILED = text("\"Status\" = 'Failed'")
 HAS_FINGERPRINT = text("\"Fingerprint\" <> ''")
 IN_TURN = text('"Status" = \'Pending\' AND "Suspect" = 2')
@@ -69,8 +70,14 @@ tasks = Table(
     Column("Fingerprint", String(32), nullable=False, server_default=text("''")),
     Column("ResultUntil", BigInteger),
     Column("GroupKey", String(100)),
+    Column("After", Text),
 )
-"""One row per task. Ids are UUIDv7, sorted by creation: `CreatedAt` needs no index of its own."""
+"""One row per task. Ids are UUIDv7, sorted by creation: `CreatedAt` needs no index of its own.
+
+`Suspect`: 1 is one that runs alone, 2 waits for the turn of its key; 4 more are held back until
+those that they are after have ended, so that no index of what can be claimed has them. `After`:
+what becomes of it when one of those fails, and their ids.
+"""
 
 Index(
     "Tasks_Claim",
@@ -105,6 +112,29 @@ Index(
 )
 
 Index("Tasks_Results", tasks.c.ResultUntil, sqlite_where=HAS_RESULT)
+waits = Table(
+    "Waits",
+    metadata,
+    Column("TaskId", String(36), primary_key=True),
+    Column("Place", Integer, primary_key=True),
+    Column("Parent", String(36), nullable=False),
+    Column("EndedAs", String(10)),
+)
+"""Which task is after which, each in its order. `EndedAs` comes in the transaction that ends the
+parent; `Waived`: it does not matter any more, for an operator has begun the task anew. A trigger
+takes the rows away with the task that waits.
+"""
+
+Index("Waits_Parent", waits.c.Parent, waits.c.TaskId)
+Index("Waits_Open", waits.c.Parent, sqlite_where=OPEN)
+
+unsettled = Table(
+    "Unsettled",
+    metadata,
+    Column("TaskId", String(36), primary_key=True),
+    Column("EndedAs", String(10), nullable=False),
+)
+"""Tasks that have ended with more to follow than one transaction decides: sweeps go on with it."""
 
 attempts = Table(
     "Attempts",

@@ -7,7 +7,7 @@ from typing import Any, Protocol
 
 import msgspec
 
-from taskhub.model import TaskItem
+from taskhub.model import Parent, TaskItem
 from taskhub.obs.telemetry import HandlerSaid, Level, Telemetry
 from taskhub.work.attempt import Attempt
 
@@ -79,6 +79,11 @@ class Job:
     def task(self) -> TaskItem:
         """The task as it was when it was claimed."""
         return self._attempt.lease.item
+
+    @property
+    def parents(self) -> tuple[Parent, ...]:
+        """The tasks that this one is after, with their results; as they were at the claim."""
+        return self._attempt.lease.parents
 
     @property
     def attempt(self) -> int:

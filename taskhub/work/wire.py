@@ -35,10 +35,14 @@ class Setup(msgspec.Struct, frozen=True):
 
 
 class Run(msgspec.Struct, frozen=True, tag=True):
-    """To the processor: run this lease (JSON), whose task has told this progress (JSON)."""
+    """To the processor: run this lease (JSON).
+
+    Beside it, as JSON too, the progress that its task has told and the results of its parents.
+    """
 
     lease: bytes
     progress: bytes | None = None
+    results: tuple[bytes | None, ...] = ()
 
 
 class Halt(msgspec.Struct, frozen=True, tag=True):
@@ -88,19 +92,32 @@ _encoder = msgspec.msgpack.Encoder()
 def run_order(lease: Lease) -> Run:
     """The order to run a lease: as JSON, since that is what its payload is.
 
-    The progress goes beside it: msgspec reads no `Raw | None` but null.
+    Progress and results go beside it: msgspec reads no `Raw | None` but null.
     """
-    progress = lease.item.progress
-    bare = replace(lease, item=replace(lease.item, progress=None))
-    return Run(msgspec.json.encode(bare), None if progress is None else bytes(progress))
+    parents = tuple(replace(parent, result=None) for parent in lease.parents)
+    bare = replace(lease, item=replace(lease.item, progress=None), parents=parents)
+    results = tuple(_bytes(parent.result) for parent in lease.parents)
+    return Run(msgspec.json.encode(bare), _bytes(lease.item.progress), results)
 
 
 def lease_of(order: Run) -> Lease:
     """The lease of an order."""
     lease = msgspec.json.decode(order.lease, type=Lease)
-    if order.progress is None:
+    if order.progress is None and not order.results:
         return lease
-    return replace(lease, item=replace(lease.item, progress=msgspec.Raw(order.progress)))
+    parents = tuple(
+        replace(parent, result=_raw(result))
+        for parent, result in zip(lease.parents, order.results, strict=True)
+    )
+    return replace(lease, item=replace(lease.item, progress=_raw(order.progress)), parents=parents)
+
+
+def _bytes(text: msgspec.Raw | None) -> bytes | None:
+    return None if text is None else bytes(text)
+
+
+def _raw(text: bytes | None) -> msgspec.Raw | None:
+    return None if text is None else msgspec.Raw(text)
 
 
 class Line(asyncio.Protocol, Generic[M]):

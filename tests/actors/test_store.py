@@ -17,7 +17,7 @@ from taskhub.kernel.mailbox import ActorFailed, MailboxClosed
 from taskhub.kernel.supervisor import RestartLimitExceeded
 from taskhub.messages import Publish, Put
 from taskhub.model import EventType
-from taskhub.obs.telemetry import Committed, EventsDropped, StateChanged
+from taskhub.obs.telemetry import Committed, EventsDropped, StateChanged, TasksFollowed
 from taskhub.ports import Cancel, Changed, Create, Created, Finish, Refused, Result, Touched, Write
 from taskhub.ports import Committed as Commit
 from taskhub.store.sqlite import SqliteStore
@@ -255,6 +255,19 @@ async def test_without_a_publisher_in_its_process_it_only_stores(shop: Workshop)
 
     assert row.id == task_id
     assert not shop.said(EventsDropped)
+
+
+async def test_an_end_that_lets_a_task_go_rings_for_work(shop: Workshop) -> None:
+    """Idle workers of other processes look at once, not with their next look a second later."""
+    async with running([shop.store_spec()]):
+        parent = await shop.create()
+        await shop.put(Create(item=task(after=(parent,), on_parent_failure="fail")))
+        (lease,) = (await shop.claim(limit=2)).leases
+        await shop.put(Finish(id=parent, fence=lease.fence, status=task().status.DONE))
+
+    heard = await rung(shop)
+    assert heard[-1] == ([EventType.DONE], {"ended", "work"})
+    assert shop.said(TasksFollowed) == [TasksFollowed(let_go=1, failed=0, cancelled=0)]
 
 
 async def rung(shop: Workshop) -> list[tuple[list[EventType], set[str]]]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Coroutine
 from typing import Any, assert_type
 
-from taskhub import Backoff, Cancel, Fail, Job, Retry, Snooze, handler, schedule
+from taskhub import Backoff, Cancel, Fail, Job, Parent, Retry, Snooze, handler, schedule
 
 
 @handler("resize", queue="images", timeout=30, attempts=5)
@@ -30,6 +30,7 @@ def greet(name: str, job: Job) -> str:
     assert_type(job.deadline, float)
     assert_type(job.cancelled, bool)
     assert_type(job.task.title, str)
+    assert_type(job.parents, tuple[Parent, ...])
     assert_type(job.progress(1.0), None)
     return f"Hello {name}"
 

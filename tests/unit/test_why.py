@@ -78,6 +78,19 @@ CASES: dict[str, tuple[dict[str, Any], dict[str, Any], list[tuple[Cause, str]]]]
             )
         ],
     ),
+    "after another": (
+        {"run_at": SOON},
+        {"waits_for": ("t-1",)},
+        [("waitsFor", "It waits for 1 task to end: t-1.")],
+    ),
+    "after many, in a paused queue": (
+        {},
+        {"waits_for": ("t-1", "t-2", "t-3", "t-4"), "queue_paused": True},
+        [
+            ("queuePaused", "The queue default is paused."),
+            ("waitsFor", "It waits for 4 tasks to end: t-1, t-2, t-3 and 1 more."),
+        ],
+    ),
     "a slot": (
         {},
         {"ahead": 3, "running": 64},

@@ -14,7 +14,7 @@ from taskhub.http.members import fits, rule
 from taskhub.http.new_task import END, Attempts, Name, Timeout
 from taskhub.http.reading import LARGE
 from taskhub.http.strict_json import is_plain, strictly
-from taskhub.model import TaskId, TaskItem
+from taskhub.model import Parent, TaskId, TaskItem
 
 T = TypeVar("T")
 
@@ -194,6 +194,8 @@ class Handed(msgspec.Struct, frozen=True, kw_only=True, rename="camel"):
     lease_until: datetime
     fence: int
     task: TaskItem
+    parents: tuple[Parent, ...] = ()
+    """The tasks that it is after, with their results."""
 
 
 class HandedList(msgspec.Struct, frozen=True):

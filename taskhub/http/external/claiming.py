@@ -100,13 +100,18 @@ async def _fitting(call: Call, found: Sequence[Lease]) -> Sequence[Lease]:
     """Those that fit into one answer, at least one; none, when nobody is there any more."""
     if not found:
         return found
-    sizes = accumulate(len(bytes(lease.item.payload)) for lease in found)
+    sizes = accumulate(map(_size, found))
     count = sum(size <= ANSWER_BYTES for size in sizes) or 1
     if not _is_there(call):
         count = 0
     if len(found) > count:
         await call.context.bench.give_back(found[count:])
     return found[:count]
+
+
+def _size(lease: Lease) -> int:
+    results = (parent.result for parent in lease.parents if parent.result is not None)
+    return len(bytes(lease.item.payload)) + sum(len(bytes(result)) for result in results)
 
 
 def _is_there(call: Call) -> bool:
@@ -132,4 +137,5 @@ def _handed(lease: Lease, secret: leases.Secret, seconds: float) -> bodies.Hande
         lease_until=claimed_at + timedelta(seconds=min(seconds, lease.item.timeout_seconds)),
         fence=lease.fence,
         task=lease.item,
+        parents=lease.parents,
     )

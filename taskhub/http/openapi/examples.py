@@ -7,6 +7,7 @@ from datetime import UTC, datetime
 from typing import Any
 
 import msgspec
+from msgspec.structs import asdict
 
 from taskhub.audit import AuditEntry
 from taskhub.errors import FieldError, Invalid, TaskHubError
@@ -14,9 +15,11 @@ from taskhub.failures import AttemptEnd, FailureGroup, PastAttempt
 from taskhub.http.auditing import AuditList
 from taskhub.http.bulk import BulkReport, BulkWish, Sample
 from taskhub.http.context import ActorRow, PartHealth
+from taskhub.http.creating import MadeTask
 from taskhub.http.creating_many import BatchAnswer, BatchItem
 from taskhub.http.external import bodies
 from taskhub.http.failing import AttemptList, FailureList
+from taskhub.http.following import ChildPage, ParentList
 from taskhub.http.kinds import TypeList, TypeRow
 from taskhub.http.live.frames import EventList
 from taskhub.http.new_task import NewTask
@@ -28,13 +31,14 @@ from taskhub.http.restarting import RestartAsked
 from taskhub.http.routes.tasks import TaskPage
 from taskhub.http.routes.watching import ActorList
 from taskhub.http.watching import Readiness
-from taskhub.model import Event, EventType, Status, TaskId, TaskItem
+from taskhub.model import Child, Event, EventType, Parent, Status, TaskId, TaskItem
 from taskhub.queues import LineState, QueueState
 from taskhub.registration import Standing
 from taskhub.telling import EventItem, TaskEvent
 from taskhub.why import Reason, Why
 
 ID = "019aa1d2-8c6e-7b53-9a43-1d3c5a0f9e21"
+NEXT = "019aa1d2-8c6f-7c10-8a1e-4b2f6d1e0c33"
 LEASE = "1.Zm9ydHktdHdvIGJ5dGVzIQ"
 AT = datetime(2026, 11, 24, 22, 17, 17, tzinfo=UTC)
 
@@ -114,6 +118,17 @@ TYPE = TypeRow(
     waiting=12,
 )
 
+CHILD = Child(
+    id=TaskId(NEXT),
+    title="Send the report",
+    type="report",
+    queue="default",
+    status=Status.PENDING,
+    error=None,
+    created_at=AT,
+    created_by="alice",
+)
+
 SHAPES: Mapping[Any, Mapping[str, Any]] = {
     **schedules.SHAPES,
     AuditList: {"page": AuditList([ENTRY], "1764022637000000-4711")},
@@ -131,6 +146,8 @@ SHAPES: Mapping[Any, Mapping[str, Any]] = {
             "timeoutSeconds": 30,
         },
         "later": {"title": "Send the report", "delaySeconds": 3600},
+        "after": {"title": "Send the report", "after": [ID], "onParentFailure": "continue"},
+        "chain": {"title": "Resize images", "then": [{"title": "Send the report"}]},
         "unique": {"title": "Sync 42", "payload": {"customer": 42}, "unique": {"by": ["customer"]}},
     },
     NewTasks: {
@@ -138,6 +155,13 @@ SHAPES: Mapping[Any, Mapping[str, Any]] = {
         "each": {
             "tasks": [{"title": "Resize images"}, {"title": "Send the report", "queue": "mail"}],
             "atomic": False,
+        },
+        "graph": {
+            "tasks": [
+                {"name": "left", "title": "Resize images"},
+                {"name": "right", "title": "Resize others"},
+                {"title": "Send the report", "after": ["left", "right"]},
+            ]
         },
     },
     BatchAnswer: {
@@ -153,6 +177,16 @@ SHAPES: Mapping[Any, Mapping[str, Any]] = {
         ),
     },
     TaskItem: {"task": ITEM},
+    MadeTask: {
+        "task": MadeTask(**asdict(ITEM)),
+        "chain": MadeTask(**asdict(ITEM), then=(TaskId(NEXT),)),
+    },
+    ParentList: {
+        "parents": ParentList(
+            [Parent(id=TaskId(ID), status=Status.DONE, result=msgspec.Raw(b'{"pages":3}'))]
+        )
+    },
+    ChildPage: {"last": ChildPage([CHILD], None), "more": ChildPage([CHILD], TaskId(NEXT))},
     TaskPage: {"last": TaskPage([ITEM], None), "more": TaskPage([ITEM], ID)},
     BulkWish: {
         "count": {"q": "status:failed error:~timeout", "dryRun": True},

@@ -9,6 +9,7 @@ from typing import Any
 
 from taskhub.http.access import Access, Holders
 from taskhub.http.answers import JSON
+from taskhub.http.creating import MadeTask
 from taskhub.http.openapi import failures
 from taskhub.http.openapi.examples import ID, SHAPES, plain
 from taskhub.http.openapi.samples import sample
@@ -16,7 +17,7 @@ from taskhub.http.openapi.shapes import UUID, schema
 from taskhub.http.queries import Parameter
 from taskhub.http.route import Field, Message, Reply, Route
 from taskhub.http.routes.tasks import TaskPage
-from taskhub.model import NAME_PATTERN, TaskItem
+from taskhub.model import NAME_PATTERN
 
 OPEN = "service"
 """The tag of what needs no token."""
@@ -120,7 +121,7 @@ class Describer:
         if reply.body is TaskPage:
             cursor = {"cursor": "$response.body#/next"}
             return {"next": {"operationId": "listTasks", "parameters": cursor}}
-        if reply.body is not TaskItem or reply.status != HTTPStatus.CREATED:
+        if reply.body is not MadeTask or reply.status != HTTPStatus.CREATED:
             return {}
         given = {"id": "$response.body#/id"}
         return {

@@ -9,18 +9,22 @@ from taskhub.http.openapi.shapes import REFERENCE
 from taskhub.model import DEFAULTS_KEY, TypeInfo
 
 BY_TYPE = "x-taskhub-payloads"
-"""The member of NewTask's schema that names the schema of the payload of each type."""
+"""The member of the schemas of new tasks that names the schema of the payload of each type."""
+
+TAKERS = ("NewTask", "BatchTask", "Step")
+"""The shapes of new tasks."""
 
 _NO_SCHEMAS = frozenset({"const", "enum", "default", "example", "examples"})
 """Keywords whose values are values, whatever they look like."""
 
 
 def with_payloads(known: dict[str, Any], infos: Sequence[TypeInfo]) -> dict[str, Any]:
-    """The components and those of the types; NewTask says which type takes which."""
+    """The components and those of the types; those of new tasks say which type takes which."""
     places = {info.name: component(info.name) for info in infos}
     made = {places[info.name]: payload(info) for info in infos}
     by_type = {name: {"$ref": REFERENCE.format(name=place)} for name, place in places.items()}
-    return known | made | {"NewTask": known["NewTask"] | {BY_TYPE: by_type}}
+    takers = {name: known[name] | {BY_TYPE: by_type} for name in TAKERS if name in known}
+    return known | made | takers
 
 
 def component(name: str) -> str:

@@ -11,14 +11,15 @@ import msgspec
 from taskhub.audit import AuditEntry
 from taskhub.http.bulk import BulkReport, BulkWish
 from taskhub.http.context import ActorRow, PartHealth
+from taskhub.http.creating import MadeTask
 from taskhub.http.creating_many import BatchAnswer, BatchItem
 from taskhub.http.kinds import TypeRow
 from taskhub.http.live.frames import EventList
-from taskhub.http.new_task import NewTask
+from taskhub.http.new_task import BatchTask, NewTask, Step
 from taskhub.http.openapi import schedules
 from taskhub.http.problems import ErrorItem, ProblemBody
 from taskhub.http.routes.tasks import TaskPage
-from taskhub.model import Event, TaskItem, Unique
+from taskhub.model import Child, Event, TaskItem, Unique
 from taskhub.telling import EventItem, TaskEvent
 
 REFERENCE = "#/components/schemas/{name}"
@@ -27,19 +28,57 @@ UUID = {"type": "string", "format": "uuid"}
 TITLE = {"pattern": r"^[^\x00-\x1f\x7f-\x9f]*$", "not": {"pattern": r"^\s*$"}}
 """The rule of a title without looking ahead: who draws examples of a pattern is slow at that."""
 
+STEP: Mapping[str, Mapping[str, Any]] = {
+    "title": TITLE,
+    "queue": {"description": "default: the queue of the type"},
+    "groupKey": {
+        "description": "whose it is: keys take turns; up to 100 characters, none a control"
+    },
+    "payload": {"description": "any JSON; kept byte for byte; default: {}"},
+    "maxAttempts": {"description": "1 to 100 starts; default: what the type says"},
+    "unique": {"description": "default: what the type says; null: it is not unique"},
+    "timeoutSeconds": {"description": "of one attempt; default: what the type says"},
+    "delaySeconds": {"description": "not before so many seconds from now; not with runAt"},
+    "onParentFailure": {
+        "description": "fail: it ends as one that it is after does; continue: it runs all the same"
+    },
+}
+"""What a new task says wherever it stands."""
+
+ITEM: Mapping[str, Mapping[str, Any]] = {
+    "id": UUID | {"description": "UUIDv7: sorts by the time of creation"},
+    "payload": {"description": "any JSON, as it was sent"},
+    "result": {"description": "what the handler returned; null until it is Done, or expired"},
+    "resultExpiresAt": {"description": "when the result is emptied, or was; null: it stays"},
+    "error": {"description": "why the last attempt failed"},
+    "progress": {"description": "what the handler last said of it"},
+    "priority": {"description": "-100 to 100, the greater the sooner"},
+    "attempts": {"description": "starts so far"},
+    "maxAttempts": {"description": "starts before it is given up"},
+    "timeoutSeconds": {"description": "of one attempt"},
+    "cancelRequested": {"description": "it runs, and is asked to stop"},
+    "runAt": {"description": "not before this time"},
+    "createdBy": {"description": "the `sub` of the token that created it"},
+    "after": {"description": "it is handed out once these tasks have ended"},
+    "onParentFailure": {"description": "what becomes of it when one of them fails"},
+}
+"""What is said of a task."""
+
 MEMBERS: Mapping[type, Mapping[str, Mapping[str, Any]]] = {
     **schedules.MEMBERS,
+    Step: STEP,
     NewTask: {
-        "title": TITLE,
-        "queue": {"description": "default: the queue of the type"},
-        "groupKey": {
-            "description": "whose it is: keys take turns; up to 100 characters, none a control"
+        **STEP,
+        "after": {"description": "it is handed out once these tasks have ended"},
+        "then": {"description": "tasks to make with it, the first after it, each after the last"},
+    },
+    BatchTask: {
+        **STEP,
+        "name": {"description": "what others of the batch call it"},
+        "after": {
+            "description": "it is handed out once these have ended: the places or names of tasks"
+            " before it in the batch, or ids"
         },
-        "payload": {"description": "any JSON; kept byte for byte; default: {}"},
-        "maxAttempts": {"description": "1 to 100 starts; default: what the type says"},
-        "unique": {"description": "default: what the type says; null: it is not unique"},
-        "timeoutSeconds": {"description": "of one attempt; default: what the type says"},
-        "delaySeconds": {"description": "not before so many seconds from now; not with runAt"},
     },
     Unique: {
         "by": {"description": "members of the payload whose values make the key"},
@@ -58,20 +97,11 @@ MEMBERS: Mapping[type, Mapping[str, Mapping[str, Any]]] = {
         "id": {"description": "the task's id"},
         "errors": {"description": "each rule that it breaks (the first ten), and where"},
     },
-    TaskItem: {
-        "id": UUID | {"description": "UUIDv7: sorts by the time of creation"},
-        "payload": {"description": "any JSON, as it was sent"},
-        "result": {"description": "what the handler returned; null until it is Done, or expired"},
-        "resultExpiresAt": {"description": "when the result is emptied, or was; null: it stays"},
-        "error": {"description": "why the last attempt failed"},
-        "progress": {"description": "what the handler last said of it"},
-        "priority": {"description": "-100 to 100, the greater the sooner"},
-        "attempts": {"description": "starts so far"},
-        "maxAttempts": {"description": "starts before it is given up"},
-        "timeoutSeconds": {"description": "of one attempt"},
-        "cancelRequested": {"description": "it runs, and is asked to stop"},
-        "runAt": {"description": "not before this time"},
-        "createdBy": {"description": "the `sub` of the token that created it"},
+    TaskItem: ITEM,
+    Child: {name: ITEM[name] for name in ("id", "error", "createdBy")},
+    MadeTask: {
+        **ITEM,
+        "then": {"description": "the ids of the tasks that follow it, in their order"},
     },
     Event: {
         "id": UUID | {"description": "the task's id"},
@@ -153,8 +183,12 @@ MEMBERS: Mapping[type, Mapping[str, Mapping[str, Any]]] = {
 }
 """What schemas cannot know of members by themselves."""
 
+ONE_TIME = {"not": {"required": ["runAt", "delaySeconds"]}}
+
 RULES: Mapping[type, Mapping[str, Any]] = {
-    NewTask: {"not": {"required": ["runAt", "delaySeconds"]}},
+    NewTask: ONE_TIME,
+    Step: ONE_TIME,
+    BatchTask: ONE_TIME,
     Unique: {"not": {"required": ["key", "by"]}},
 }
 """What they cannot say of several members together."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 import msgspec
 
 from taskhub.errors import Conflict, NotFound
-from taskhub.http import creating, creating_many, limits, operating, showing
+from taskhub.http import creating, creating_many, following, limits, operating, showing
 from taskhub.http.creating_many import BatchAnswer
 from taskhub.http.idempotency import IDEMPOTENCY_KEY, SCHEMA
 from taskhub.http.new_task import NewTask
@@ -72,8 +72,8 @@ ROUTES: tuple[Route, ...] = (
         replies=(
             Reply(
                 201,
-                "The task is on disk.",
-                TaskItem,
+                "The task is on disk, and those that follow it.",
+                creating.MadeTask,
                 headers={"Location": "where the task is", **REPLAYED},
             ),
             Reply(
@@ -140,6 +140,29 @@ ROUTES: tuple[Route, ...] = (
             Reply(200, "The task.", TaskItem, headers=ONE_ETAG),
             Reply(304, "The task has not changed.", headers=ONE_ETAG),
         ),
+        errors=(*NEEDS_TOKEN, NotFound, *READS),
+    ),
+    Route(
+        method="GET",
+        path="/tasks/{id}/parents",
+        name="listParents",
+        text="The tasks that one is after: how they stand, and what they have made.",
+        handler=following.parents,
+        access=READ,
+        policy="getTask",
+        replies=(Reply(200, "The tasks, in its order.", following.ParentList),),
+        errors=(*NEEDS_TOKEN, NotFound, *READS),
+    ),
+    Route(
+        method="GET",
+        path="/tasks/{id}/children",
+        name="listChildren",
+        text="A page of the tasks that are after one, newest first: how they stand, in short.",
+        handler=following.children,
+        access=READ,
+        policy="getTask",
+        query=following.CHILDREN,
+        replies=(Reply(200, "The page.", following.ChildPage),),
         errors=(*NEEDS_TOKEN, NotFound, *READS),
     ),
     Route(

@@ -116,6 +116,15 @@ def _taken(event: t.TaskTaken) -> Told:
     }
 
 
+def _followed(event: t.TasksFollowed) -> Told:
+    counts = f"{event.let_go} let go, {event.failed} failed, {event.cancelled} cancelled"
+    return f"TasksFollowed others: {counts}", {
+        "LetGo": event.let_go,
+        "Failed": event.failed,
+        "Cancelled": event.cancelled,
+    }
+
+
 def _stubborn(event: t.HandlerStubborn) -> Told:
     return f"HandlerStubborn {event.task_id} {event.type}: {event.reason}", {
         "TaskId": event.task_id,
@@ -137,5 +146,6 @@ LINES: dict[type[Telemetry], Line] = {
     t.LeaseLost: Line(_of_task, "pool"),
     t.LeasesTaken: Line(_leases_taken),
     t.TaskTaken: Line(_taken),
+    t.TasksFollowed: Line(_followed),
     t.HandlerStubborn: Line(_stubborn, "pool"),
 }

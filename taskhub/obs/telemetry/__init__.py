@@ -48,6 +48,7 @@ from taskhub.obs.telemetry.tasks import (
     TaskProcessed,
     TaskReleased,
     TaskRetrying,
+    TasksFollowed,
     TaskStarted,
     TaskTaken,
 )
@@ -137,6 +138,7 @@ __all__ = [
     "TaskRetrying",
     "TaskStarted",
     "TaskTaken",
+    "TasksFollowed",
     "Telemetry",
     "WebhookFellBehind",
     "WorkWaits",

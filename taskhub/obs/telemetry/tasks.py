@@ -138,6 +138,15 @@ class TaskTaken(Telemetry, frozen=True, kw_only=True):
     status: str
 
 
+class TasksFollowed(Telemetry, frozen=True, kw_only=True):
+    """Tasks wait for no other any more, or have ended with one that they were after."""
+
+    message: ClassVar[str] = "TasksFollowed"
+    let_go: int
+    failed: int
+    cancelled: int
+
+
 class HandlerStubborn(Telemetry, frozen=True, kw_only=True):
     """A handler did not stop when told to: its worker will be replaced."""
 

@@ -13,11 +13,12 @@ RETURNING Id, Title, Status;
 UPDATE Tasks
    SET Status = 'Pending', Attempts = 0, RunAt = :now, CancelRequested = 0, UpdatedAt = :now,
        StartedAt = NULL, FinishedAt = NULL, Progress = NULL, Error = NULL, Result = NULL,
-       ResultUntil = NULL, Fingerprint = ''
+       ResultUntil = NULL, Fingerprint = '', Suspect = Suspect % 4
  WHERE Id IN (SELECT value FROM json_each(:ids)) AND Status IN ('Failed', 'Cancelled')
 RETURNING Id, Title, Status;
 
--- delete_many: what has ended goes; its history stays as long as all history does
+-- delete_many: what has ended goes, unless one that lives is after it; its history stays
 DELETE FROM Tasks
  WHERE Id IN (SELECT value FROM json_each(:ids)) AND Status IN ('Done', 'Failed', 'Cancelled')
+   AND {unneeded}
 RETURNING Id, Title, Status;

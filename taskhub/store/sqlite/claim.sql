@@ -3,12 +3,12 @@
 -- task = the columns of a task in the order in which rows.py reads them
 Id, Title, Type, Queue, Priority, Status, Attempts, MaxAttempts, TimeoutSeconds, CancelRequested,
 CreatedAt, UpdatedAt, RunAt, StartedAt, FinishedAt, CreatedBy, Error, Progress, Payload, Result,
-Backoff, Fingerprint, ResultUntil, GroupKey
+Backoff, Fingerprint, ResultUntil, GroupKey, After
 
 -- lease = the columns of a row that is handed out, in the order in which rows.py reads them
 rowid, Id, Title, Type, Queue, Priority, Attempts, MaxAttempts, TimeoutSeconds, CreatedAt, RunAt,
 CreatedBy, Error, Progress, Payload, Fence, TraceParent, Backoff,
-Fingerprint, GroupKey
+Fingerprint, GroupKey, After
 
 -- due: up to :limit due tasks, the most urgent ones, whatever else is waiting
 -- The index Tasks_Claim holds the pending rows as (Type, Queue, Priority DESC, RunAt, Id). `kinds`

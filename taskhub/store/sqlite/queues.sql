@@ -31,7 +31,7 @@ SELECT Name, Paused FROM Queues ORDER BY Name;
 
 -- circumstances: a task and what is around it, at one moment
 -- Those before it are counted up to :most: a position beyond that helps nobody.
-SELECT {task}, Suspect, LeaseOwner, LeaseUntil,
+SELECT {task}, Suspect % 4, LeaseOwner, LeaseUntil,
        ifnull((SELECT Paused FROM Queues WHERE Name = Tasks.Queue), 0),
        (SELECT Paused FROM Types WHERE Name = Tasks.Type),
        (SELECT SeenAt FROM Types WHERE Name = Tasks.Type),
@@ -67,5 +67,9 @@ SELECT {task}, Suspect, LeaseOwner, LeaseUntil,
        (SELECT ifnull(sum(Count), 0) FROM Starts
          WHERE Queue = Tasks.Queue AND GroupKey = '' AND At > :since),
        (SELECT ifnull(sum(Count), 0) FROM Starts
-         WHERE Queue = Tasks.Queue AND GroupKey = Tasks.GroupKey AND At > :key_since)
+         WHERE Queue = Tasks.Queue AND GroupKey = Tasks.GroupKey AND At > :key_since),
+       (SELECT json_group_array(Parent)
+          FROM (SELECT Parent FROM Waits
+                 WHERE TaskId = Tasks.Id AND EndedAs IS NULL AND Tasks.Suspect >= 4
+                 ORDER BY Place))
   FROM Tasks WHERE Id = :id;

@@ -12,7 +12,7 @@ from taskhub.audit import AuditPage, AuditQuery
 from taskhub.failures import FailurePage, FailureQuery, PastAttempt
 from taskhub.finding import Count, IdPage, Page, TaskQuery
 from taskhub.keys import Kept
-from taskhub.model import Owner, TaskId, TaskItem, TypeInfo
+from taskhub.model import Child, Owner, Parent, TaskId, TaskItem, TypeInfo
 from taskhub.ports import (
     Committed,
     EventPage,
@@ -120,6 +120,14 @@ class SqliteStore:
     async def attempts(self, id_: TaskId) -> list[PastAttempt]:
         """What attempts of the task have failed of, oldest first."""
         return await self._readers.attempts(id_)
+
+    async def parents(self, id_: TaskId) -> list[Parent]:
+        """The tasks that this one is after."""
+        return await self._readers.parents(id_)
+
+    async def children(self, id_: TaskId, cursor: TaskId | None, limit: int) -> list[Child]:
+        """The tasks that are after this one, newest first."""
+        return await self._readers.children(id_, cursor, limit)
 
     async def failures(self, query: FailureQuery) -> FailurePage:
         """Failed tasks in groups of those that are alike."""

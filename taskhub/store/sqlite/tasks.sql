@@ -1,5 +1,9 @@
 -- Making tasks, acts on single tasks, and what is kept beside them.
 
+-- unneeded = no task that lives is after this one
+NOT EXISTS (SELECT 1 FROM Waits CROSS JOIN Tasks AS heir ON heir.Id = Waits.TaskId
+             WHERE Waits.Parent = Tasks.Id AND heir.Status IN ('Pending', 'Processing'))
+
 -- create: one row per new task; what is not named here begins at its default
 INSERT INTO Tasks (Id, Title, Type, Queue, Priority, MaxAttempts, TimeoutSeconds, RunAt, CreatedAt,
                    UpdatedAt, CreatedBy, UniqueKey, TraceParent, Payload, Backoff, GroupKey, Suspect)
@@ -53,7 +57,7 @@ RETURNING {task};
 UPDATE Tasks
    SET Status = 'Pending', Attempts = 0, RunAt = :now, CancelRequested = 0, UpdatedAt = :now,
        StartedAt = NULL, FinishedAt = NULL, Progress = NULL, Error = NULL, Result = NULL,
-       ResultUntil = NULL, Fingerprint = ''
+       ResultUntil = NULL, Fingerprint = '', Suspect = Suspect % 4
  WHERE Id IN (SELECT value FROM json_each(:ids)) AND Status IN ('Failed', 'Cancelled')
 RETURNING {task};
 
@@ -85,6 +89,7 @@ DELETE FROM Tasks WHERE rowid IN (
                           WHERE Status <> 'Processing' AND Status = kinds.Status
                             AND Type = kinds.Type AND Queue = kinds.Queue AND Id < :before_id
                             AND FinishedAt < :before
+                            AND {unneeded}
                           ORDER BY Id LIMIT :limit)
      WHERE kinds.Status <> 'Pending'
      LIMIT :limit);
@@ -92,7 +97,8 @@ DELETE FROM Tasks WHERE rowid IN (
 -- expire_results: empty the results whose time is over; when that was stays on the row
 UPDATE Tasks SET Result = NULL, UpdatedAt = :now WHERE rowid IN (
     SELECT rowid FROM Tasks INDEXED BY Tasks_Results
-     WHERE ResultUntil <= :now AND Result IS NOT NULL ORDER BY ResultUntil LIMIT :limit);
+     WHERE ResultUntil <= :now AND Result IS NOT NULL AND {unneeded}
+     ORDER BY ResultUntil LIMIT :limit);
 
 -- prune_turns: what nobody has asked for in a while; a rate looks back a day at most
 DELETE FROM Turns WHERE rowid IN (SELECT rowid FROM Turns WHERE At < :before LIMIT :limit);

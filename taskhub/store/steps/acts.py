@@ -19,6 +19,7 @@ from taskhub.ports import (
     Unchanged,
 )
 from taskhub.registration import Forget, Seen
+from taskhub.store.steps import following
 from taskhub.store.steps.batch import Batch
 from taskhub.store.steps.ids import first_id_at
 from taskhub.store.steps.rows import json, task_of
@@ -37,6 +38,7 @@ def cancel(batch: Batch, group: Sequence[tuple[int, Cancel]]) -> None:
 def requeue(batch: Batch, group: Sequence[tuple[int, Requeue]]) -> None:
     """Let what has failed or was cancelled begin anew."""
     changed = _act(batch, "requeue", group, repeatable=None)
+    following.hold_again(batch, [item.id for item in changed])
     batch.tell(EventType.RETRYING, [(item.id, item.title) for item in changed])
 
 

@@ -2,6 +2,7 @@
 
 A batch is as if its writes were made one after the other in the order of `KINDS` (those of one kind
 in the order in which they were given): outcomes come before claims, so what is freed is claimed.
+After each kind it is decided what follows for tasks that are after others.
 """
 
 from __future__ import annotations
@@ -11,9 +12,10 @@ from dataclasses import dataclass, field
 from typing import Any, Protocol
 
 from taskhub.model import Event, EventType, TaskId
-from taskhub.ports import Committed, Refused, Result, Write
+from taskhub.ports import Committed, Followed, Refused, Result, Write
+from taskhub.store.steps import following
 from taskhub.store.steps.clock import Moment
-from taskhub.store.steps.rows import Row, json
+from taskhub.store.steps.rows import Row
 
 ENDS = {
     "Pending": EventType.RETRYING,
@@ -22,6 +24,11 @@ ENDS = {
     "Cancelled": EventType.CANCELLED,
 }
 """What is told when a row that was Processing comes to say this."""
+
+FINAL: dict[EventType, str] = {
+    kind: status for status, kind in ENDS.items() if kind is not EventType.RETRYING
+}
+"""What is told of tasks for which others may wait."""
 
 BAD_VALUES = (OverflowError, TypeError, ValueError)
 """Errors of ours that one row's values can cause; a database adds its own."""
@@ -73,6 +80,10 @@ class Batch:
     now: Moment
     results: dict[int, Result] = field(default_factory=dict)
     events: list[Event] = field(default_factory=list)
+    ended: list[tuple[TaskId, str]] = field(default_factory=list)
+    """Tasks that have ended, and as what: what follows from it is still to be decided."""
+    followed: Followed = field(default_factory=Followed)
+    """What has followed for tasks that are after others."""
 
     def ask(self, name: str, values: Mapping[str, object]) -> list[Row]:
         """Run one statement and have all its rows."""
@@ -97,6 +108,7 @@ class Batch:
     def tell(self, kind: EventType, tasks: Sequence[tuple[TaskId, str]]) -> None:
         """Append an event for each (id, title); it is published after the commit."""
         if tasks:
+            self._note_ends(kind, [task for task, _ in tasks])
             at = self.now.utc
             self.events += [Event(kind, task, title, at) for task, title in tasks]
             ids = [task for task, _ in tasks]
@@ -106,10 +118,15 @@ class Batch:
         """Append an event for each (id, title, data); the data is JSON and stays in the store."""
         if not tasks:
             return
+        self._note_ends(kind, [task for task, _, _ in tasks])
         now = self.now
         self.events += [Event(kind, task, title, now.utc) for task, title, _ in tasks]
         rows = [(now.micros, kind.value, task, data) for task, _, data in tasks]
         self.transaction.told(rows)
+
+    def _note_ends(self, kind: EventType, ids: Sequence[TaskId]) -> None:
+        if (status := FINAL.get(kind)) is not None:
+            self.ended += [(task, status) for task in ids]
 
     def tell_ends(
         self, status: str, tasks: Sequence[tuple[TaskId, str]], said: Mapping[TaskId, str]
@@ -118,11 +135,6 @@ class Batch:
         kind = ENDS[status]
         self.tell(kind, [task for task in tasks if task[0] not in said] if said else tasks)
         self.tell_more(kind, [(*task, said[task[0]]) for task in tasks if task[0] in said])
-
-
-def saying(error: str, fingerprint: str | None) -> str:
-    """What an event says of a failure."""
-    return json({"error": error} | ({"fingerprint": fingerprint} if fingerprint else {}))
 
 
 Step = Callable[[Batch, Sequence[tuple[int, Any]]], None]
@@ -141,7 +153,9 @@ def commit(batch: Batch, kinds: Kinds, writes: Sequence[Write]) -> Committed:
         for place, write in enumerate(writes):
             _apply_alone(batch, kinds, place, write)
     transaction.forget("whole")
-    return Committed([batch.results[place] for place in range(len(writes))], batch.events)
+    return Committed(
+        [batch.results[place] for place in range(len(writes))], batch.events, batch.followed
+    )
 
 
 def _apply_alone(batch: Batch, kinds: Kinds, place: int, write: Write) -> None:
@@ -151,6 +165,7 @@ def _apply_alone(batch: Batch, kinds: Kinds, place: int, write: Write) -> None:
         apply(alone, kinds, [(place, write)])
         batch.results.update(alone.results)
         batch.events += alone.events
+        batch.followed += alone.followed
     except transaction.bad_data as error:
         transaction.undo("alone")
         batch.results[place] = Refused(f"{type(error).__name__}: {error}")
@@ -165,5 +180,6 @@ def apply(batch: Batch, kinds: Kinds, writes: Sequence[tuple[int, Write]]) -> No
     for kind, step in kinds.items():
         if group := groups.pop(kind, None):
             step(batch, group)
+            following.settle(batch)
     if groups:
         raise LookupError(f"no step for {next(iter(groups)).__name__}")

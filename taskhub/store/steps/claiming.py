@@ -15,6 +15,7 @@ from taskhub.model import EventType
 from taskhub.ports import Claim, Claimed
 from taskhub.queues import QueueLimit
 from taskhub.rates import Rate
+from taskhub.store.steps import following
 from taskhub.store.steps.batch import Batch
 from taskhub.store.steps.rows import Row, json, lease_of
 
@@ -39,6 +40,8 @@ def claim(batch: Batch, group: Sequence[tuple[int, Claim]]) -> None:
             _take(batch, write, rows)
         now = batch.now.utc
         leases = [lease_of(row, now, suspect=write.suspects) for row in rows]
+        if any(lease.item.after for lease in leases):
+            leases = following.with_parents(batch, leases)
         batch.results[place] = Claimed(leases, is_held)
         batch.tell(EventType.STARTED, [row[1:3] for row in rows])
 

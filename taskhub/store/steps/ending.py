@@ -7,9 +7,9 @@ from collections.abc import Sequence
 from taskhub.failures import KEPT, Cause
 from taskhub.model import EventType, Status, TaskId, micros_from_utc
 from taskhub.ports import Finish, Finished, Progress, Stale
-from taskhub.store.steps.batch import ENDS, Batch, saying
+from taskhub.store.steps.batch import ENDS, Batch
 from taskhub.store.steps.keys import keep
-from taskhub.store.steps.rows import STATUS, clean, json, text_of
+from taskhub.store.steps.rows import STATUS, clean, json, saying, text_of
 
 Places = dict[tuple[TaskId, int], int]
 """Which write of the batch ends which attempt."""

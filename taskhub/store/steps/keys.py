@@ -8,6 +8,7 @@ from taskhub.keys import Existing, IdempotencyKey, KeyReused, Replayed, Told
 from taskhub.model import TaskId, TaskItem, micros_from_utc
 from taskhub.ports import Create, Created, Result
 from taskhub.store.steps.batch import Batch
+from taskhub.store.steps.following import Parents
 from taskhub.store.steps.rows import Row, json, task_of
 
 Answers = dict[tuple[str, str], tuple[str, Told]]
@@ -19,6 +20,7 @@ Holders = dict[tuple[str, str], TaskItem]
 
 def fresh(batch: Batch, group: Sequence[tuple[int, Create]]) -> list[tuple[int, Create]]:
     """The writes that make a task. The others get their results; all keys are kept."""
+    parents = Parents(batch, [write for _, write in group])
     known = _known(batch, [write.key for _, write in group if write.key is not None])
     held = _held(batch, [write for _, write in group if write.unique is not None])
     new: list[tuple[int, Create]] = []
@@ -27,14 +29,18 @@ def fresh(batch: Batch, group: Sequence[tuple[int, Create]]) -> list[tuple[int, 
         if (key := write.key) is not None and (name := (key.principal, key.key)) in known:
             batch.results[place] = _again(key, *known[name])
             continue
+        if (refusal := parents.refusal(write)) is not None:
+            batch.results[place] = refusal
+            continue
         result = _met(write, held)
+        parents.met(write.item, result.item)
         if key is not None and (row := _key_row(key, result.item.id, result)) is not None:
             known[name] = (key.request_hash, Told(*row[5:]))
             kept.append(row)
         if isinstance(result, Existing):
             batch.results[place] = result
         else:
-            new.append((place, write))
+            new.append((place, parents.settled(write)))
     batch.each("keep_key", kept)
     batch.each("hold_key", [_hold_row(write) for _, write in new if write.unique is not None])
     return new

@@ -16,8 +16,9 @@ from taskhub.ports import (
     Takeover,
     Touched,
 )
-from taskhub.store.steps.batch import ENDS, Batch, saying
-from taskhub.store.steps.rows import Row, json
+from taskhub.store.steps import following
+from taskhub.store.steps.batch import ENDS, Batch
+from taskhub.store.steps.rows import Row, json, saying
 
 
 def renew(batch: Batch, group: Sequence[tuple[int, Renew]]) -> None:
@@ -50,7 +51,10 @@ def takeover(batch: Batch, group: Sequence[tuple[int, Takeover]]) -> None:
 
 
 def sweep(batch: Batch, group: Sequence[tuple[int, Sweep]]) -> None:
-    """Free expired leases, and say which of the sweeper's own tasks somebody wants cancelled."""
+    """Free expired leases, and say which of the sweeper's own tasks somebody wants cancelled.
+
+    What has followed from ends and was too much for one transaction goes on.
+    """
     for place, write in group:
         values = {
             "owner": write.owner,
@@ -65,6 +69,7 @@ def sweep(batch: Batch, group: Sequence[tuple[int, Sweep]]) -> None:
         batch.results[place] = Swept(
             swept.requeued, swept.failed, swept.cancelled, [key for (key,) in cancel]
         )
+    following.take_up(batch)
 
 
 DIED = {"error": "its worker died", "exception": WORKER_DIED, "suspect": 1}

@@ -15,7 +15,7 @@ from taskhub.store.steps.claiming import since_of
 from taskhub.store.steps.clock import Moment
 from taskhub.store.steps.rows import SUSPECT, Row, task_of
 
-AROUND = 12
+AROUND = 13
 """Columns behind those of the task."""
 
 
@@ -68,7 +68,7 @@ def asked(id_: str, now: Moment, limit: QueueLimit | None) -> dict[str, object]:
 def circumstances_of(row: Row, now: Moment) -> Circumstances:
     """What a row of the statement `circumstances` says."""
     suspect, owner, until, queue_paused, type_paused, seen, *rest = row[-AROUND:]
-    ahead, running, in_queue, of_key, started, key_started = rest
+    ahead, running, in_queue, of_key, started, key_started, parents = rest
     return Circumstances(
         item=task_of(row[:-AROUND]),
         suspect=suspect == SUSPECT,
@@ -84,4 +84,5 @@ def circumstances_of(row: Row, now: Moment) -> Circumstances:
         of_key=msgspec.json.decode(of_key, type=list[TaskId]),
         started=started,
         key_started=key_started,
+        waits_for=msgspec.json.decode(parents, type=tuple[TaskId, ...]),
     )

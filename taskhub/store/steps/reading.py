@@ -10,7 +10,7 @@ import msgspec
 from taskhub.audit import AuditPage, AuditQuery
 from taskhub.failures import PastAttempt
 from taskhub.keys import Kept, Told
-from taskhub.model import Owner, TaskId, TaskItem, TypeInfo
+from taskhub.model import Child, Owner, Parent, TaskId, TaskItem, TypeInfo
 from taskhub.ports import EventPage, EventQuery, Held, QueueCount
 from taskhub.queues import (
     WAITING_MOST,
@@ -23,6 +23,8 @@ from taskhub.queues import (
 from taskhub.registration import WAITING_LIMIT, Registration
 from taskhub.store.steps import audit, pausing
 from taskhub.store.steps.clock import Moment
+from taskhub.store.steps.following import asked, child_of, parent_of
+from taskhub.store.steps.ids import LAST
 from taskhub.store.steps.rows import (
     STATUS,
     Row,
@@ -58,6 +60,15 @@ class Reading(ABC):
     async def attempts(self, id_: TaskId) -> list[PastAttempt]:
         """What attempts of the task have failed of, oldest first."""
         return list(map(attempt_of, await self.ask("attempts", {"task": id_})))
+
+    async def parents(self, id_: TaskId) -> list[Parent]:
+        """The tasks that this one is after, in its order."""
+        return [parent_of(row) for row in await self.ask("parents", asked([id_]))]
+
+    async def children(self, id_: TaskId, cursor: TaskId | None, limit: int) -> list[Child]:
+        """The tasks that are after this one, newest first, those older than the cursor."""
+        values = {"parent": id_, "before_id": cursor or LAST, "limit": limit}
+        return list(map(child_of, await self.ask("children", values)))
 
     async def held(self, id_: TaskId) -> Held | None:
         """The task and its lease."""

@@ -12,8 +12,10 @@ from taskhub.failures import AttemptEnd, PastAttempt, worker_of
 from taskhub.model import (
     EventType,
     Lease,
+    OnParentFailure,
     PastEvent,
     Status,
+    TaskId,
     TaskItem,
     TypeInfo,
     micros_from_utc,
@@ -41,6 +43,7 @@ def task_of(row: Row) -> TaskItem:
     """The task that a row of the `task` columns holds."""
     created, updated, run, started, finished = row[10:15]
     made = utc_from_micros(created)
+    after, policy = _after(row[24])
     return TaskItem(
         id=row[0],
         title=row[1],
@@ -59,13 +62,15 @@ def task_of(row: Row) -> TaskItem:
         finished_at=None if finished is None else utc_from_micros(finished),
         created_by=row[15],
         error=row[16],
-        progress=_raw(row[17]),
+        progress=raw_of(row[17]),
         payload=msgspec.Raw(row[18]),
-        result=_raw(row[19]),
+        result=raw_of(row[19]),
         backoff=None if row[20] is None else _backoff(row[20]),
         fingerprint=row[21] or None,
         result_expires_at=None if row[22] is None else utc_from_micros(row[22]),
         group_key=row[23],
+        after=after,
+        on_parent_failure=policy,
     )
 
 
@@ -103,8 +108,27 @@ def registration_of(row: Row) -> Registration:
     )
 
 
-def _raw(text: str | None) -> msgspec.Raw | None:
+def raw_of(text: str | None) -> msgspec.Raw | None:
+    """JSON as it was kept."""
     return None if text is None else msgspec.Raw(text)
+
+
+def _after(text: str | None) -> tuple[tuple[TaskId, ...], OnParentFailure | None]:
+    """What the column `After` says: the policy, and ids."""
+    if text is None:
+        return (), None
+    policy, *ids = text.split(" ")
+    return tuple(map(TaskId, ids)), "continue" if policy == "continue" else "fail"
+
+
+def after_text(item: TaskItem) -> str:
+    """What the column `After` keeps of a task that is after others."""
+    return " ".join([item.on_parent_failure or "fail", *item.after])
+
+
+def saying(error: str, fingerprint: str | None) -> str:
+    """What an event says of a failure."""
+    return json({"error": error} | ({"fingerprint": fingerprint} if fingerprint else {}))
 
 
 def _backoff(text: str) -> Backoff:
@@ -115,6 +139,7 @@ def lease_of(row: Row, now: datetime, *, suspect: bool) -> Lease:
     """The lease on a row of the `lease` columns, as a claim at `now` has left it."""
     created, run = row[9:11]
     made = utc_from_micros(created)
+    after, policy = _after(row[20])
     item = TaskItem(
         id=row[1],
         title=row[2],
@@ -133,12 +158,14 @@ def lease_of(row: Row, now: datetime, *, suspect: bool) -> Lease:
         finished_at=None,
         created_by=row[11],
         error=row[12],
-        progress=_raw(row[13]),
+        progress=raw_of(row[13]),
         payload=msgspec.Raw(row[14]),
         result=None,
         backoff=None if row[17] is None else _backoff(row[17]),
         fingerprint=row[18] or None,
         group_key=row[19],
+        after=after,
+        on_parent_failure=policy,
     )
     return Lease(item=item, fence=row[15] + 1, suspect=suspect, trace_parent=row[16])
 

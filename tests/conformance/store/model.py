@@ -17,7 +17,16 @@ from taskhub.audit import Audit
 from taskhub.bulk import ALLOWED, Act, Acted, Bulk
 from taskhub.failures import AttemptEnd, Cause, PastAttempt, cause_of, worker_of
 from taskhub.keys import Existing, IdempotencyKey, KeyReused, Replayed, Told, UniqueKey
-from taskhub.model import EventType, Lease, Owner, Status, TaskId, TaskItem, micros_from_utc
+from taskhub.model import (
+    EventType,
+    Lease,
+    Owner,
+    Parent,
+    Status,
+    TaskId,
+    TaskItem,
+    micros_from_utc,
+)
 from taskhub.queues import Circumstances, Line, Pause
 
 from tests.conformance.store.turns import Start, offered, room, room_of_key
@@ -50,6 +59,10 @@ class Row:
     until: float = 0.0
     suspect: bool = False
     failed: list[PastAttempt] = field(default_factory=list)
+    held: bool = False
+    """Whether it is kept back for those that it is after."""
+    parents: dict[TaskId, Status | None] = field(default_factory=dict)
+    """How those have ended that it is after; forgotten where it does not matter any more."""
 
     def change(self, **fields: object) -> None:
         """Set fields of the task."""
@@ -94,6 +107,12 @@ class Model:
     holds: dict[tuple[str, str], Hold] = field(default_factory=dict)
     cursors: dict[str, int] = field(default_factory=dict)
     events: list[tuple[EventType, TaskId]] = field(default_factory=list)
+    ended: list[tuple[TaskId, Status]] = field(default_factory=list)
+    """Tasks of which it is still to be decided what follows from their end."""
+    begun: list[Row] = field(default_factory=list)
+    """Tasks that begin anew, and may have to wait again."""
+    moved: dict[TaskId, TaskId] = field(default_factory=dict)
+    """Which task there was, of those that were asked for in this commit or batch."""
 
     def order(self) -> Sequence[type[Any]]:
         """The kinds of write that are known here, in the order in which one commit does them."""
@@ -101,10 +120,14 @@ class Model:
 
     def commit(self, writes: Sequence[p.Write]) -> list[p.Result]:
         """The results in the order of the writes; `events` are those of this commit."""
-        self.events = []
+        self.events, self.moved = [], {}
         kinds = self.order()
         order = sorted(range(len(writes)), key=lambda place: kinds.index(type(writes[place])))
-        results = {place: self._do(writes[place]) for place in order}
+        results: dict[int, p.Result] = {}
+        for place, then in zip(order, [*order, None][1:], strict=True):
+            results[place] = self._do(writes[place])
+            if then is None or type(writes[then]) is not type(writes[place]):
+                self._settle()
         return [results[place] for place in range(len(writes))]
 
     def _do(self, write: p.Write) -> p.Result:
@@ -113,6 +136,62 @@ class Model:
 
     def _tell(self, kind: EventType, row: Row) -> None:
         self.events.append((kind, row.item.id))
+        if kind in (EventType.DONE, EventType.FAILED, EventType.CANCELLED):
+            self.ended.append((row.item.id, row.item.status))
+
+    # ---- tasks after others ------------------------------------------------------------------
+
+    def _hold(self, row: Row) -> None:
+        row.held = bool(row.item.after)
+        row.parents = dict.fromkeys(row.item.after)
+        now = [(task, self.rows[task].item.status) for task in row.parents]
+        self.ended += [(task, status) for task, status in now if status.is_final]
+
+    def _settle(self) -> None:
+        """What follows from ends, after all writes of a kind; and from what ends by that."""
+        begun, self.begun = self.begun, []
+        for row in begun:
+            self._hold_again(row)
+        while self.ended:
+            ended, self.ended = dict(self.ended), []
+            for row in list(self.rows.values()):
+                open_ = [task for task, status in row.parents.items() if status is None]
+                if now := [task for task in open_ if task in ended]:
+                    row.parents |= {task: ended[task] for task in now}
+                    self._follow(row)
+
+    def _follow(self, row: Row) -> None:
+        if row.item.status is not PENDING or not row.held:
+            return
+        strict = row.item.on_parent_failure != "continue"
+        for status, words in ((FAILED, "has failed"), (CANCELLED, "was cancelled")):
+            bad = sorted(task for task, how in row.parents.items() if how is status)
+            if bad and strict:
+                row.held = False
+                error = f"a task that it is after {words}: {bad[0]}"
+                mark = cause_of(row.item.type, "ParentFailed").fingerprint
+                keep = row.item.fingerprint
+                self._end(row, status, error=error, fingerprint=mark if status is FAILED else keep)
+                return
+        if None not in row.parents.values():
+            row.held = False
+            row.change(run_at=max(row.item.run_at, self.now), updated_at=self.now)
+
+    def _hold_again(self, row: Row) -> None:
+        """It begins anew: what lives is waited for, what has become of others is forgiven."""
+        for task, how in list(row.parents.items()):
+            parent = self.rows.get(task)
+            if how is not DONE:
+                lives = parent is not None and parent.item.status in (PENDING, PROCESSING)
+                row.parents[task] = None if lives else DONE
+        row.held = None in row.parents.values()
+
+    def _is_needed(self, row: Row) -> bool:
+        """Whether a task that lives is after it."""
+        return any(
+            row.item.id in other.parents and other.item.status in (PENDING, PROCESSING)
+            for other in self.rows.values()
+        )
 
     # ---- making, handing out -----------------------------------------------------------------
 
@@ -120,7 +199,7 @@ class Model:
         if (again := self._again(write.key)) is not None:
             return again
         result = self._new(write)
-        if not isinstance(result, p.Refused):
+        if not isinstance(result, p.Refused | p.NoParent):
             self._keep_answer(write.key, result)
         return result
 
@@ -128,23 +207,38 @@ class Model:
         if (again := self._again(write.key)) is not None:
             return again
         before = self.rows.copy(), self.holds.copy(), self.events.copy()
+        self.moved = {}
         result = p.CreatedMany([self._new(create) for create in write.creates])
         if write.is_atomic and any(isinstance(each, p.Refused) for each in result.results):
             self.rows, self.holds, self.events = before
+            self.ended = []
             return p.Refused("")
+        none = [r for r in result.results if isinstance(r, p.NoParent)]
+        if write.is_atomic and none:
+            self.rows, self.holds, self.events = before
+            self.ended = []
+            return p.NoParent(list(dict.fromkeys(task for each in none for task in each.ids)))
+        self._settle()
         self._keep_answer(write.key, result)
         return result
 
-    def _new(self, write: p.Create) -> p.Created | Existing | p.Refused:
+    def _new(self, write: p.Create) -> p.Created | Existing | p.NoParent | p.Refused:
+        moved = self.moved
+        if none := [t for t in write.item.after if moved.get(t, t) not in self.rows]:
+            return p.NoParent(none)
         if (holder := self._holder(write)) is not None:
+            moved[write.item.id] = holder.item.id
             return Existing(holder.item)
         if write.item.id in self.rows:
             return p.Refused("")
         if write.unique is not None:
             self.holds[write.item.type, write.unique.key] = Hold(write.item.id, write.unique)
-        self.rows[write.item.id] = row = Row(write.item, write.trace_parent)
+        after = tuple(dict.fromkeys(moved.get(t, t) for t in write.item.after))
+        item = msgspec.structs.replace(write.item, after=after)
+        self.rows[item.id] = row = Row(item, write.trace_parent)
         self._tell(EventType.CREATED, row)
-        return p.Created(write.item)
+        self._hold(row)
+        return p.Created(item)
 
     def _holder(self, write: p.Create) -> Row | None:
         """The task that holds the unique key which this one asks for."""
@@ -227,6 +321,7 @@ class Model:
         item = row.item
         return (
             item.status is PENDING
+            and not row.held
             and row.suspect == write.suspects
             and item.run_at <= self.now
             and item.type in write.types
@@ -246,8 +341,19 @@ class Model:
         )
         self._tell(EventType.STARTED, row)
         return Lease(
-            item=row.item, fence=row.fence, suspect=row.suspect, trace_parent=row.trace_parent
+            item=row.item,
+            fence=row.fence,
+            suspect=row.suspect,
+            trace_parent=row.trace_parent,
+            parents=tuple(map(self._parent, row.item.after)),
         )
+
+    def _parent(self, task: TaskId) -> Parent:
+        """What a task says to those that are after it (no result is large here)."""
+        if task not in self.rows:
+            return Parent(id=task, status=None)
+        item = self.rows[task].item
+        return Parent(id=task, status=item.status, error=item.error, result=item.result)
 
     # ---- ending ------------------------------------------------------------------------------
 
@@ -414,13 +520,14 @@ class Model:
                 if item.group_key is not None
                 and (other.item.queue, other.item.group_key) == (item.queue, item.group_key)
             ),
+            waits_for=tuple(t for t, how in row.parents.items() if row.held and not how),
         )
 
     def _is_before(self, row: Row, item: TaskItem) -> bool:
         other = row.item
         return (
             other.status is PENDING
-            and not row.suspect
+            and not (row.suspect or row.held)
             and other.run_at <= self.now
             and (other.type, other.queue) == (item.type, item.queue)
             and other.group_key == item.group_key
@@ -453,6 +560,7 @@ class Model:
         self._end(
             row, PENDING, attempts=0, run_at=self.now, error=None, result=None, fingerprint=None
         )
+        self.begun.append(row)
         return p.Changed(row.item)
 
     def _bulk(self, write: Bulk) -> p.Result:
@@ -462,9 +570,12 @@ class Model:
             row = self.rows.get(task)
             if row is None or row.item.status not in ALLOWED[write.act] or self._is_told(row):
                 continue
+            if write.act is Act.DELETE and self._is_needed(row):
+                continue
             changed += 1
             stopping += row.item.status is PROCESSING
             self._act(write.act, task)
+        self._settle()
         return Acted(changed, len(ids) - changed, stopping)
 
     def _is_told(self, row: Row) -> bool:

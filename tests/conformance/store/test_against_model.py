@@ -95,9 +95,12 @@ class Lives(RuleBasedStateMachine):
         key=st.none() | st.integers(0, 2),
         request=st.integers(0, 1),
         unique=uniques,
+        after=picks,
+        policy=st.sampled_from(["fail", "fail", "continue"]),
     )
     def create(self, priorities: list[int], key: int | None, request: int, **fields: Any) -> None:
-        """New tasks, some of them under a key that may be known, or a unique one that is held."""
+        """New tasks, some after others, under a key that may be known, or one that is held."""
+        after = self.after(fields["after"])
         items = [
             self.world.task(
                 priority=priority,
@@ -106,15 +109,27 @@ class Lives(RuleBasedStateMachine):
                 group_key=fields["group"],
                 max_attempts=fields["attempts"],
                 run_at=self.hands.now + timedelta(seconds=fields["delay"]),
+                after=after,
+                on_parent_failure=fields["policy"] if after else None,
             )
             for priority in priorities
         ]
+        if after and len(items) > 1:
+            chained = (*after, items[0].id)
+            items[-1] = msgspec.structs.replace(items[-1], after=chained)
         self.ids += [item.id for item in items]
         answer = Told(201, items[0].id.encode())
         expires = self.hands.now + timedelta(seconds=60)
         name = None if key is None else _key(key, request, answer, expires)
         unique = self.unique(fields["unique"])
         self.both(*(p.Create(item=item, key=name, unique=unique) for item in items))
+
+    def after(self, which: list[int]) -> tuple[TaskId, ...]:
+        """Tasks to be after, mostly of those that live; some are gone."""
+        live = [task for task, row in self.model.rows.items() if not row.item.status.is_final]
+        among = [live if number % 4 and live else self.ids for number in which]
+        some = [ids[n % len(ids)] for n, ids in zip(which, among, strict=True)]
+        return tuple(dict.fromkeys(some))
 
     def unique(self, wanted: Wanted | None) -> UniqueKey | None:
         """A unique key that ends so many seconds from now."""

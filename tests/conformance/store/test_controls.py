@@ -13,6 +13,7 @@ from tests.conformance.store import test_acts as acts
 from tests.conformance.store import test_claiming as claiming
 from tests.conformance.store import test_failures as failures
 from tests.conformance.store import test_firing as firing
+from tests.conformance.store import test_following as following
 from tests.conformance.store import test_outcomes as outcomes
 from tests.conformance.store import test_pausing as pausing
 from tests.conformance.store import test_schedules as schedules
@@ -49,6 +50,36 @@ BROKEN: dict[str, dict[str, tuple[str, str, str, Seen]]] = {
             "AND Tasks.Status = 'Processing'",
             "",
             outcomes.test_a_second_finish_changes_nothing,
+        ),
+        "a child is let go too early": (
+            "decide",
+            "NOT EXISTS (SELECT 1 FROM Waits WHERE TaskId = heir.Id AND EndedAs IS NULL)",
+            "1",
+            following.test_a_task_waits_for_all_that_it_is_after,
+        ),
+        "a failure does not matter": (
+            "decide",
+            "one.After LIKE 'fail %'",
+            "0",
+            partial(following.test_what_follows_a_failure_ends_as_it_does, how=Status.FAILED),
+        ),
+        "a failure always matters": (
+            "decide",
+            "one.After LIKE 'fail %'",
+            "1",
+            following.test_one_that_continues_runs_whatever_has_become_of_the_others,
+        ),
+        "a retried child does not wait again": (
+            "hold_again",
+            "Suspect < 4",
+            "0",
+            following.test_after_a_retry_of_all_the_child_waits_again,
+        ),
+        "a parent goes while its child lives": (
+            "prune_tasks",
+            "heir.Status IN ('Pending', 'Processing')",
+            "0",
+            following.test_a_parent_stays_while_a_task_that_is_after_it_lives,
         ),
         "finish forgets the cancel": (
             "finish",

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 from taskhub.client import Retries, Status, TaskHub, TaskItem
 from taskhub.client import errors as e
-from taskhub.client.structs import Verb
+from taskhub.client.structs import Step, Verb
 
 from tests.unit.client.server import ID, Server, cut, problem, silence, task
 from tests.waiting import until
@@ -135,6 +135,60 @@ async def test_a_limit_asks_for_no_more_than_it_gives(server: Server, hub: TaskH
     assert [path for _, path in server.asked] == [
         f"/tasks?{query}&limit=3",
         f"/tasks?{query}&cursor=b&limit=1",
+    ]
+
+
+async def test_a_chain_and_a_graph_are_made_as_they_are_said(server: Server, hub: TaskHub) -> None:
+    """Names as Python writes them, also in the steps."""
+    server.says(201, task(then=["t-2"]))
+    server.says(201, {"created": 2, "existing": 0, "refused": 0, "items": []})
+    step: Step = {"title": "b", "max_attempts": 2, "on_parent_failure": "continue"}
+
+    made = await hub.create("a", after=["t-0"], then=[step])
+    await hub.create_many([{"title": "a", "name": "one"}, {"title": "b", "after": ["one", 0]}])
+
+    chain, graph = (asked.json for asked in server.requests)
+    assert made.then == ("t-2",)
+    assert chain == {
+        "title": "a",
+        "after": ["t-0"],
+        "then": [{"title": "b", "maxAttempts": 2, "onParentFailure": "continue"}],
+    }
+    assert graph["tasks"][1] == {"title": "b", "after": ["one", 0]}
+
+
+async def test_parents_are_typed(server: Server, hub: TaskHub) -> None:
+    """With their results; one that was deleted has no state."""
+    told = {"id": "t-1", "status": "Done", "error": None, "result": {"n": 1}}
+    server.says(200, {"items": [told, {"id": "t-2", "status": None}]})
+
+    first, second = await hub.parents("t-3")
+
+    assert (first.status, first.result, second.status) == (Status.DONE, {"n": 1}, None)
+    assert server.requests[0].path == "/tasks/t-3/parents"
+
+
+async def test_children_come_page_after_page(server: Server, hub: TaskHub) -> None:
+    """Up to a limit, or all."""
+    child = {
+        **dict.fromkeys(("id", "title", "type", "queue", "createdBy"), "t-2"),
+        "status": "Pending",
+        "error": None,
+        "createdAt": "2030-01-31T08:00:00Z",
+    }
+    server.says(200, {"items": [child], "next": "t-2"})
+    server.says(200, {"items": [child | {"id": "t-1"}], "next": None})
+    server.says(200, {"items": [child], "next": "t-2"})
+
+    children = [one async for one in hub.children("t-0")]
+    first = [one async for one in hub.children("t-0", limit=1)]
+
+    assert [one.id for one in children] == ["t-2", "t-1"]
+    assert [one.id for one in first] == ["t-2"]
+    assert [asked.path for asked in server.requests] == [
+        "/tasks/t-0/children?limit=200",
+        "/tasks/t-0/children?cursor=t-2&limit=200",
+        "/tasks/t-0/children?limit=1",
     ]
 
 

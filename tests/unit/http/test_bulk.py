@@ -126,6 +126,49 @@ async def test_a_long_act_is_done_in_pieces(house: House, monkeypatch: pytest.Mo
     assert len(house.said(ActAudited)) == 1
 
 
+async def test_a_retry_goes_from_the_oldest_to_the_newest(
+    house: House, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What is after others waits for them again, in whatever piece they are."""
+    monkeypatch.setattr(bulk, "PIECE", 2)
+    chain = {"title": "head", "then": [{"title": f"step {n}"} for n in range(4)]}
+    made = (await house.ask("POST", "/tasks", json=chain)).json
+    await house.ask("POST", f"/tasks/{made['id']}/cancel")
+
+    reply = await act(house, "retry", all=True)
+
+    assert (reply.json["changed"], reply.json["next"]) == (5, None)
+    for before, task in zip([made["id"], *made["then"]], made["then"], strict=False):
+        why = (await house.ask("GET", f"/tasks/{task}/why")).json["reasons"]
+        assert f"It waits for 1 task to end: {before}." in [reason["text"] for reason in why]
+    assert [entry[0] for entry in await audited(house)][-2:] == [
+        "bulk retry begins: all",
+        "bulk retry: 5 changed, 0 skipped: all",
+    ]
+
+
+async def test_a_retry_that_trouble_ends_leads_to_the_rest(
+    house: House, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Those that were not reached are the newest."""
+    monkeypatch.setattr(bulk, "PIECE", 2)
+    await fail(house, 3)
+    sent_to, left = Put.sent_to, [1]
+
+    def full(put: Put, box: Any) -> Any:
+        left[0] -= 1
+        if left[0] < 0:
+            raise MailboxFull("store")
+        return sent_to(put, box)
+
+    monkeypatch.setattr(Put, "sent_to", full)
+    part = (await act(house, "retry", all=True)).json
+    monkeypatch.undo()
+    rest = (await act(house, "retry", all=True, cursor=part["next"])).json
+
+    assert (part["changed"], rest["changed"], rest["next"]) == (2, 1, None)
+
+
 async def test_trouble_after_the_first_piece_ends_with_what_was_done(
     house: House, monkeypatch: pytest.MonkeyPatch
 ) -> None:

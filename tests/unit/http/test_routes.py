@@ -29,6 +29,8 @@ MAY: dict[tuple[str, str], set[str]] = {
     ("GET", "/tasks"): {"reader"},
     ("GET", "/tasks/{id}"): {"reader"},
     ("GET", "/tasks/{id}/attempts"): {"reader"},
+    ("GET", "/tasks/{id}/parents"): {"reader"},
+    ("GET", "/tasks/{id}/children"): {"reader"},
     ("GET", "/tasks/failures"): {"reader"},
     ("GET", "/events"): {"reader"},
     ("GET", "/tasks/{id}/events"): {"reader"},

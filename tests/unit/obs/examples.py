@@ -52,6 +52,7 @@ EXAMPLES: tuple[t.Telemetry, ...] = (
     t.LeaseLost(task_id=TASK),
     t.LeasesTaken(owner="host/worker-1/nonce", requeued=2, failed=1, cancelled=0),
     t.TaskTaken(task_id=TASK, status="Pending"),
+    t.TasksFollowed(let_go=3, failed=2, cancelled=1),
     t.HandlerStubborn(task_id=TASK, type="simulate", reason="ignores its timeout"),
     t.ScheduleFired(schedule="nightly", due=NOON, outcome="fired", task_id=TASK, late=0.0123456),
     t.ScheduleFired(schedule="nightly", due=NOON, outcome="skipped", reason="overlap", late=0.01),

@@ -55,7 +55,7 @@ def processed(result: str, kind: str = "simulate") -> t.TaskProcessed:
         ("taskhub_worker_task_duration_seconds_sum", {"type": "simulate"}, 0.0123456),
         ("taskhub_queue_wait_seconds_count", {"queue": "default"}, 1),
         ("taskhub_worker_task_retries_total", {}, 1),
-        ("taskhub_worker_tasks_failed_total", {}, 1),
+        ("taskhub_worker_tasks_failed_total", {}, 3),
         ("taskhub_stale_finishes_total", {}, 1),
         ("taskhub_leases_lost_total", {}, 1),
         ("taskhub_lease_expiries_total", {"outcome": "requeued"}, 2),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import sqlite3
 from collections.abc import Iterator, Mapping
 from contextlib import closing
@@ -221,6 +222,10 @@ def test_the_depths_of_queues_are_counted_to_a_bound(connection: sqlite3.Connect
         ("failure_samples", {"type": "simulate", "mark": "", "samples": 3}),
         ("attempts", {"task": "a-00000001"}),
         ("holders", {"keys": '[["simulate","key:a-00000001"]]', "now": 0}),
+        ("parents", {"tasks": '["a-00000001"]', "each": 10, "all": 20}),
+        ("children", {"parent": "a-00000001", "before_id": "~", "limit": 10}),
+        ("close", {"ended": '[["a-00000001","Done"]]', "room": 10}),
+        ("take_up", {"most": 10}),
         ("prune_unique_keys", {"now": 5, "limit": 10}),
         ("expire_results", {"now": 5, "limit": 10}),
         ("wished_cancels", {}),
@@ -254,6 +259,9 @@ def test_reading_costs_the_same_in_a_big_table(
         ("free", LOST),
         ("cancel", {"ids": "[]", "now": 0}),
         ("requeue", {"ids": "[]", "now": 0}),
+        ("hold", {"held": "[]"}),
+        ("hold_again", {"ids": "[]"}),
+        ("decide", {"heirs": "[]", "now": 0, "exception": ""}),
     ],
 )
 def test_changes_find_their_rows_by_key(
@@ -280,6 +288,25 @@ def test_looking_for_lost_leases_reads_the_running_tasks_only(
     fill(connection, CROWD, "b")
 
     assert steps(connection, name, values) <= alone + 2
+
+
+def test_an_end_looks_for_who_waits_by_one_seek(connection: sqlite3.Connection) -> None:
+    """Most tasks have nobody after them: their outcomes pay for a look into an index, no more."""
+    ended = {"ended": json.dumps([[f"a-{n:08}", "Done"] for n in range(10)]), "room": 10}
+    plan = connection.execute(f"EXPLAIN QUERY PLAN {STATEMENTS['close']}", ended).fetchall()
+    alone = steps(connection, "close", ended)
+
+    connection.execute(
+        "WITH RECURSIVE n (i) AS (SELECT 0 UNION ALL SELECT i + 1 FROM n WHERE i < 20000) "
+        "INSERT INTO Waits (TaskId, Place, Parent) "
+        "SELECT 'child-' || i, 0, 'other-' || i FROM n"
+    )
+
+    assert steps(connection, "any_waits", {}) < 5
+    lines = [line for *_, line in plan if line.startswith("SEARCH one")]
+    assert lines == ["SEARCH one USING INDEX Waits_Open (Parent=?)"]
+    assert steps(connection, "close", ended) <= alone + 2
+    assert alone < 50  # they are counted in tens: a few dozen for each of ten tasks
 
 
 AUDIT = "INSERT INTO Audit (At, Message, Actor, TaskId) VALUES (?, ?, ?, ?)"

@@ -61,7 +61,12 @@ def test_the_metadata_makes_the_same_tables_and_indexes(connection: sqlite3.Conn
     assert made == ours
 
 
-TRIGGERS = {"Audit_is_append_only", "Attempts_end_with_tasks", "UniqueKeys_end_with_tasks"}
+TRIGGERS = {
+    "Audit_is_append_only",
+    "Attempts_end_with_tasks",
+    "UniqueKeys_end_with_tasks",
+    "Waits_end_with_tasks",
+}
 
 
 def test_the_sql_text_makes_the_same_database(connection: sqlite3.Connection) -> None:

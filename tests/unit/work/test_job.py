@@ -9,7 +9,7 @@ import msgspec
 import pytest
 from taskhub import Job, handler
 from taskhub.attempts import StopReason
-from taskhub.model import Status
+from taskhub.model import Parent, Status
 from taskhub.obs.telemetry import HandlerRaised, HandlerSaid
 from taskhub.ports import Finish, Progress
 from taskhub.work.executor import PROGRESS_EVERY
@@ -45,6 +45,23 @@ async def test_a_job_knows_its_task_its_attempt_and_its_limits(virtual_loop: Vir
     await _run(looks, Heard(), attempt=3, timeout=10)
 
     assert seen == [TASK, 3, 7, False, pytest.approx(6), pytest.approx(virtual_loop.time())]
+
+
+async def test_a_job_has_what_the_tasks_have_made_that_it_is_after() -> None:
+    """Nothing is asked for: it came with the task."""
+    seen: list[object] = []
+    parents = (Parent(id=TASK, status=Status.DONE, result=msgspec.Raw(b"7")),)
+    given = attempt()
+    given.lease = msgspec.structs.replace(given.lease, parents=parents)
+
+    @handler("job")
+    def looks(job: Job) -> None:
+        seen.extend(job.parents)
+
+    with running(looks, heard=Heard()) as runner:
+        await runner.run(given)
+
+    assert seen == list(parents)
 
 
 async def test_time_that_is_over_is_nothing_not_less() -> None:

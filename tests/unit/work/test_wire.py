@@ -9,7 +9,7 @@ from collections.abc import Iterator
 import msgspec
 import pytest
 from taskhub.attempts import StopReason, Stubborn
-from taskhub.model import Status
+from taskhub.model import Parent, Status
 from taskhub.ports import Finish
 from taskhub.work.wire import FRAME_LIMIT, LENGTH, Answer, Line, Over, Ready, lease_of, run_order
 
@@ -55,6 +55,17 @@ def test_what_a_task_has_told_before_comes_along(told: bytes | None) -> None:
     sent = lease(progress=told)
 
     assert lease_of(run_order(sent)) == sent
+
+
+def test_what_parents_have_made_goes_over_the_line() -> None:
+    """A handler in a process of its own is given the same."""
+    parents = (
+        Parent(id=TASK, status=Status.DONE, result=msgspec.Raw(b'{"x": 2.50}')),
+        Parent(id=TASK, status=None),
+    )
+    sent = msgspec.structs.replace(lease(), parents=parents)
+
+    assert lease_of(run_order(sent)).parents == parents
 
 
 @pytest.mark.parametrize(

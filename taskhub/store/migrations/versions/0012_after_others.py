@@ -1,0 +1,36 @@
+"""Tasks that begin when others have ended."""
+
+from __future__ import annotations
+
+import sqlalchemy as sa
+from alembic import op
+
+revision = "0012"
+down_revision = "0011"
+branch_labels = None
+depends_on = None
+
+OPEN = sa.text('"EndedAs" IS NULL')
+
+
+def upgrade() -> None:
+    """Only add: programs of the revision before go on undisturbed."""
+    op.add_column("Tasks", sa.Column("After", sa.Text))
+    op.create_table(
+        "Waits",
+        sa.Column("TaskId", sa.String(36), primary_key=True),
+        sa.Column("Place", sa.Integer, primary_key=True),
+        sa.Column("Parent", sa.String(36), nullable=False),
+        sa.Column("EndedAs", sa.String(10)),
+    )
+    op.create_index("Waits_Parent", "Waits", ["Parent", "TaskId"])
+    op.create_index("Waits_Open", "Waits", ["Parent"], sqlite_where=OPEN)
+    op.create_table(
+        "Unsettled",
+        sa.Column("TaskId", sa.String(36), primary_key=True),
+        sa.Column("EndedAs", sa.String(10), nullable=False),
+    )
+    op.execute(
+        'CREATE TRIGGER "Waits_end_with_tasks" AFTER DELETE ON "Tasks" BEGIN '
+        'DELETE FROM "Waits" WHERE "TaskId" = OLD."Id"; END'
+    )
