@@ -68,16 +68,18 @@ class Reload:
         """The same, asked for over the supervision socket."""
         return await self.run()
 
-    async def check_verb(self, _: dict[str, Any]) -> Applied:
-        """What a reload would do, for `taskhub reload --dry-run`; it changes and logs nothing.
+    async def check_verb(self, args: dict[str, Any]) -> Applied:
+        """What a reload would do, for `taskhub reload --dry-run`; it changes nothing.
 
-        Every process is asked whether it could, so that the answer is the one of a reload.
+        Every process is asked whether it could, so that the answer is the one of a reload. With
+        `tell` a refusal is told in the log: a reload was wanted, and ends with this.
         """
         async with self._one_at_a_time:
             try:
                 proposal = await self._propose(keep=False)
             except Objected as objected:
-                return answer(objected.problems)
+                problems = objected.problems
+                return self._refuse(problems) if args.get("tell") else answer(problems)
         return answer([], proposal.found)
 
     async def run(self) -> Applied:

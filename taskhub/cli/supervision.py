@@ -187,7 +187,8 @@ def reload(path: Path | None, overrides: tuple[str, ...], *, dry_run: bool, as_j
     work with it (exit code 2).
     """
     config = options.loaded(path, overrides).config
-    checked = {each: answer for each in sockets(config) if (answer := _told_to(each, CHECK))}
+    found = ((each, _told_to(each, CHECK, tell=not dry_run)) for each in sockets(config))
+    checked = {each: answer for each, answer in found if answer}
     if not checked:
         raise exits.Failure(exits.UNREACHABLE, "no TaskHub runs here that can be told to reload")
     answers = [answer for answer in checked.values() if answer["problems"]]
@@ -205,13 +206,13 @@ def _reloaded(paths: Iterable[Path]) -> list[dict[str, Any]]:
     return [answer for path in paths if (answer := _told_to(path, "reload"))]
 
 
-def _told_to(path: Path, verb: str) -> dict[str, Any] | None:
+def _told_to(path: Path, verb: str, **args: bool) -> dict[str, Any] | None:
     """What one process did about its configuration; None when it is gone, or a child."""
-    answer = _answer(path, verb)
+    answer = _answer(path, verb, **args)
     return answer and {"unit": path.stem, **EMPTY, **answer}
 
 
-def _answer(path: Path, verb: str, **args: str) -> dict[str, Any] | None:
+def _answer(path: Path, verb: str, **args: str | bool) -> dict[str, Any] | None:
     """The answer of one process; None when it is gone, or one that leaves it to its parent."""
     try:
         return call_blocking(path, verb, RELOAD_WITHIN, **args)

@@ -60,7 +60,12 @@ class DailyFile:
         """Append what fits; raises OSError when the disk is full or the directory is gone."""
         if self._today() != self._day or not self._in_place():
             self._open(self._today())
-        return os.write(self._fd, data)
+        return os.write(self._fd, self._fitting(data))
+
+    def _fitting(self, data: bytes) -> bytes:
+        """Whole lines, no more than one file shall have."""
+        end = data.rfind(b"\n", 0, self._keep.piece) + 1
+        return data[: end or self._keep.piece]
 
     def reopen(self) -> None:
         """Open by name again at the next write."""
@@ -167,7 +172,7 @@ def prune(directory: Path, stem: str, today: date, keep: Keep) -> None:
 
     The newest file stays, and room for as much as it may still grow.
     """
-    left = keep.size - keep.piece
+    left = keep.size - 2 * keep.piece  # the newest may have all but a piece, and gets one more
     for number, (day, _, path) in enumerate(reversed(files(directory, stem))):
         with suppress(OSError):  # deleted by another process
             left -= path.lstat().st_size if number else 0

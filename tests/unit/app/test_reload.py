@@ -228,6 +228,18 @@ async def test_a_dry_run_asks_every_process_and_none_keeps_it(
     assert house.told == []
 
 
+async def test_a_reload_that_ends_with_its_check_is_told_in_the_log(
+    house: Household, reload: Reload
+) -> None:
+    """Units that stand alone are all checked first: the one that objects says so, once."""
+    house.write("[work]\nconcurency = 7\n")
+
+    answer = await reload.check_verb({"tell": True})
+
+    assert house.said(ReloadRefused)[0].problems == tuple(answer["problems"])
+    assert len(house.told) == 1
+
+
 async def test_the_log_goes_on_in_another_folder(house: Household, reload: Reload) -> None:
     """Where a disk is full no restart is needed; what can be no folder is refused."""
     logs = house.folder / "logs"

@@ -260,6 +260,23 @@ def test_a_dry_run_asks_without_changing(run: Run, place: Path) -> None:
     assert ended.out.splitlines() == ["tree: would change", "  work.lease: 15 -> 20 (in-place)"]
 
 
+@pytest.mark.parametrize(("words", "tell"), [((), True), (("--dry-run",), False)])
+def test_only_a_reload_that_was_wanted_is_told_as_refused(
+    run: Run, place: Path, words: tuple[str, ...], tell: bool
+) -> None:
+    """The log and the metric of refusals are for what an operator meant to do."""
+    asked = []
+
+    async def verb(args: dict[str, Any]) -> dict[str, Any]:
+        asked.append(args["tell"])
+        return {"problems": ["http.port: expected a port"]}
+
+    with process(place, reload_check=verb):
+        assert run("reload", *words).code == 2
+
+    assert asked == [tell]
+
+
 def test_reload_as_json(run: Run, place: Path) -> None:
     """For programs."""
     with process(place, reload=answering(applied=True, changes=["a"]), reload_check=GOOD):

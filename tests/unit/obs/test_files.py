@@ -192,6 +192,22 @@ def test_all_files_together_stay_below_their_limit(tmp_path: Path, calendar: Cal
     assert names(tmp_path)[-1] == "worker20250929_019.log"
 
 
+def test_a_great_heap_of_lines_is_parted_between_two_of_them(
+    tmp_path: Path, calendar: Calendar
+) -> None:
+    """What has waited for a disk comes at once: it is not more than may be kept either."""
+    file, data = DailyFile(tmp_path, "worker", Keep(3, 8_000), calendar), LINE * 199
+    file.write(LINE)
+
+    while data:
+        data = data[file.write(data) :]
+        assert sum(path.stat().st_size for path in tmp_path.iterdir()) <= 8_000
+    file.close()
+
+    texts = [path.read_bytes() for path in tmp_path.iterdir()]
+    assert all(text.endswith(b"\n") and not len(text) % len(LINE) for text in texts)
+
+
 def test_processes_that_share_a_file_go_on_in_the_next_one_together(
     tmp_path: Path, calendar: Calendar
 ) -> None:
