@@ -45,19 +45,24 @@ class Exposition:
         """Render `own` and merge it with what `gather` gives."""
         self._own, self._gather, self._clock = own, gather, clock
         self._text, self._until = b"", float("-inf")
+        self._dressed: dict[tuple[bool, bool], bytes] = {}
         self._making = asyncio.Lock()
 
     async def text(self) -> bytes:
         """The exposition in OpenMetrics 1.0."""
         async with self._making:
             if self._clock() >= self._until:
-                self._text = await self._make()
+                self._text, self._dressed = await self._make(), {}
                 self._until = self._clock() + KEEP
         return self._text
 
     async def body(self, *, as_openmetrics: bool = False, zipped: bool = False) -> bytes:
         """The exposition in the form that was asked for."""
-        return await asyncio.to_thread(dressed, await self.text(), as_openmetrics, zipped)
+        text, form = await self.text(), (as_openmetrics, zipped)
+        kept = self._dressed  # of this text: a newer one has its own
+        if form not in kept:
+            kept[form] = await asyncio.to_thread(dressed, text, *form)
+        return kept[form]
 
     async def body_of(
         self, unit: str, *, as_openmetrics: bool = False, zipped: bool = False

@@ -172,12 +172,14 @@ async def test_many_scrapers_cost_as_much_as_one() -> None:
     plain = await exposition.body()
     zipped = await exposition.body(zipped=True)
     newer = await exposition.body(as_openmetrics=True)
+    again = await exposition.body(zipped=True)
     asked = others.asked
     now[0] += KEEP
     await exposition.body()
 
     assert asked == 1
     assert gzip.decompress(zipped) == plain
+    assert again is zipped
     assert newer.endswith(b"# EOF\n")
     assert plain == classic(newer)
     assert others.asked == 2
