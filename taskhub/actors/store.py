@@ -122,7 +122,8 @@ class StoreActor:
             return
         self._note(None)
         self._answer(puts, done)
-        self._emit(Committed(writes=len(writes), seconds=time.perf_counter() - began))
+        seconds = time.perf_counter() - began
+        self._emit(Committed(writes=len(writes), seconds=seconds, retries=done.retries))
         if done.followed:
             self._emit(TasksFollowed(**asdict(done.followed)))
         self._tell(writes, done)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from taskhub.config.stores import EXPECTED, is_server
 from taskhub.errors import ConfigError, ConfigProblem
 
 if TYPE_CHECKING:
@@ -22,14 +23,29 @@ SQLITE = "sqlite:///"
 
 
 def make_store(config: Config) -> Store:
-    """The store that `[store] url` names; raises ConfigError for a scheme that is not ours."""
+    """The store that `[store] url` names; raises ConfigError where it, or its driver, is none."""
     url = config.store.url
+    if is_server(url):
+        return _server(config)
     if not url.startswith(SQLITE):
-        raise ConfigError([ConfigProblem("store.url", "expected sqlite:///PATH")])
+        raise ConfigError([ConfigProblem("store.url", f"expected {EXPECTED}")])
     from taskhub.store.sqlite import SqliteStore
 
     path = Path(url.removeprefix(SQLITE)).absolute()
     return SqliteStore(path, lock_timeout=config.store.lock_timeout)
+
+
+def _server(config: Config) -> Store:
+    try:
+        from taskhub.store.postgres import PostgresStore
+        from taskhub.store.postgres.session import Address
+    except ModuleNotFoundError as error:
+        if error.name != "psycopg":
+            raise
+        wanted = "PostgreSQL needs its driver: pip install 'taskhub[postgres]'"
+        raise ConfigError([ConfigProblem("store.url", wanted)]) from None
+    address = Address(config.store.url, config.store.password.reveal())
+    return PostgresStore(address, lock_timeout=config.store.lock_timeout)
 
 
 def make_bus(config: Config, role: str) -> EventBus:

@@ -34,7 +34,7 @@ if TYPE_CHECKING:
     from taskhub.app.process import Process
     from taskhub.work.registry import Registry
 
-NOT_FOR_HANDLERS = ("jwt", "redis")
+NOT_FOR_HANDLERS = ("jwt", "redis", "store")
 """Sections whose secrets a processor needs for nothing."""
 SPARE = 10.0
 """Seconds that a pool gets beyond the grace time, to settle what its handlers leave."""

@@ -11,7 +11,7 @@ import click
 
 from taskhub.cli import exits, options, say
 from taskhub.cli.services.verdicts import compared
-from taskhub.config import webhooks
+from taskhub.config import stores, webhooks
 from taskhub.config.keys import UNITS_SECTION, Key
 from taskhub.config.load import Loaded, all_keys, value_of
 from taskhub.config.sections import Config
@@ -28,12 +28,21 @@ def check(path: Path | None, overrides: tuple[str, ...], unit: str) -> None:
     """
     found = options.loaded(path, overrides, unit)
     _import_handlers(found)
+    _import_driver(found.config)
     mistakes, doubts = compared(found.config, found.path)
     for warning in (*doubts, *webhooks.doubts(found.config, unit)):
         say.note(f"taskhub: warning: {warning}", colour="yellow")
     if mistakes:
         raise exits.of_problems(mistakes)
     say.data("ok", colour="green")
+
+
+def _import_driver(config: Config) -> None:
+    """Of a store on a server; raises ConfigError where it is missing."""
+    if stores.is_server(config.store.url):
+        from taskhub.app import open_store
+
+        open_store(config)
 
 
 def _import_handlers(found: Loaded) -> None:

@@ -80,14 +80,21 @@ def backup(path: Path | None, overrides: tuple[str, ...], target: Path) -> None:
 
 @db.command()
 @click.option("--since", help="Only the steps after this version [default: an empty database].")
-def sql(since: str | None) -> None:
+@click.option(
+    "--database",
+    type=click.Choice(["sqlite", "postgresql"]),
+    default="sqlite",
+    show_default=True,
+    help="Whose SQL.",
+)
+def sql(since: str | None, database: str) -> None:
     """Print the SQL that makes or moves the schema; touches no database."""
     from alembic.util import CommandError
 
     from taskhub.store.migrations.upgrade import as_sql
 
     try:
-        say.data(as_sql(since=since).rstrip())
+        say.data(as_sql(database, since).rstrip())
     except CommandError as error:
         raise exits.Failure(exits.USAGE, f"there is no version {since!r}") from error
 

@@ -8,7 +8,7 @@ import re
 from collections.abc import Iterable, Iterator
 from urllib.parse import SplitResult, urlsplit
 
-from taskhub.config import issuers, levels, policies, queues, schedules, webhooks
+from taskhub.config import issuers, levels, policies, queues, schedules, stores, webhooks
 from taskhub.config.event_urls import read_events_url
 from taskhub.config.issuers import Wrong
 from taskhub.config.sections import (
@@ -31,7 +31,6 @@ from taskhub.config.units import (
 from taskhub.rates import MOST, UNITS, read_rate
 
 ANY_ORIGIN = "*"
-LATER_STORES = ("mssql", "postgresql", "postgres")
 LATER_EVENTS = ("servicebus",)
 STAND_ALONE_EVENTS = "redis://HOST:PORT/DB or unix:///PATH"
 _ORIGIN = re.compile(r"https?://([a-z0-9._-]+|\[[0-9a-f:.]+\])(:[1-9][0-9]*)?", re.ASCII)
@@ -43,7 +42,7 @@ _ON_THE_BUS = frozenset({"publisher", "subscriber"})
 def rules(config: Config) -> Iterator[Wrong]:
     """What is wrong whichever unit runs."""
     yield from _units(config)
-    yield from _store(config.store.url)
+    yield from stores.rules(config.store.url)
     yield from _events(config.events.url)
     yield from _channel(config.events.channel)
     yield from issuers.rules(config.jwt)
@@ -131,18 +130,6 @@ def _near(text: str, known: Iterable[str]) -> str:
 
 
 # ---- store and events
-
-
-def _store(url: str) -> Iterator[Wrong]:
-    scheme = url.partition(":")[0]
-    if scheme.partition("+")[0] in LATER_STORES:
-        yield "store.url", f"{scheme} is not in this version: expected sqlite:///PATH"
-    elif not url.startswith("sqlite:///") or url in {"sqlite:///", "sqlite:////"}:
-        yield "store.url", "expected sqlite:///PATH (four slashes for an absolute path)"
-    elif ":memory:" in url:
-        yield "store.url", "expected a file: memory outlives no process"
-    elif re.search(r"[?#\x00-\x1f]", url):
-        yield "store.url", "expected a path without ?, # and control characters"
 
 
 def _events(url: str) -> Iterator[Wrong]:

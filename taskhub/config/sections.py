@@ -106,9 +106,11 @@ class JwtSection(Section, frozen=True, kw_only=True):
 
 
 class StoreSection(Section, frozen=True, kw_only=True):
-    """`[store]`: where tasks live: `sqlite:///path`."""
+    """`[store]`: where tasks live: `sqlite:///path` or `postgresql://user@host/database`."""
 
     url: str = "sqlite:///data/taskhub.db"
+    password: Secret = Secret("")
+    """Of the server's user; empty: it asks for none, or libpq finds it in a password file."""
     lock_timeout: Seconds = 5.0
     """How long a write waits for a database that another program holds."""
 

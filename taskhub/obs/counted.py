@@ -167,6 +167,8 @@ class Actors(Counted):
 class World(Counted):
     """The store, the event bus, HTTP, the configuration, and the heartbeat."""
 
+    _beat: float | None = None
+
     def __init__(self) -> None:
         self.requests = histogram(
             "taskhub_http_request_duration_seconds", "Time to answer.", REQUEST_SECONDS
@@ -179,6 +181,7 @@ class World(Counted):
         self.writes = histogram(
             "taskhub_store_commit_writes", "Writes that share a commit.", COMMIT_WRITES
         )
+        self.again = counter("taskhub_store_retries", "Transactions begun anew: others had won.")
         self.published = counter("taskhub_events_published", "Events that went out.")
         self.dropped = counter("taskhub_events_dropped", "Events that were not published.")
         self.dropped.by("reason")
@@ -205,7 +208,6 @@ class World(Counted):
             "taskhub_http_rate_counted_alone",
             "Requests whose limit this process counted alone, the event server being away or late.",
         ).by("limit")
-        self._beat: float | None = None
         self._start_at_zero()
         self.hears = self._hears()
 
@@ -214,7 +216,7 @@ class World(Counted):
         self.oldest.by("queue", "status")
         for family in (
             *(self.failures, self.crashes, self.published, self.delivered, self.slow),
-            *(self.heartbeats, self.acts),
+            *(self.heartbeats, self.acts, self.again),
         ):
             only(family)
         for reason in ("full", "away"):
@@ -262,6 +264,8 @@ class World(Counted):
     def _committed(self, event: t.Committed) -> None:
         only(self.commits).observe(event.seconds)
         only(self.writes).observe(event.writes)
+        if event.retries:
+            only(self.again).inc(event.retries)
         if ("store", "ok") not in self.parts:  # a change is told, and that it is well is none
             self._show("store", "ok")
 

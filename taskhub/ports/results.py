@@ -162,3 +162,5 @@ class Committed(msgspec.Struct, frozen=True):
     results: Sequence[Result]
     events: Sequence[Event]
     followed: Followed = Followed()
+    retries: int = 0
+    """How often the database gave it up in favour of others, and it was begun anew."""

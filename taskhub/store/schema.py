@@ -21,19 +21,21 @@ from sqlalchemy import (
     text,
 )
 
-PENDING = text('"Status" = \'Pending\' AND "Suspect" = 0')
-SUSPECT = text('"Status" = \'Pending\' AND "Suspect" = 1')
-HAS_RESULT = text('"ResultUntil" IS NOT NULL AND "Result" IS NOT NULL')
-OPEN = text('"EndedAs" IS NULL')
-FAILED = text("\"Status\" = 'Failed'")
-HAS_FINGERPRINT = text("\"Fingerprint\" <> ''")
-IN_TURN = text('"Status" = \'Pending\' AND "Suspect" = 2')
-GROUPED = text('"Status" = \'Processing\' AND "GroupKey" IS NOT NULL')
-PROCESSING = text("\"Status\" = 'Processing'")
-NOT_PROCESSING = text("\"Status\" <> 'Processing'")
-ACT = text("\"Message\" <> 'heartbeat'")
-EXPIRES = text('"ExpiresAt" IS NOT NULL')
-HEARTBEAT = text("\"Message\" = 'heartbeat'")
+from taskhub.store.migrations.dialects import number, where
+
+PENDING = where('"Status" = \'Pending\' AND "Suspect" = 0')
+SUSPECT = where('"Status" = \'Pending\' AND "Suspect" = 1')
+HAS_RESULT = where('"ResultUntil" IS NOT NULL AND "Result" IS NOT NULL')
+OPEN = where('"EndedAs" IS NULL')
+FAILED = where("\"Status\" = 'Failed'")
+HAS_FINGERPRINT = where("\"Fingerprint\" <> ''")
+IN_TURN = where('"Status" = \'Pending\' AND "Suspect" = 2')
+GROUPED = where('"Status" = \'Processing\' AND "GroupKey" IS NOT NULL')
+PROCESSING = where("\"Status\" = 'Processing'")
+NOT_PROCESSING = where("\"Status\" <> 'Processing'")
+ACT = where("\"Message\" <> 'heartbeat'")
+EXPIRES = where('"ExpiresAt" IS NOT NULL')
+HEARTBEAT = where("\"Message\" = 'heartbeat'")
 
 metadata = MetaData()
 
@@ -82,36 +84,36 @@ what becomes of it when one of those fails, and their ids.
 Index(
     "Tasks_Claim",
     *(tasks.c.Type, tasks.c.Queue, tasks.c.Priority.desc(), tasks.c.RunAt, tasks.c.Id),
-    sqlite_where=PENDING,
+    **PENDING,
 )
 Index(
     "Tasks_Suspects",
     *(tasks.c.Type, tasks.c.Queue, tasks.c.Priority.desc(), tasks.c.RunAt, tasks.c.Id),
-    sqlite_where=SUSPECT,
+    **SUSPECT,
 )
 Index(
     "Tasks_Turns",
     *(tasks.c.Type, tasks.c.Queue, tasks.c.Priority.desc(), tasks.c.GroupKey),
     *(tasks.c.RunAt, tasks.c.Id),
-    sqlite_where=IN_TURN,
+    **IN_TURN,
 )
-Index("Tasks_Later", tasks.c.Type, tasks.c.Queue, tasks.c.RunAt, sqlite_where=IN_TURN)
-Index("Tasks_Groups", tasks.c.Queue, tasks.c.GroupKey, sqlite_where=GROUPED)
-Index("Tasks_Leases", tasks.c.CancelRequested, sqlite_where=PROCESSING)
+Index("Tasks_Later", tasks.c.Type, tasks.c.Queue, tasks.c.RunAt, **IN_TURN)
+Index("Tasks_Groups", tasks.c.Queue, tasks.c.GroupKey, **GROUPED)
+Index("Tasks_Leases", tasks.c.CancelRequested, **PROCESSING)
 Index(
     "Tasks_Status",
     *(tasks.c.Status, tasks.c.Type, tasks.c.Queue, tasks.c.Id),
-    sqlite_where=NOT_PROCESSING,
+    **NOT_PROCESSING,
 )
 
-Index("Tasks_Fingerprint", tasks.c.Fingerprint, tasks.c.Id, sqlite_where=HAS_FINGERPRINT)
+Index("Tasks_Fingerprint", tasks.c.Fingerprint, tasks.c.Id, **HAS_FINGERPRINT)
 Index(
     "Tasks_Failures",
     *(tasks.c.Type, tasks.c.Fingerprint, tasks.c.FinishedAt),
-    sqlite_where=FAILED,
+    **FAILED,
 )
 
-Index("Tasks_Results", tasks.c.ResultUntil, sqlite_where=HAS_RESULT)
+Index("Tasks_Results", tasks.c.ResultUntil, **HAS_RESULT)
 waits = Table(
     "Waits",
     metadata,
@@ -126,7 +128,7 @@ takes the rows away with the task that waits.
 """
 
 Index("Waits_Parent", waits.c.Parent, waits.c.TaskId)
-Index("Waits_Open", waits.c.Parent, sqlite_where=OPEN)
+Index("Waits_Open", waits.c.Parent, **OPEN)
 
 unsettled = Table(
     "Unsettled",
@@ -159,7 +161,7 @@ trigger takes the rows away with their task.
 events = Table(
     "Events",
     metadata,
-    Column("Seq", Integer, primary_key=True),
+    Column("Seq", number(), primary_key=True),
     Column("At", BigInteger, nullable=False),
     Column("Type", String(20), nullable=False),
     Column("TaskId", String(36), nullable=False),
@@ -180,7 +182,7 @@ webhooks = Table(
 audit = Table(
     "Audit",
     metadata,
-    Column("Id", Integer, primary_key=True),
+    Column("Id", number(), primary_key=True),
     Column("At", BigInteger, nullable=False),
     Column("Message", Text, nullable=False),
     Column("Actor", String(200), nullable=False),
@@ -190,10 +192,10 @@ audit = Table(
 )
 """Heartbeats and administrative acts: appended, never changed (a trigger), pruned by age alone."""
 
-Index("Audit_Acts", audit.c.At, sqlite_where=ACT)
-Index("Audit_Actors", audit.c.Actor, audit.c.At, sqlite_where=ACT)
-Index("Audit_Tasks", audit.c.TaskId, audit.c.At, sqlite_where=text('"TaskId" IS NOT NULL'))
-Index("Audit_Heartbeats", audit.c.At, audit.c.Actor, sqlite_where=HEARTBEAT)
+Index("Audit_Acts", audit.c.At, **ACT)
+Index("Audit_Actors", audit.c.Actor, audit.c.At, **ACT)
+Index("Audit_Tasks", audit.c.TaskId, audit.c.At, **where('"TaskId" IS NOT NULL'))
+Index("Audit_Heartbeats", audit.c.At, audit.c.Actor, **HEARTBEAT)
 
 idempotency_keys = Table(
     "IdempotencyKeys",
@@ -221,7 +223,7 @@ unique_keys = Table(
 `ExpiresAt` has not come. A trigger takes the row away with its task.
 """
 
-Index("UniqueKeys_ExpiresAt", unique_keys.c.ExpiresAt, sqlite_where=EXPIRES)
+Index("UniqueKeys_ExpiresAt", unique_keys.c.ExpiresAt, **EXPIRES)
 
 types = Table(
     "Types",
@@ -293,7 +295,7 @@ schedules = Table(
 )
 """What is made and when; `NextAt` is the due time that is handled next, also where it is past."""
 
-Index("Schedules_Due", schedules.c.NextAt, sqlite_where=text('"Enabled" = 1'))
+Index("Schedules_Due", schedules.c.NextAt, **where('"Enabled" = 1'))
 Index("Schedules_Source", schedules.c.Source, schedules.c.Place)
 
 schedule_runs = Table(
@@ -313,6 +315,6 @@ schedule_runs = Table(
 Index(
     "ScheduleRuns_Waiting",
     *(schedule_runs.c.Schedule, schedule_runs.c.DueAt),
-    sqlite_where=text("\"Outcome\" = 'waiting'"),
+    **where("\"Outcome\" = 'waiting'"),
 )
-Index("ScheduleRuns_At", schedule_runs.c.At, sqlite_where=text("\"Outcome\" <> 'waiting'"))
+Index("ScheduleRuns_At", schedule_runs.c.At, **where("\"Outcome\" <> 'waiting'"))

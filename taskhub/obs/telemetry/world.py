@@ -8,10 +8,11 @@ from taskhub.obs.telemetry.event import Level, Telemetry
 
 
 class Committed(Telemetry, frozen=True, kw_only=True):
-    """A batch of writes was committed. Histograms of size and seconds; not logged."""
+    """A batch of writes was committed. Histograms of size and seconds, retries; not logged."""
 
     writes: int
     seconds: float
+    retries: int = 0
 
 
 class StateChanged(Telemetry, frozen=True, kw_only=True):

@@ -42,6 +42,8 @@ have characters multiplied, so a long one in a megabyte of `a` would take half a
 class Conditions:
     """Makes conditions and keeps their parameters; `now` in microseconds since 1970."""
 
+    always = "1"
+
     def __init__(self, now: int) -> None:
         """Begin without parameters."""
         self.now = now

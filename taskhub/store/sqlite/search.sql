@@ -76,7 +76,7 @@ SELECT max((SELECT Id FROM Tasks INDEXED BY Tasks_Fingerprint
   FROM json_each(:marks) AS mark;
 
 -- one: the task of this id
-SELECT {task} FROM Tasks WHERE Id = ?;
+SELECT {task} FROM Tasks WHERE Id = :id;
 
 -- names_by_kind: the ids of tasks of some kinds
 WITH {by_kind} {names};

@@ -69,6 +69,12 @@ class SqliteTransaction:
     def alone(self, names: Sequence[str]) -> None:
         """The transaction is alone as it is."""
 
+    def together(self, name: str) -> None:
+        """There are no others."""
+
+    def apart(self, name: str) -> None:
+        """It is so anyway."""
+
     def mark(self, name: str) -> None:
         """Begin a part that can be undone."""
         self._connection.execute(f"SAVEPOINT {name}")

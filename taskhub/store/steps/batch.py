@@ -30,6 +30,15 @@ FINAL: dict[EventType, str] = {
 }
 """What is told of tasks for which others may wait."""
 
+PAUSES = "pauses"
+"""The name by which claims are together, and a pause is apart from them."""
+
+LIMITS = "limits"
+"""The name by which claims are apart that keep to limits or turns: what they count stays so."""
+
+SCHEDULES = "schedules"
+"""The name by which writes about schedules are apart: each sees all of what came before it."""
+
 BAD_VALUES = (OverflowError, TypeError, ValueError)
 """Errors of ours that one row's values can cause; a database adds its own."""
 
@@ -61,6 +70,12 @@ class Transaction(Protocol):
 
     def alone(self, names: Sequence[str]) -> None:
         """Until the commit nobody else decides about what these names stand for."""
+
+    def together(self, name: str) -> None:
+        """Until the commit nobody is apart by this name; others may be together by it as well."""
+
+    def apart(self, name: str) -> None:
+        """Until the commit nobody is together by this name."""
 
     def mark(self, name: str) -> None:
         """Begin a part that can be undone."""
@@ -168,7 +183,8 @@ def _apply_alone(batch: Batch, kinds: Kinds, place: int, write: Write) -> None:
         batch.followed += alone.followed
     except transaction.bad_data as error:
         transaction.undo("alone")
-        batch.results[place] = Refused(f"{type(error).__name__}: {error}")
+        said = str(error).partition("\n")[0]  # further lines may repeat what was given
+        batch.results[place] = Refused(f"{type(error).__name__}: {said}")
     transaction.forget("alone")
 
 

@@ -16,7 +16,7 @@ from taskhub.ports import Claim, Claimed
 from taskhub.queues import QueueLimit
 from taskhub.rates import Rate
 from taskhub.store.steps import following
-from taskhub.store.steps.batch import Batch
+from taskhub.store.steps.batch import LIMITS, PAUSES, Batch
 from taskhub.store.steps.rows import Row, json, lease_of
 
 WALK = 4_000
@@ -31,7 +31,8 @@ QUEUE, PRIORITY, RUN_AT, ID, GROUP_KEY = 4, 5, 10, 1, 19
 
 
 def claim(batch: Batch, group: Sequence[tuple[int, Claim]]) -> None:
-    """Hand out the most urgent due tasks, claim by claim."""
+    """Hand out the most urgent due tasks, claim by claim; no pause is made meanwhile."""
+    batch.transaction.together(PAUSES)
     for place, write in group:
         if write.limits or (not write.suspects and batch.ask("any_in_turn", {})[0][0]):
             rows, is_held = _within_limits(batch, write)
@@ -123,6 +124,7 @@ def _within_limits(batch: Batch, write: Claim) -> tuple[list[Row], bool]:
 
     Also whether a limit may have kept something back.
     """
+    batch.transaction.apart(LIMITS)
     most = min(1, write.limit) if write.suspects else max(0, write.limit)
     rows: list[Row] = []
     while True:

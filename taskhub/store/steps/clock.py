@@ -21,6 +21,11 @@ class Moment:
     utc: datetime
     boottime: float
 
+    @classmethod
+    def of_server(cls, micros: int) -> Moment:
+        """What a server's clock says, which is the clock of its leases too."""
+        return cls(micros, utc_from_micros(micros), micros / 1e6)
+
 
 def _time_of_day() -> int:
     return time.time_ns() // 1000

@@ -12,7 +12,7 @@ from taskhub.schedules.overlapping import Verdict, judge
 from taskhub.schedules.schedule import Reason, RunOutcome, Schedule
 from taskhub.schedules.writes import Absent, Fired, FireSchedule, StartRun, TriggerSchedule
 from taskhub.store.steps import acts
-from taskhub.store.steps.batch import Batch
+from taskhub.store.steps.batch import SCHEDULES, Batch
 from taskhub.store.steps.rows import new_row
 from taskhub.store.steps.schedules import give_up, named
 
@@ -32,6 +32,7 @@ class Due(msgspec.Struct, frozen=True):
 
 def fire(batch: Batch, group: Sequence[tuple[int, FireSchedule]]) -> None:
     """Handle each due time that nobody else has handled."""
+    batch.transaction.apart(SCHEDULES)
     for place, write in group:
         batch.results[place] = _fired(batch, place, write)
 
@@ -52,6 +53,7 @@ def _fired(batch: Batch, place: int, write: FireSchedule) -> Fired | Stale:
 
 def trigger(batch: Batch, group: Sequence[tuple[int, TriggerSchedule]]) -> None:
     """Run now what somebody asks for; what its overlap policy leaves out leaves no mark."""
+    batch.transaction.apart(SCHEDULES)
     for place, write in group:
         schedule = named(batch, write.name)
         if schedule is None:
@@ -71,6 +73,7 @@ def trigger(batch: Batch, group: Sequence[tuple[int, TriggerSchedule]]) -> None:
 
 def start(batch: Batch, group: Sequence[tuple[int, StartRun]]) -> None:
     """Make the tasks of runs whose predecessor has ended."""
+    batch.transaction.apart(SCHEDULES)
     for place, write in group:
         due = micros_from_utc(write.due)
         schedule = named(batch, write.name)

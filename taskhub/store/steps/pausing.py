@@ -10,7 +10,7 @@ from taskhub.model import Owner, TaskId, utc_from_micros
 from taskhub.ports import Missing, QueueCount, Touched
 from taskhub.queues import AHEAD_MOST, Circumstances, Line, Pause, QueueLimit, QueueState
 from taskhub.store.steps import acts
-from taskhub.store.steps.batch import Batch
+from taskhub.store.steps.batch import PAUSES, Batch
 from taskhub.store.steps.claiming import since_of
 from taskhub.store.steps.clock import Moment
 from taskhub.store.steps.rows import SUSPECT, Row, task_of
@@ -20,7 +20,11 @@ AROUND = 13
 
 
 def pause(batch: Batch, group: Sequence[tuple[int, Pause]]) -> None:
-    """Pause or resume, one after the other; the audit log has what was changed."""
+    """Pause or resume, one after the other; the audit log has what was changed.
+
+    No claim that did not see it is committed after it.
+    """
+    batch.transaction.apart(PAUSES)
     for place, write in group:
         verb = "pause" if write.paused else "resume"
         values = {"name": write.name, "now": batch.now.micros, "by": write.audit.actor}

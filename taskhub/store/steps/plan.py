@@ -27,6 +27,8 @@ class Plan:
     ids: Sequence[TaskId] | None
     marks: Sequence[str] | None
     """The fingerprints that can match, where a term names them."""
+    always: str
+    """The condition that always holds."""
     is_deep: bool
     """Whether rows must be looked at that may not match."""
 
@@ -37,6 +39,7 @@ class Conditions(Protocol):
     now: int
     """Microseconds since 1970."""
     values: dict[str, object]
+    always: str
 
     def all_of(self, terms: Iterable[Term]) -> str:
         """Every term must hold."""
@@ -57,6 +60,7 @@ def plan(query: Query, cursor: TaskId | None, made: Conditions) -> Plan:
         before_id=before if cursor is None else min(before, cursor),
         ids=ids,
         marks=_marks(others),
+        always=made.always,
         is_deep=ids is None and not all(map(_is_range, others)),
     )
 

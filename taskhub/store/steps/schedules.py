@@ -38,7 +38,7 @@ from taskhub.schedules.writes import (
     Synced,
 )
 from taskhub.store.steps import acts
-from taskhub.store.steps.batch import Batch
+from taskhub.store.steps.batch import SCHEDULES, Batch
 from taskhub.store.steps.rows import STATUS, Row
 
 Guarded = SaveSchedule | DropSchedule | PauseSchedule | ResumeSchedule
@@ -48,6 +48,7 @@ COLUMNS = 26
 
 def save(batch: Batch, group: Sequence[tuple[int, SaveSchedule]]) -> None:
     """Make or change one after the other."""
+    batch.transaction.apart(SCHEDULES)
     for place, write in group:
         found = named(batch, write.definition.name)
         batch.results[place] = _refused(batch, write, found) or _saved(batch, place, write, found)
@@ -55,6 +56,7 @@ def save(batch: Batch, group: Sequence[tuple[int, SaveSchedule]]) -> None:
 
 def drop(batch: Batch, group: Sequence[tuple[int, DropSchedule]]) -> None:
     """Delete one after the other; runs that wait are given up."""
+    batch.transaction.apart(SCHEDULES)
     for place, write in group:
         found = named(batch, write.name)
         if found is None:
@@ -71,6 +73,7 @@ def drop(batch: Batch, group: Sequence[tuple[int, DropSchedule]]) -> None:
 
 def pause(batch: Batch, group: Sequence[tuple[int, PauseSchedule]]) -> None:
     """Stop those that run; what waits is given up."""
+    batch.transaction.apart(SCHEDULES)
     for place, write in group:
         values = {"name": write.name, "now": batch.now.micros, "by": write.by}
         batch.results[place] = _switched(batch, place, write, ("pause_schedule", values))
@@ -78,6 +81,7 @@ def pause(batch: Batch, group: Sequence[tuple[int, PauseSchedule]]) -> None:
 
 def resume(batch: Batch, group: Sequence[tuple[int, ResumeSchedule]]) -> None:
     """Let those go on that are paused."""
+    batch.transaction.apart(SCHEDULES)
     for place, write in group:
         values = {"name": write.name, "now": batch.now.micros, "by": write.by}
         values["next"] = _micros(write.next_at)
@@ -86,6 +90,7 @@ def resume(batch: Batch, group: Sequence[tuple[int, ResumeSchedule]]) -> None:
 
 def declare(batch: Batch, group: Sequence[tuple[int, DeclareSchedules]]) -> None:
     """Bring what a place has declared into line with what it declares now."""
+    batch.transaction.apart(SCHEDULES)
     for place, write in group:
         wanted = {definition.name for definition, _ in write.schedules}
         values = {"source": write.source, "place": write.place}

@@ -2,71 +2,46 @@
 
 from __future__ import annotations
 
+import asyncio
 import shutil
 import sqlite3
-from collections.abc import Callable
-from contextlib import closing
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, closing, contextmanager
 from dataclasses import dataclass, field
-from datetime import UTC, datetime, timedelta
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any
 
-from taskhub.ports import Store
 from taskhub.store.sqlite import SqliteStore
-from taskhub.store.steps.clock import Clock
 
-START = datetime(2026, 1, 1, tzinfo=UTC)
-
-
-@dataclass
-class Hands:
-    """The hands of both clocks; a test moves them in place of waiting."""
-
-    now: datetime = START
-    boottime: float = 1_000.0
-
-    def advance(self, seconds: float) -> None:
-        """Let time pass."""
-        self.now += timedelta(seconds=seconds)
-        self.boottime += seconds
-
-    def micros(self) -> int:
-        """The time of day as stores keep it."""
-        return (self.now - datetime(1970, 1, 1, tzinfo=UTC)) // timedelta(microseconds=1)
-
-
-class Backend(Protocol):
-    """What the suite needs of a kind of database beside the port."""
-
-    def store(self, hands: Hands | None = None, lock_timeout: float = 5.0) -> Store:
-        """One more store on the database, not yet open; `hands` None: on the real clocks."""
-
-    def rows(self, table: str) -> list[dict[str, Any]]:
-        """Everything in a table, in the order of its key."""
-
-    def run(self, statement: str, *values: object) -> None:
-        """Do what no write of the port does."""
-
-    def spoil(self, statement: str, old: str, new: str) -> None:
-        """Break a statement of every store made from now on: a control must see that."""
+from tests.conformance.store.backend import Backend, Hands, Maker
+from tests.conformance.store.postgres import postgres_at, postgres_server
+from tests.postgres_server import IS_HERE
 
 
 @dataclass
 class SqliteBackend:
-    """A file; `template` is one that was migrated before, so that a test need not."""
+    """A file."""
 
     path: Path
-    template: Path | None = None
     spoilt: list[tuple[str, str, str]] = field(default_factory=list)
+    is_of_one_host: bool = True
 
-    def __post_init__(self) -> None:
-        """Begin with the schema in place, where there is a template."""
-        if self.template is not None:
-            shutil.copyfile(self.template, self.path)
+    @property
+    def place(self) -> str:
+        """The file."""
+        return str(self.path)
+
+    @contextmanager
+    def held(self) -> Iterator[None]:
+        """A transaction that writes."""
+        with closing(sqlite3.connect(self.path, isolation_level=None)) as connection:
+            connection.execute("BEGIN IMMEDIATE")
+            yield
+            connection.execute("ROLLBACK")
 
     def store(self, hands: Hands | None = None, lock_timeout: float = 5.0) -> SqliteStore:
         """One more store on the file."""
-        clock = Clock() if hands is None else Clock(hands.micros, _boottime_of(hands))
+        clock = None if hands is None else hands.clock()
         store = SqliteStore(self.path, lock_timeout=lock_timeout, clock=clock)
         for statement, old, new in self.spoilt:
             text = store._statements.text
@@ -91,9 +66,47 @@ class SqliteBackend:
         self.spoilt.append((statement, old, new))
 
 
-def _boottime_of(hands: Hands) -> Callable[[], float]:
-    return lambda: hands.boottime
+@dataclass
+class SqliteMaker:
+    """Copies one migrated file."""
+
+    template: Path
+
+    def empty(self, name: str, folder: Path) -> SqliteBackend:
+        """No file yet."""
+        return SqliteBackend(folder / "new" / f"{name}.db")
+
+    def migrated(self, name: str, folder: Path) -> SqliteBackend:
+        """A copy."""
+        return SqliteBackend(Path(shutil.copyfile(self.template, folder / f"{name}.db")))
 
 
-BACKENDS: dict[str, Callable[[Path, Path | None], Backend]] = {"sqlite": SqliteBackend}
-"""To add a back end: a class like the one above, and a word here."""
+@contextmanager
+def sqlite_files(folder: Path) -> Iterator[SqliteMaker]:
+    """Makes files."""
+    template = folder / "template.db"
+    asyncio.run(SqliteBackend(template).store().migrate())
+    yield SqliteMaker(template)
+
+
+def sqlite_at(place: str) -> SqliteBackend:
+    """A file that is there, for another process."""
+    return SqliteBackend(Path(place))
+
+
+@dataclass(frozen=True)
+class Kind:
+    """A kind of database."""
+
+    begin: Callable[[Path], AbstractContextManager[Maker]]
+    """Makes ready what all its tests share, in a folder of its own."""
+    at: Callable[[str], Backend]
+    """The database in this place, as another process finds it."""
+    share: float = 1.0
+    """How much of what is drawn at random is lived through: a server takes longer than a file."""
+
+
+BACKENDS: dict[str, Kind] = {"sqlite": Kind(sqlite_files, sqlite_at)} | (
+    {"postgres": Kind(postgres_server, postgres_at, 0.2)} if IS_HERE else {}
+)
+"""To add a back end: a class like the ones above, and a word here."""

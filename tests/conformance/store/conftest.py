@@ -2,24 +2,40 @@
 
 from __future__ import annotations
 
-import asyncio
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Iterator
+from contextlib import ExitStack
 from pathlib import Path
 
 import pytest
 
-from tests.conformance.store.backends import BACKENDS, Backend, Hands
+from tests.conformance.store.backend import Backend, Hands, Maker
+from tests.conformance.store.backends import BACKENDS
 from tests.conformance.store.world import World
 
 
+class Makers(dict[str, Maker]):
+    """What makes databases, by kind; a server starts when the first test asks for one."""
+
+    def __init__(self, stack: ExitStack, folder: Path) -> None:
+        super().__init__()
+        self._stack, self._folder = stack, folder
+
+    def __missing__(self, kind: str) -> Maker:
+        return self.begin(kind)
+
+    def begin(self, kind: str) -> Maker:
+        """Make ready what all tests of this kind share."""
+        self[kind] = made = self._stack.enter_context(BACKENDS[kind].begin(self._folder))
+        return made
+
+
 @pytest.fixture(scope="session")
-def templates(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
-    """One migrated database of each kind, to be copied: a migration costs a second."""
-    folder = tmp_path_factory.mktemp("templates")
-    made = {name: folder / name for name in BACKENDS}
-    for name, path in made.items():
-        asyncio.run(BACKENDS[name](path, None).store().migrate())
-    return made
+def makers(tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[str, Maker]]:
+    """Those of files begin at once: tests that run already may ask for one."""
+    with ExitStack() as stack:
+        made = Makers(stack, tmp_path_factory.mktemp("back-ends"))
+        made.begin("sqlite")
+        yield made
 
 
 @pytest.fixture(params=sorted(BACKENDS))
@@ -30,15 +46,16 @@ def kind(request: pytest.FixtureRequest) -> str:
 
 
 @pytest.fixture
-def empty(kind: str, tmp_path: Path) -> Backend:
+def empty(kind: str, tmp_path: Path, makers: dict[str, Maker]) -> Backend:
     """A back end with no schema yet."""
-    return BACKENDS[kind](tmp_path / "new" / "taskhub.db", None)
+    return makers[kind].empty("taskhub", tmp_path)
 
 
 @pytest.fixture
-def new_backend(kind: str, tmp_path: Path, templates: dict[str, Path]) -> Callable[[str], Backend]:
+def new_backend(kind: str, tmp_path: Path, makers: dict[str, Maker]) -> Callable[[str], Backend]:
     """Makes databases with the schema in place."""
-    return lambda name: BACKENDS[kind](tmp_path / f"{name}.db", templates[kind])
+    maker = makers[kind]
+    return lambda name: maker.migrated(name, tmp_path)
 
 
 @pytest.fixture

@@ -24,7 +24,8 @@ from taskhub.keys import IdempotencyKey, Tell, Told, UniqueKey
 from taskhub.model import HOLDING, TRANSITIONS, Owner, Status, TaskId, TaskItem, TypeInfo
 from taskhub.queues import Line, Pause, QueueLimit
 
-from tests.conformance.store.backends import Backend, Hands
+from tests.conformance.store.backend import Backend, Hands
+from tests.conformance.store.backends import BACKENDS
 from tests.conformance.store.model import Model
 from tests.conformance.store.world import FOREIGN, LEASE, TYPES, A, B, C, World
 
@@ -63,7 +64,7 @@ class Lives(RuleBasedStateMachine):
         self.loop = asyncio.Runner()
         self.hands = Hands()
         self.world = World(backend, self.hands, backend.store(self.hands))
-        self.model = Model(self.hands.now, self.hands.boottime)
+        self.model = Model(self.hands.now, self.hands.boottime, backend.is_of_one_host)
         self.ids: list[TaskId] = []
         self.loop.run(self.world.store.open())
 
@@ -363,7 +364,9 @@ def _bare(value: object) -> object:
             return value
 
 
-def explore(new_backend: Callable[[str], Backend], *, control: bool = False) -> None:
+def explore(
+    new_backend: Callable[[str], Backend], share: float = 1.0, *, control: bool = False
+) -> None:
     """Live many random lives; raises AssertionError where store and model differ.
 
     A control lives the same lives each time, and does not look for a shorter one that fails.
@@ -380,7 +383,7 @@ def explore(new_backend: Callable[[str], Backend], *, control: bool = False) -> 
     run_state_machine_as_test(
         OnItsOwn,
         settings=settings(
-            max_examples=EXAMPLES,
+            max_examples=int(EXAMPLES * share),
             stateful_step_count=STEPS,
             deadline=None,
             database=None,
@@ -392,6 +395,8 @@ def explore(new_backend: Callable[[str], Backend], *, control: bool = False) -> 
     )
 
 
-def test_a_store_and_the_model_live_the_same_lives(new_backend: Callable[[str], Backend]) -> None:
+def test_a_store_and_the_model_live_the_same_lives(
+    kind: str, new_backend: Callable[[str], Backend]
+) -> None:
     """Results, events and rows agree after each of some thousand random commits."""
-    explore(new_backend)
+    explore(new_backend, BACKENDS[kind].share)

@@ -20,7 +20,8 @@ from tests.conformance.store import test_schedules as schedules
 from tests.conformance.store import test_takeover as takeover
 from tests.conformance.store import test_turns as turns
 from tests.conformance.store import test_unique as unique
-from tests.conformance.store.backends import Backend, Hands
+from tests.conformance.store.backend import Backend, Hands
+from tests.conformance.store.backends import BACKENDS
 from tests.conformance.store.test_against_model import explore
 from tests.conformance.store.timetable import Timetable
 from tests.conformance.store.world import World
@@ -362,7 +363,71 @@ BROKEN: dict[str, dict[str, tuple[str, str, str, Seen]]] = {
 }
 """By back end: what is broken, in which statement, and the test that must fail then."""
 
-CASES = [(kind, name) for kind, broken in BROKEN.items() for name in broken]
+PG_FENCE = "AND Tasks.Fence = ({}.value ->> 1)::bigint"
+FULL = """AND (CAST(:full AS json) IS NULL
+            OR InQueue NOT IN (SELECT json_array_elements_text(:full)))"""
+PG_TEXTS: dict[str, tuple[str, str]] = {
+    "finish by id": (PG_FENCE.format("ended"), ""),
+    "finish forgets the cancel": (
+        "WHEN CancelRequested = 1 AND CAST(:status AS text) IN ('Pending', 'Failed')",
+        "WHEN CAST(:status AS text) IS NULL",
+    ),
+    "progress by id": (PG_FENCE.format("news"), ""),
+    "claim from paused queues": (
+        "AND NOT EXISTS (SELECT 1 FROM Queues WHERE Name = InQueue AND Paused = 1)",
+        "",
+    ),
+    "sweep our own running tasks": (
+        "AND Id NOT IN (SELECT json_array_elements_text(:held))",
+        "",
+    ),
+    "sweep living owners": ("3 * CAST(", "0 * CAST("),
+    "takeover charges everybody": (
+        "Attempts - CASE WHEN lost.value ->> 1 = '0' THEN 1 ELSE 0 END",
+        "Attempts",
+    ),
+    "failures of late workers are kept": (PG_FENCE.format("failed"), ""),
+    "what was cancelled has failed": ("AND CancelRequested = 0", ""),
+    "neighbours of a dead worker's task have failed": (
+        "WHERE lost.value ->> 1 = '1' AND",
+        "WHERE",
+    ),
+    "a unique key is held whatever became of its task": (
+        "AND strpos(holding.States, Tasks.Status) > 0",
+        "",
+    ),
+    "a unique key is held for ever": ("holding.ExpiresAt > :now", "true"),
+    "a change of the title moves the due time": ("NextAt IS NOT NULL", "false"),
+    "each type of a key has its turn": ("AtPriority, OfKey\n", "AtPriority, OfKey, OfType\n"),
+    "keys take their turns in paused queues": (
+        "AND NOT EXISTS (SELECT 1 FROM Queues WHERE Name = InQueue AND Paused = 1)",
+        "",
+    ),
+    "keys take their turns in queues of others": (
+        "CAST(:queues AS json) IS NULL OR InQueue IN (SELECT json_array_elements_text(:queues))",
+        "true",
+    ),
+    "a full queue takes the places of others": (FULL, ""),
+    "a full queue takes the places of other keys": (FULL, ""),
+    "a child is let go too early": (
+        "NOT EXISTS (SELECT 1 FROM Waits WHERE TaskId = heir.Id AND EndedAs IS NULL)",
+        "true",
+    ),
+    "a failure does not matter": ("one.After LIKE 'fail %'", "false"),
+    "a failure always matters": ("one.After LIKE 'fail %'", "true"),
+    "a retried child does not wait again": ("Suspect < 4", "false"),
+    "a parent goes while its child lives": ("heir.Status IN ('Pending', 'Processing')", "false"),
+    "suspects of a key have no limit": ("(bound.value ->> 1)::bigint <=", "false AND 0 <="),
+}
+"""Where PostgreSQL says the same in other words: what is taken out, and what comes in its place."""
+
+BROKEN["postgres"] = {
+    name: (statement, *PG_TEXTS.get(name, (old, new)), seen_by)
+    for name, (statement, old, new, seen_by) in BROKEN["sqlite"].items()
+}
+
+CASES = [(kind, name) for kind in BACKENDS for name in BROKEN[kind]]
+FIRST = [(kind, name) for kind in BACKENDS for name in list(BROKEN[kind])[:2]]
 
 
 @pytest.mark.parametrize(("kind", "name"), CASES)
@@ -382,7 +447,7 @@ async def test_the_suite_sees_what_is_broken(
         await world.store.close()
 
 
-@pytest.mark.parametrize(("kind", "name"), CASES[:2])
+@pytest.mark.parametrize(("kind", "name"), FIRST)
 def test_the_model_sees_what_is_broken(
     kind: str, name: str, new_backend: Callable[[str], Backend]
 ) -> None:

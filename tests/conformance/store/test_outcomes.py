@@ -149,6 +149,7 @@ async def test_progress_is_kept_for_the_holder_only(world: World) -> None:
         Stale(),
         Finished(Status.PROCESSING),
     ]
+    assert await world.one(old) == Stale()
 
     item = await world.item(lease.item.id)
     assert bytes(item.progress or b"") == b'{"share":0.9}'

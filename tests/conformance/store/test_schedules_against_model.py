@@ -23,7 +23,8 @@ from taskhub.schedules.schedule import (
     Source,
 )
 
-from tests.conformance.store.backends import Backend, Hands
+from tests.conformance.store.backend import Backend, Hands
+from tests.conformance.store.backends import BACKENDS
 from tests.conformance.store.schedule_model import ScheduleModel
 from tests.conformance.store.test_against_model import plain
 from tests.conformance.store.timetable import HOUR, definition
@@ -221,7 +222,7 @@ def _fields(run: Any) -> dict[str, Any]:
 
 
 def test_schedules_and_the_model_live_the_same_lives(
-    new_backend: Callable[[str], Backend],
+    kind: str, new_backend: Callable[[str], Backend]
 ) -> None:
     """Results, events, schedules, runs and the agenda agree after each of some hundred commits."""
     made: list[Backend] = []
@@ -236,7 +237,7 @@ def test_schedules_and_the_model_live_the_same_lives(
     run_state_machine_as_test(
         OnItsOwn,
         settings=settings(
-            max_examples=EXAMPLES,
+            max_examples=int(EXAMPLES * BACKENDS[kind].share),
             stateful_step_count=STEPS,
             deadline=None,
             database=None,

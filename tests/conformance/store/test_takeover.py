@@ -67,10 +67,16 @@ async def test_a_living_owner_keeps_its_tasks_for_four_leases(world: World) -> N
 
 
 async def test_an_owner_of_another_boot_is_dead_at_once(world: World) -> None:
-    """The machine was restarted: nothing of before can run, and its clock began anew."""
+    """The machine was restarted: nothing of before can run, and its clock began anew.
+
+    Unless the database has more than one host: then it may be the boot of another one.
+    """
     lease = await world.running(FOREIGN)
 
-    assert list((await world.swept(sweep())).requeued) == [lease.item.id]
+    dead = [lease.item.id] if world.backend.is_of_one_host else []
+    assert list((await world.swept(sweep())).requeued) == dead
+    world.hands.advance(LEASE)
+    assert list((await world.swept(sweep())).requeued) == [lease.item.id][len(dead) :]
 
 
 async def test_a_sweep_ends_what_has_used_up_its_attempts(world: World) -> None:

@@ -24,7 +24,7 @@ from taskhub.ports import (
     Result,
 )
 
-from tests.conformance.store.backends import Backend, Hands
+from tests.conformance.store.backend import Backend, Hands
 from tests.conformance.store.world import World
 
 

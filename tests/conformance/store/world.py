@@ -11,7 +11,7 @@ import msgspec
 from taskhub.model import Event, Lease, Owner, Status, TaskId, TaskItem
 from taskhub.ports import Claim, Claimed, Create, Created, Finish, Result, Store, Swept, Write
 
-from tests.conformance.store.backends import Backend, Hands
+from tests.conformance.store.backend import Backend, Hands
 
 BOOT = "11111111-2222-3333-4444-555555555555"
 A, B, C = (Owner(f"{BOOT}/worker-{n}/{n}f00") for n in (1, 2, 3))

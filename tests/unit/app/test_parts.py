@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import sys
 import threading
 from contextlib import ExitStack
 from pathlib import Path
@@ -13,7 +14,7 @@ from taskhub.app.naming import named
 from taskhub.app.rings import ring
 from taskhub.app.root import _entries, refuse_grandchildren
 from taskhub.config.runtime import socket_path
-from taskhub.config.sections import Config, EventsSection, StoreSection
+from taskhub.config.sections import Config, EventsSection, Secret, StoreSection
 from taskhub.errors import ConfigError
 from taskhub.events.local import LocalBus
 from taskhub.events.redis_pubsub import RedisBus
@@ -21,6 +22,7 @@ from taskhub.kernel.keeper import Keeper
 from taskhub.kernel.mailbox import Mailbox
 from taskhub.kernel.pulse import Pulse
 from taskhub.messages import Stop, Wake
+from taskhub.store.postgres import PostgresStore
 from taskhub.store.sqlite import SqliteStore
 
 # ---- names ----
@@ -133,6 +135,25 @@ def test_another_store_is_refused_by_name() -> None:
     """Whoever asks for what is not there yet must not get something else."""
     with pytest.raises(ConfigError, match=r"store\.url: expected sqlite:///PATH"):
         make_store(stored("mssql://server/db"))
+
+
+def test_a_server_s_store_needs_its_driver(monkeypatch: pytest.MonkeyPatch) -> None:
+    """It is no part of every installation; whoever wants it is told what to install."""
+    for name in [name for name in sys.modules if name.startswith("taskhub.store.postgres")]:
+        monkeypatch.delitem(sys.modules, name)
+    monkeypatch.setitem(sys.modules, "psycopg", None)
+
+    with pytest.raises(ConfigError, match=r"pip install 'taskhub\[postgres\]'"):
+        make_store(stored("postgresql://taskhub@host/db"))
+
+
+def test_a_server_s_store_shows_no_password() -> None:
+    """Neither the store nor what it is made of."""
+    section = StoreSection(url="postgresql://taskhub@host/db", password=Secret("hush-hush"))
+    store = make_store(Config(store=section))
+
+    assert isinstance(store, PostgresStore)
+    assert "hush" not in repr(store) + repr(vars(store))
 
 
 async def test_the_bus_is_chosen_by_the_url() -> None:

@@ -131,7 +131,12 @@ def test_a_unit_has_a_name_that_fits_everywhere(name: str) -> None:
     [
         ("mssql://host/db", "mssql is not in this version"),
         ("mssql+pyodbc://host/db", "mssql+pyodbc is not in this version"),
-        ("postgresql://host/db", "postgresql is not in this version"),
+        ("postgresql+psycopg://host/db", "postgresql+psycopg is not in this version"),
+        ("postgresql://user:word@host/db", "it goes into [store] password"),
+        ("postgresql://user@host", "expected sqlite:///PATH or postgresql://"),
+        ("postgresql://user@/db", "expected a host"),
+        ("postgresql://host/db?passfile=x", "expected no options but host,"),
+        ("postgresql://host:many/db", "expected sqlite:///PATH or postgresql://"),
         ("mysql://host/db", "expected sqlite:///PATH"),
         ("data/taskhub.db", "expected sqlite:///PATH"),
         ("sqlite:///", "expected sqlite:///PATH"),

@@ -33,7 +33,7 @@ outbound.allow outbound.secret
 logs.directory logs.format logs.keep_days logs.max_mb
 """
 RESTART_NEEDED = """
-supervisor.runtime_directory http.host http.port store.url store.lock_timeout
+supervisor.runtime_directory http.host http.port store.url store.password store.lock_timeout
 events.url events.channel redis.username redis.password redis.sentinel_password
 redis.tls_ca redis.tls_certificate redis.tls_key work.handlers work.processes
 metrics.host metrics.port

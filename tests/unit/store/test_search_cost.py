@@ -17,6 +17,7 @@ from taskhub.search import parse
 from taskhub.store.sqlite import SqliteStore, searching
 from taskhub.store.sqlite.conditions import Conditions
 from taskhub.store.sqlite.line import WAITING, Line
+from taskhub.store.steps import walking
 from taskhub.store.steps.plan import plan
 from taskhub.store.steps.rows import json
 
@@ -222,7 +223,7 @@ async def test_a_search_that_is_slow_everywhere_gets_on(
 ) -> None:
     """Windows that take too long are left and made smaller, down to one task; none is missed."""
     monkeypatch.setattr(searching, "WINDOW_SECONDS", 0.05)
-    monkeypatch.setattr(searching, "SECONDS", 0.1)
+    monkeypatch.setattr(walking, "SECONDS", 0.1)
     payload = '{"text":"%s"}' % ("a" * 10_000)
     with closing(sqlite3.connect(tmp_path / "tasks.db", isolation_level=None)) as db:
         fill(db, 12, "019aa1d2")
@@ -248,7 +249,7 @@ async def test_what_an_index_answers_slowly_is_looked_for_in_windows(
         fill(db, 60, "019aa1d2")
     at_once, sizes = searching._at_once, []
 
-    def crawling(statements: Any, walk: searching.Walk, connection: sqlite3.Connection) -> Any:
+    def crawling(statements: Any, walk: walking.Walk, connection: sqlite3.Connection) -> Any:
         sizes.append(walk.window)
         if len(sizes) == 1:
             error = sqlite3.OperationalError("interrupted")

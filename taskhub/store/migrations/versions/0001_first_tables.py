@@ -10,6 +10,8 @@ from collections.abc import Sequence
 import sqlalchemy as sa
 from alembic import op
 
+from taskhub.store.migrations import dialects
+
 revision = "0001"
 down_revision = None
 branch_labels = None
@@ -65,13 +67,13 @@ def _tasks() -> None:
 
 
 def _partial(name: str, columns: Columns, where: str) -> None:
-    op.create_index(name, "Tasks", columns, sqlite_where=sa.text(where))
+    op.create_index(name, "Tasks", columns, **dialects.where(where))
 
 
 def _history() -> None:
     op.create_table(
         "Events",
-        sa.Column("Seq", sa.Integer, primary_key=True),
+        sa.Column("Seq", dialects.number(), primary_key=True),
         sa.Column("At", sa.BigInteger, nullable=False),
         sa.Column("Type", sa.String(20), nullable=False),
         sa.Column("TaskId", sa.String(36), nullable=False),
@@ -79,16 +81,14 @@ def _history() -> None:
     )
     op.create_table(
         "Audit",
-        sa.Column("Id", sa.Integer, primary_key=True),
+        sa.Column("Id", dialects.number(), primary_key=True),
         sa.Column("At", sa.BigInteger, nullable=False),
         sa.Column("Message", sa.Text, nullable=False),
         sa.Column("Actor", sa.String(200), nullable=False),
         sa.Column("TaskId", sa.String(36)),
     )
-    op.execute(
-        'CREATE TRIGGER "Audit_is_append_only" BEFORE UPDATE ON "Audit" '
-        "BEGIN SELECT RAISE(ABORT, 'the audit log is append-only'); END"
-    )
+    refusal = dialects.refusal("the audit log is append-only")
+    dialects.trigger("Audit_is_append_only", "BEFORE UPDATE", "Audit", refusal)
 
 
 def _keys() -> None:

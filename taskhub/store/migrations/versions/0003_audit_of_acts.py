@@ -5,6 +5,8 @@ from __future__ import annotations
 import sqlalchemy as sa
 from alembic import op
 
+from taskhub.store.migrations import dialects
+
 revision = "0003"
 down_revision = "0002"
 branch_labels = None
@@ -24,4 +26,4 @@ def upgrade() -> None:
 
 
 def _partial(name: str, columns: list[str], where: str) -> None:
-    op.create_index(name, "Audit", columns, sqlite_where=sa.text(where))
+    op.create_index(name, "Audit", columns, **dialects.where(where))

@@ -5,6 +5,8 @@ from __future__ import annotations
 import sqlalchemy as sa
 from alembic import op
 
+from taskhub.store.migrations import dialects
+
 revision = "0005"
 down_revision = "0004"
 branch_labels = None
@@ -35,11 +37,9 @@ def upgrade() -> None:
         sa.Column("Error", sa.Text),
         sa.Column("Trace", sa.Text),
     )
-    op.execute(
-        'CREATE TRIGGER "Attempts_end_with_tasks" AFTER DELETE ON "Tasks" BEGIN '
-        'DELETE FROM "Attempts" WHERE "TaskId" = OLD."Id"; END'
-    )
+    own = 'DELETE FROM "Attempts" WHERE "TaskId" = OLD."Id"'
+    dialects.trigger("Attempts_end_with_tasks", "AFTER DELETE", "Tasks", own)
 
 
 def _index(name: str, columns: list[str], where: str) -> None:
-    op.create_index(name, "Tasks", columns, sqlite_where=sa.text(where))
+    op.create_index(name, "Tasks", columns, **dialects.where(where))

@@ -5,6 +5,8 @@ from __future__ import annotations
 import sqlalchemy as sa
 from alembic import op
 
+from taskhub.store.migrations import dialects
+
 revision = "0007"
 down_revision = "0006"
 branch_labels = None
@@ -17,11 +19,11 @@ def upgrade() -> None:
     """Only add: programs of the revision before go on undisturbed."""
     states = sa.Column("States", sa.String(60), nullable=False, server_default=HOLDING)
     op.add_column("UniqueKeys", states)
-    expires = sa.text('"ExpiresAt" IS NOT NULL')
-    op.create_index("UniqueKeys_ExpiresAt", "UniqueKeys", ["ExpiresAt"], sqlite_where=expires)
-    op.execute(
-        'CREATE TRIGGER "UniqueKeys_end_with_tasks" AFTER DELETE ON "Tasks" '
-        'WHEN OLD."UniqueKey" IS NOT NULL BEGIN '
+    expires = dialects.where('"ExpiresAt" IS NOT NULL')
+    op.create_index("UniqueKeys_ExpiresAt", "UniqueKeys", ["ExpiresAt"], **expires)
+    held = 'OLD."UniqueKey" IS NOT NULL'
+    own = (
         'DELETE FROM "UniqueKeys" WHERE "Type" = OLD."Type" AND "Key" = OLD."UniqueKey" '
-        'AND "TaskId" = OLD."Id"; END'
+        'AND "TaskId" = OLD."Id"'
     )
+    dialects.trigger("UniqueKeys_end_with_tasks", "AFTER DELETE", "Tasks", own, held)

@@ -5,6 +5,8 @@ from __future__ import annotations
 import sqlalchemy as sa
 from alembic import op
 
+from taskhub.store.migrations import dialects
+
 revision = "0009"
 down_revision = "0008"
 branch_labels = None
@@ -27,7 +29,7 @@ def upgrade() -> None:
         sa.Column("LastTaskId", sa.String(36)),
     ):
         op.add_column("Schedules", column)
-    op.create_index("Schedules_Due", "Schedules", ["NextAt"], sqlite_where=sa.text('"Enabled" = 1'))
+    op.create_index("Schedules_Due", "Schedules", ["NextAt"], **dialects.where('"Enabled" = 1'))
     op.create_index("Schedules_Source", "Schedules", ["Source", "Place"])
     _runs()
 
@@ -52,4 +54,4 @@ def _runs() -> None:
         ("ScheduleRuns_Waiting", ["Schedule", "DueAt"], WAITING),
         ("ScheduleRuns_At", ["At"], NOT_WAITING),
     ):
-        op.create_index(name, "ScheduleRuns", columns, sqlite_where=sa.text(where))
+        op.create_index(name, "ScheduleRuns", columns, **dialects.where(where))

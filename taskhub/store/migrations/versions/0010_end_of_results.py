@@ -5,6 +5,8 @@ from __future__ import annotations
 import sqlalchemy as sa
 from alembic import op
 
+from taskhub.store.migrations import dialects
+
 revision = "0010"
 down_revision = "0009"
 branch_labels = None
@@ -18,5 +20,5 @@ def upgrade() -> None:
         "Tasks_Results",
         "Tasks",
         ["ResultUntil"],
-        sqlite_where=sa.text('"ResultUntil" IS NOT NULL AND "Result" IS NOT NULL'),
+        **dialects.where('"ResultUntil" IS NOT NULL AND "Result" IS NOT NULL'),
     )

@@ -5,6 +5,8 @@ from __future__ import annotations
 import sqlalchemy as sa
 from alembic import op
 
+from taskhub.store.migrations import dialects
+
 revision = "0011"
 down_revision = "0010"
 branch_labels = None
@@ -18,19 +20,19 @@ def upgrade() -> None:
         "Tasks_Turns",
         "Tasks",
         ["Type", "Queue", sa.text('"Priority" DESC'), "GroupKey", "RunAt", "Id"],
-        sqlite_where=sa.text('"Status" = \'Pending\' AND "Suspect" = 2'),
+        **dialects.where('"Status" = \'Pending\' AND "Suspect" = 2'),
     )
     op.create_index(
         "Tasks_Later",
         "Tasks",
         ["Type", "Queue", "RunAt"],
-        sqlite_where=sa.text('"Status" = \'Pending\' AND "Suspect" = 2'),
+        **dialects.where('"Status" = \'Pending\' AND "Suspect" = 2'),
     )
     op.create_index(
         "Tasks_Groups",
         "Tasks",
         ["Queue", "GroupKey"],
-        sqlite_where=sa.text('"Status" = \'Processing\' AND "GroupKey" IS NOT NULL'),
+        **dialects.where('"Status" = \'Processing\' AND "GroupKey" IS NOT NULL'),
     )
     op.create_table(
         "Turns",

@@ -5,12 +5,12 @@ from __future__ import annotations
 import sqlalchemy as sa
 from alembic import op
 
+from taskhub.store.migrations import dialects
+
 revision = "0012"
 down_revision = "0011"
 branch_labels = None
 depends_on = None
-
-OPEN = sa.text('"EndedAs" IS NULL')
 
 
 def upgrade() -> None:
@@ -24,13 +24,11 @@ def upgrade() -> None:
         sa.Column("EndedAs", sa.String(10)),
     )
     op.create_index("Waits_Parent", "Waits", ["Parent", "TaskId"])
-    op.create_index("Waits_Open", "Waits", ["Parent"], sqlite_where=OPEN)
+    op.create_index("Waits_Open", "Waits", ["Parent"], **dialects.where('"EndedAs" IS NULL'))
     op.create_table(
         "Unsettled",
         sa.Column("TaskId", sa.String(36), primary_key=True),
         sa.Column("EndedAs", sa.String(10), nullable=False),
     )
-    op.execute(
-        'CREATE TRIGGER "Waits_end_with_tasks" AFTER DELETE ON "Tasks" BEGIN '
-        'DELETE FROM "Waits" WHERE "TaskId" = OLD."Id"; END'
-    )
+    own = 'DELETE FROM "Waits" WHERE "TaskId" = OLD."Id"'
+    dialects.trigger("Waits_end_with_tasks", "AFTER DELETE", "Tasks", own)

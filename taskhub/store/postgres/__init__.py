@@ -1,0 +1,5 @@
+"""The store on a PostgreSQL server: several hosts, several writers."""
+
+from taskhub.store.postgres.store import PostgresStore
+
+__all__ = ["PostgresStore"]
