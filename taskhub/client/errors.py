@@ -271,6 +271,12 @@ class Busy(Unavailable):
     code = "busy"
 
 
+class Backlogged(Unavailable):
+    """503: more work waits than the workers keep up with."""
+
+    code = "backlog"
+
+
 class Stopping(Unavailable):
     """503: this server is being stopped."""
 
