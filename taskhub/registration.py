@@ -14,7 +14,7 @@ import msgspec
 
 from taskhub.model import TypeInfo
 
-SAY_EVERY = 60.0
+SAY_EVERY = 30.0
 """Seconds between two times that a worker says of its types that it does them."""
 SILENT_AFTER = timedelta(seconds=3 * SAY_EVERY)
 """Nobody does a type of which nobody has said so for so long."""

@@ -18,7 +18,7 @@ Row = dict[str, Any]
 def types(ctx: click.Context, *, as_json: bool) -> int:
     """Show the types of tasks: who does them, how many wait, what their payloads must be.
 
-    STANDING: active (a worker does it), away (none has said so for three minutes), unknown (tasks
+    STANDING: active (a worker does it), away (none has said so for 90 seconds), unknown (tasks
     of it wait, and no worker has ever registered it, or it was forgotten).
     """
     if ctx.invoked_subcommand is None:

@@ -1,4 +1,4 @@
-"""Which types external workers do still: kept in the store, once a minute for each type."""
+"""Which types external workers do still: kept in the store, now and then for each type."""
 
 from __future__ import annotations
 

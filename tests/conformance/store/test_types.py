@@ -37,8 +37,8 @@ async def test_a_type_stands_as_long_as_somebody_does_it(world: World) -> None:
     await world.one(Register(types=[TypeInfo("resize")]))
     resize, now = (await known(world))["resize"], world.hands.now
 
-    assert resize.standing(now + timedelta(seconds=179)) is Standing.ACTIVE
-    assert resize.standing(now + timedelta(seconds=181)) is Standing.AWAY
+    assert resize.standing(now + timedelta(seconds=89)) is Standing.ACTIVE
+    assert resize.standing(now + timedelta(seconds=91)) is Standing.AWAY
 
 
 async def test_what_waits_is_counted_whoever_knows_its_type(world: World) -> None:

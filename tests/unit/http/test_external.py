@@ -163,7 +163,7 @@ async def test_a_task_goes_to_a_worker_and_comes_back_done(mill: House) -> None:
     assert [event.result for event in mill.said(TaskProcessed)] == ["success"]
 
 
-async def test_who_claims_and_renews_is_seen_to_do_the_type_once_a_minute(mill: House) -> None:
+async def test_who_claims_and_renews_is_seen_to_do_the_type_now_and_then(mill: House) -> None:
     """Else it would look as if nobody did it, minutes after its worker has started."""
     now = 0.0
     mill.context.sightings = Sightings(lambda: now)

@@ -26,7 +26,7 @@ PRESS = TypeInfo(
 
 @pytest.fixture
 def nobody_works(monkeypatch: pytest.MonkeyPatch) -> None:
-    """As after three minutes in which no worker said anything."""
+    """As after 90 seconds in which no worker said anything."""
     monkeypatch.setattr("taskhub.registration.SILENT_AFTER", timedelta(0))
 
 
