@@ -106,14 +106,23 @@ class Monitoring:
 
     async def ask(self, query: str) -> list[dict[str, Any]]:
         """What a query gives now."""
+        data = await self._get("query", query=query)
+        found: list[dict[str, Any]] = data["result"]
+        return found
+
+    async def exemplars(self, query: str) -> list[dict[str, str]]:
+        """The labels of the exemplars that were scraped with these series."""
+        rows = await self._get("query_exemplars", query=query, start="0", end="2e9")
+        return [each["labels"] for row in rows for each in row["exemplars"]]
+
+    async def _get(self, what: str, **params: str) -> Any:
         async with (
             aiohttp.ClientSession() as client,
-            client.get(f"{self.url}/api/v1/query", params={"query": query}) as answer,
+            client.get(f"{self.url}/api/v1/{what}", params=params) as answer,
         ):
             told = await answer.json()
-        assert told["status"] == "success", (query, told)
-        found: list[dict[str, Any]] = told["data"]["result"]
-        return found
+        assert told["status"] == "success", (params, told)
+        return told["data"]
 
 
 @asynccontextmanager

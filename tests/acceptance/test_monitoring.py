@@ -182,8 +182,12 @@ async def series_are_as_the_page_says(stage: Stage) -> None:
     )
     scraped = set(re.findall(r"^# HELP (\w+)", await stage.page(), re.MULTILINE))
     told = await stage.eyes.ask('{unit!="", __name__!~"ALERTS.*"}')
+    requests = await stage.eyes.exemplars("taskhub_http_request_duration_seconds_bucket")
+    attempts = await stage.eyes.exemplars("taskhub_worker_task_duration_seconds_bucket")
 
     assert scraped == documented
+    assert {name for labels in requests for name in labels} == {"request_id"}
+    assert {name for labels in attempts for name in labels} == {"task_id"}
     assert {series["metric"]["unit"] for series in told} == {"tree", "api-1", "worker-1"}
 
 
