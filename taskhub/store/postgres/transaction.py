@@ -27,8 +27,8 @@ class PgTransaction:
         """Speak on a connection whose transaction was begun."""
         self._connection, self._statements = connection, statements
         self._events: list[Row] = []
-        self._marks: list[int] = []
-        """How many events there were at each mark that still stands."""
+        self._marks: list[tuple[str, int]] = []
+        """The marks that still stand, and how many events there were at each."""
 
     def ask(self, name: str, values: Mapping[str, object]) -> list[Row]:
         """Run one statement and have all its rows."""
@@ -78,12 +78,14 @@ class PgTransaction:
 
     def mark(self, name: str) -> None:
         """Begin a part that can be undone."""
-        self._marks.append(len(self._events))
+        self._marks.append((name, len(self._events)))
         self._connection.execute(f"SAVEPOINT {name}")
 
     def undo(self, name: str) -> None:
-        """Undo it, its events as well."""
-        del self._events[self._marks[-1] :]
+        """Undo it, its events as well, and marks that an error has left behind in it."""
+        while self._marks[-1][0] != name:
+            self._marks.pop()
+        del self._events[self._marks[-1][1] :]
         self._connection.execute(f"ROLLBACK TO {name}")
 
     def forget(self, name: str) -> None:
