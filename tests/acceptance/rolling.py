@@ -137,6 +137,7 @@ async def roll(hub: Installation, times: int) -> Figures:
             roles = {"api": hub, "worker": hub.another(), "scheduler": hub.another()}
             await hub.start("api")
             await asyncio.gather(*(roles[role].start(role) for role in ("worker", "scheduler")))
+            await hub.until(lambda: _is_known(hub))
             clients = Clients(hub.port, figures)
             async with clients.posting(), asyncio.TaskGroup() as group:
                 for role, each in roles.items():
@@ -144,6 +145,12 @@ async def roll(hub: Installation, times: int) -> Figures:
             await _settle(hub, clients.ids, ends, figures)
             await asyncio.gather(*(each.stop() for each in roles.values()))
     return figures
+
+
+async def _is_known(hub: Installation) -> bool:
+    """Whether the API takes the type: it looks for new names four times a second at most."""
+    _, types = await hub.request("GET", "/types")
+    return "note" in {item["name"] for item in types["items"]}
 
 
 async def _restarts(role: str, each: Installation, times: int, clients: Clients) -> None:
