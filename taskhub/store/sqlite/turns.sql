@@ -22,8 +22,9 @@ min(CASE WHEN MostOfKey IS NULL THEN :limit
 -- As in `due`, each step over the index is one seek. `ring` goes from key to key, from the one after
 -- that which had the last turn, until :limit of them have something to do (or it has looked at
 -- :walk: those that are at their limit are passed over). `line` then takes one task of each key,
--- and another one of each, and so on: turn by turn, priority by priority. A key whose tasks are of
--- several types has one turn, not several.
+-- and another one of each, and so on: turn by turn, priority by priority; where one of each is
+-- `enough` it looks for no other. A key whose tasks are of several types has one turn, not several:
+-- only where they are `mixed` must they be numbered.
 WITH RECURSIVE kinds (OfType, InQueue) AS (
     SELECT wanted.value,
            (SELECT Queue FROM Tasks INDEXED BY Tasks_Turns
@@ -60,9 +61,9 @@ WITH RECURSIVE kinds (OfType, InQueue) AS (
              ORDER BY Priority DESC LIMIT 1)
       FROM levels
      WHERE AtPriority IS NOT NULL
-), ring (OfType, InQueue, LastKey, MostOfKey, RateOfKey, Since, AtPriority, IsRound, OfKey, Seen,
-         Found) AS (
-    SELECT *, 0, LastKey, 0, 0 FROM levels WHERE AtPriority IS NOT NULL
+), ring (OfType, InQueue, LastKey, MostOfKey, RateOfKey, Since, AtPriority, IsRound, OfKey, Row,
+         Seen, Found) AS (
+    SELECT *, 0, LastKey, NULL, 0, 0 FROM levels WHERE AtPriority IS NOT NULL
      UNION ALL
     SELECT OfType, InQueue, LastKey, MostOfKey, RateOfKey, Since, AtPriority,
            IsRound OR OfKey IS NULL,
@@ -70,23 +71,38 @@ WITH RECURSIVE kinds (OfType, InQueue) AS (
              WHERE Status = 'Pending' AND Suspect = 2 AND Type = OfType AND Queue = InQueue
                AND Priority = AtPriority AND GroupKey > ifnull(OfKey, '')
              ORDER BY GroupKey LIMIT 1),
+           (SELECT CASE WHEN RunAt <= :now THEN rowid END FROM Tasks INDEXED BY Tasks_Turns
+             WHERE Status = 'Pending' AND Suspect = 2 AND Type = OfType AND Queue = InQueue
+               AND Priority = AtPriority AND GroupKey > ifnull(OfKey, '')
+             ORDER BY GroupKey, RunAt, Id LIMIT 1),
            Seen + 1,
-           Found + (Seen > 0 AND OfKey IS NOT NULL AND EXISTS (SELECT 1 {of_key}) AND {room} > 0)
+           Found + (Row IS NOT NULL AND {room} > 0)
       FROM ring
      WHERE Seen < :walk AND Found < :limit
        AND CASE WHEN IsRound THEN OfKey <= LastKey ELSE OfKey IS NOT NULL OR LastKey <> '' END
+), mixed (IsMixed) AS MATERIALIZED (
+    SELECT count(*) > count(DISTINCT InQueue || ' ' || AtPriority)
+      FROM levels WHERE AtPriority IS NOT NULL
 ), heads AS MATERIALIZED (
-    SELECT OfType, InQueue, AtPriority, IsRound, OfKey, {room} AS Room,
-           (SELECT rowid {of_key} ORDER BY RunAt, Id LIMIT 1) AS Row
+    SELECT OfType, InQueue, AtPriority, IsRound, OfKey, {room} AS Room, Row
       FROM ring
-     WHERE Seen > 0 AND OfKey IS NOT NULL AND (NOT IsRound OR OfKey <= LastKey)
+     WHERE Row IS NOT NULL AND (NOT IsRound OR OfKey <= LastKey)
 ), firsts AS MATERIALIZED (
-    SELECT OfType, InQueue, AtPriority, IsRound, OfKey, Room, Row, First.RunAt, First.Id,
-           row_number() OVER (PARTITION BY InQueue, AtPriority, OfKey
-                              ORDER BY First.RunAt, First.Id) - 1 AS Turn,
-           count(*) OVER (PARTITION BY InQueue, AtPriority, OfKey) AS Stride
+    SELECT OfType, InQueue, AtPriority, IsRound, OfKey, Room, Row, First.RunAt, First.Id, 0 AS Turn,
+           1 AS Stride
       FROM heads CROSS JOIN Tasks AS First ON First.rowid = Row
-     WHERE Room > 0
+     WHERE Room > 0 AND NOT (SELECT IsMixed FROM mixed)
+     UNION ALL
+    SELECT OfType, InQueue, AtPriority, IsRound, OfKey, Room, Row, First.RunAt, First.Id,
+           row_number() OVER of_the_key - 1 AS Turn,
+           count(*) OVER (of_the_key ROWS BETWEEN UNBOUNDED PRECEDING AND UNBOUNDED FOLLOWING)
+           AS Stride
+      FROM heads CROSS JOIN Tasks AS First ON First.rowid = Row
+     WHERE Room > 0 AND (SELECT IsMixed FROM mixed)
+    WINDOW of_the_key AS (PARTITION BY InQueue, AtPriority, OfKey ORDER BY First.RunAt, First.Id)
+), enough (IsEnough) AS MATERIALIZED (
+    SELECT count(*) FILTER (WHERE Turn = 0) >= :limit AND min(AtPriority) = max(AtPriority)
+      FROM firsts
 ), line (OfType, InQueue, AtPriority, IsRound, OfKey, Room, Row, DueAt, DueId, Turn, Stride) AS (
     SELECT * FROM firsts WHERE Turn < Room
      UNION ALL
@@ -95,7 +111,7 @@ WITH RECURSIVE kinds (OfType, InQueue) AS (
       FROM line CROSS JOIN Tasks AS following
         ON following.rowid = (SELECT rowid {of_key} AND (RunAt, Id) > (DueAt, DueId)
                                ORDER BY RunAt, Id LIMIT 1)
-     WHERE Turn + Stride < Room
+     WHERE Turn + Stride < Room AND NOT (SELECT IsEnough FROM enough)
      ORDER BY 3 DESC, 10, 4, 5, 2, 8, 9 LIMIT :limit
 )
 SELECT Room, {lease} FROM line CROSS JOIN Tasks ON Tasks.rowid = Row
