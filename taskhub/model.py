@@ -138,6 +138,11 @@ class Lease(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     parents: tuple[Parent, ...] = ()
 
 
+def trace_id_of(trace_parent: str | None) -> str:
+    """The trace that a W3C trace context belongs to; empty without one."""
+    return "" if trace_parent is None else trace_parent[3:35]
+
+
 class Incarnation(msgspec.Struct, frozen=True):
     """One life of one process: `host` is the kernel's boot id, so a reboot is another host."""
 
@@ -169,13 +174,15 @@ class EventType(StrEnum):
     CANCELLED = "TaskCancelled"
 
 
-class Event(msgspec.Struct, frozen=True, gc=False):
+class Event(msgspec.Struct, frozen=True, gc=False, omit_defaults=True):
     """One thing that happened to a task: a row of `Events` and a message on the channel."""
 
     type: EventType
     id: TaskId
     title: str
     at: datetime
+    traceparent: str | None = None
+    """Whose trace (W3C) goes on with it; told when a task is new."""
 
 
 class PastEvent(msgspec.Struct, frozen=True, gc=False):

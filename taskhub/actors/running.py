@@ -16,7 +16,7 @@ from taskhub.attempts import Lost, Released, StopReason, Stubborn
 from taskhub.backoff import Backoff
 from taskhub.failures import cause_of
 from taskhub.kernel.clock import boottime
-from taskhub.model import Retry, Status
+from taskhub.model import Retry, Status, trace_id_of
 from taskhub.obs.attempts import tell_start
 from taskhub.obs.telemetry import HandlerRaised, HandlerStubborn, LeaseLost
 from taskhub.policy import Tries, settle
@@ -134,7 +134,7 @@ class Running:
 
     async def _run(self, attempt: Attempt) -> None:
         item = attempt.lease.item
-        tell_start(self._emit, item)
+        tell_start(self._emit, item, trace_id_of(attempt.lease.trace_parent))
         try:
             ended: Ended = await self._lane(attempt).run(attempt)
         except asyncio.CancelledError as error:

@@ -11,6 +11,7 @@ import msgspec
 
 from taskhub.kernel.mailbox import MailboxClosed
 from taskhub.messages import PASSING, Put
+from taskhub.model import trace_id_of
 from taskhub.obs.attempts import End, tell_end
 from taskhub.obs.telemetry import Complained, Emit, StaleFinish, TaskReleased
 from taskhub.ports import Finish, Finished, Refused, Release, Stale
@@ -136,7 +137,7 @@ class Settler:
         if isinstance(result, Finished) and isinstance(write, Finish):
             mark = "" if write.cause is None else write.cause.fingerprint
             end = End(result.status, row.seconds, write.error, mark, write.run_at)
-            tell_end(self._emit, item, end)
+            tell_end(self._emit, item, end, trace_id_of(row.attempt.lease.trace_parent))
         elif isinstance(result, Stale):
             self._emit(StaleFinish(task_id=item.id, attempt=item.attempts))
         elif isinstance(write, Release):

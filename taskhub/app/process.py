@@ -34,6 +34,7 @@ if TYPE_CHECKING:
     from taskhub.messages import Publish, Put, Stop, Wake
     from taskhub.obs.start import Log
     from taskhub.obs.telemetry import Emit, Telemetry
+    from taskhub.obs.tracing import Tracing
     from taskhub.ports import Store
 
 
@@ -120,6 +121,8 @@ class Process:
     follows: list[Callable[[Config], None]] = field(default_factory=list)
     """Called with the new configuration when it is in force."""
     supervisor: Supervisor | None = None
+    tracing: Tracing | None = None
+    """What makes spans of what this process does, where that is asked for."""
     holdings: Holdings | None = None
     """What the pool of this process holds, if it has one."""
     stack: ExitStack = field(default_factory=ExitStack)

@@ -11,6 +11,7 @@ import msgspec
 from taskhub.actors.api import Api
 from taskhub.app.backends import make_backlog_watch, make_counts
 from taskhub.app.restarts import Restarts
+from taskhub.app.tracing import tracing_of
 from taskhub.http.auth import Verifier
 from taskhub.http.catalog import Catalog
 from taskhub.http.context import ActorRow, ApiContext, PartHealth
@@ -134,6 +135,7 @@ def _context(process: Process) -> ApiContext:
         live=Tail(process.store.events, process.emit),
         patience=Patience(asyncio.get_running_loop()),
         limits=Limits(config.limits, process.emit, counts),
+        tracing=tracing_of(process),
     )
 
 

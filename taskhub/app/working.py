@@ -10,6 +10,7 @@ from taskhub.actors.holdings import Holdings
 from taskhub.actors.pool import Lanes, Pool, PoolParts
 from taskhub.actors.reaper import Holder, Neighbours, Reaper
 from taskhub.app.rings import ring
+from taskhub.app.tracing import traced
 from taskhub.config.environment import foreign
 from taskhub.config.snapshot import encode
 from taskhub.kernel.actor import ChildSpec
@@ -34,7 +35,7 @@ if TYPE_CHECKING:
     from taskhub.app.process import Process
     from taskhub.work.registry import Registry
 
-NOT_FOR_HANDLERS = ("jwt", "redis", "store")
+NOT_FOR_HANDLERS = ("jwt", "redis", "store", "tracing")
 """Sections whose secrets a processor needs for nothing."""
 SPARE = 10.0
 """Seconds that a pool gets beyond the grace time, to settle what its handlers leave."""
@@ -159,10 +160,10 @@ def _lanes(process: Process, registry: Registry, calls: Calls, pool: Pool) -> La
         threads.close()
 
     return Lanes(
-        main=runner,
-        suspects=suspects,
+        main=traced(process, runner),
+        suspects=traced(process, suspects),
         attempt=Attempt,
         resize=threads.resize,
         close=close,
-        apart=dict.fromkeys(registry.computing, crew),
+        apart=dict.fromkeys(registry.computing, traced(process, crew)),
     )

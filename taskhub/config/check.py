@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import difflib
+import importlib.util
 import ipaddress
 import re
 from collections.abc import Iterable, Iterator
@@ -12,12 +13,14 @@ from taskhub.config import issuers, levels, policies, queues, schedules, stores,
 from taskhub.config.event_urls import read_events_url
 from taskhub.config.issuers import Wrong
 from taskhub.config.sections import (
+    NO_TRACING,
     Config,
     CorsSection,
     HttpSection,
     LimitsSection,
     MetricsSection,
     Secret,
+    TracingSection,
 )
 from taskhub.config.signing import wrong_secrets
 from taskhub.config.units import (
@@ -56,6 +59,7 @@ def rules(config: Config) -> Iterator[Wrong]:
     yield from _handlers(config.work.handlers)
     yield from queues.rules(config.work.limits)
     yield from _limits(config.limits)
+    yield from _tracing(config.tracing)
     yield from _backlog(config)
     yield from _ports(config)
     yield from _push(config.metrics)
@@ -258,6 +262,30 @@ def _limits(limits: LimitsSection) -> Iterator[Wrong]:
                 f"or nothing, not {text[:80]!r}"
             )
             yield f"limits.{name}", wrong
+
+
+def _tracing(section: TracingSection) -> Iterator[Wrong]:
+    if section.exporter == NO_TRACING:
+        return
+    library = "opentelemetry.exporter.otlp" if section.exporter == "otlp" else "azure.monitor"
+    if not _is_there(library):
+        extra = "otel" if section.exporter == "otlp" else "azure"
+        yield "tracing.exporter", f"expected its library to be here: pip install 'taskhub[{extra}]'"
+    parts = _split(section.endpoint)
+    if parts is None or parts.scheme not in {"http", "https"} or not parts.hostname:
+        yield "tracing.endpoint", "expected http://HOST:PORT/v1/traces, or https"
+    elif parts.username or parts.password:
+        wrong = "expected no password in it: OTEL_EXPORTER_OTLP_HEADERS may hold one"
+        yield "tracing.endpoint", wrong
+    if section.exporter == "azure" and not section.connection_string:
+        yield "tracing.connection_string", "expected that of an Application Insights resource"
+
+
+def _is_there(module: str) -> bool:
+    try:
+        return importlib.util.find_spec(module) is not None
+    except ModuleNotFoundError:  # not even the package it would be in
+        return False
 
 
 def _push(section: MetricsSection) -> Iterator[Wrong]:

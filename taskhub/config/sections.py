@@ -223,6 +223,21 @@ class LogsSection(Section, frozen=True, kw_only=True):
     """Megabytes of all files of one application together: the oldest are deleted."""
 
 
+NO_TRACING = "none"
+
+
+class TracingSection(Section, frozen=True, kw_only=True):
+    """`[tracing]`: where spans of requests and attempts are sent."""
+
+    exporter: Literal["none", "otlp", "azure"] = "none"
+    endpoint: str = "http://127.0.0.1:4318/v1/traces"
+    """Of `otlp`: where the collector takes traces over HTTP (protobuf)."""
+    connection_string: Secret = Secret("")
+    """Of `azure`: of the Application Insights resource."""
+    ratio: Annotated[float, Meta(ge=0, le=1)] = 1.0
+    """The share of traces begun here that is kept; of others whoever began them decides."""
+
+
 class CorsSection(Section, frozen=True, kw_only=True):
     """`[cors]`: origins of browser applications that may call the API; `*` alone: of all."""
 
@@ -336,6 +351,7 @@ class Config(Section, frozen=True, kw_only=True):
     heartbeat: HeartbeatSection = HeartbeatSection()
     metrics: MetricsSection = MetricsSection()
     logs: LogsSection = LogsSection()
+    tracing: TracingSection = TracingSection()
     cors: CorsSection = CorsSection()
     limits: LimitsSection = LimitsSection()
     retention: RetentionSection = RetentionSection()

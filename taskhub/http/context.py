@@ -26,6 +26,7 @@ if TYPE_CHECKING:
     from taskhub.http.live.tail import Tail
     from taskhub.http.patience import Patience
     from taskhub.http.waiting import Waiters
+    from taskhub.obs.tracing import Tracing
 
 
 class Metrics(Protocol):
@@ -90,6 +91,7 @@ class ApiContext:
     live: Tail
     patience: Patience
     limits: Limits
+    tracing: Tracing | None = None
     backlog: Backlog = field(default_factory=Backlog)
     batches: Batches = field(default_factory=Batches)
     sightings: Sightings = field(default_factory=Sightings)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import traceback
 from time import perf_counter
+from typing import TYPE_CHECKING
 
 import msgspec
 from aiohttp import hdrs, web
@@ -32,6 +33,9 @@ from taskhub.http.route import Route
 from taskhub.kernel.mailbox import ActorFailed, MailboxClosed, MailboxFull
 from taskhub.obs.telemetry import RequestCrashed, RequestServed
 
+if TYPE_CHECKING:
+    from taskhub.obs.tracing import Asked
+
 BROKEN = (ConnectionError, web.RequestPayloadError, HttpProcessingError)
 """What reading a body raises when its framing is broken, or its client has gone."""
 
@@ -56,6 +60,7 @@ class Endpoint:
         """The answer, whatever happens; only a cancellation passes."""
         start = perf_counter()
         call = Call(self._context, request, request_id)
+        asked = self._traced(call)
         try:
             if (access := self._who_may()) is not None:
                 call.access = access
@@ -69,6 +74,8 @@ class Endpoint:
             answer = self._failed(error, call)
         if call.fields:
             answer = msgspec.structs.replace(answer, headers=(*answer.headers, *call.fields))
+        if asked is not None:
+            asked.end(answer.status, request_id)
         served = RequestServed(
             method=self._method,
             route=self._path,
@@ -81,6 +88,14 @@ class Endpoint:
             served = logged(served, len(answer.body), call.address, call.principal.subject)
         self._context.emit(served)
         return answer
+
+    def _traced(self, call: Call) -> Asked | None:
+        """The span of this request, which goes on in all that it makes; None: tracing is off."""
+        if self._context.tracing is None:
+            return None
+        asked = self._context.tracing.request(self._method, self._path, call.trace_parent)
+        call.trace_parent = asked.trace_parent
+        return asked
 
     def _who_may(self) -> Access | None:
         """As the configuration of this moment has it: a reload counts for the next request."""

@@ -33,7 +33,7 @@ class End(msgspec.Struct, frozen=True):
     run_at: datetime | None = None
 
 
-def tell_start(emit: Emit, item: TaskItem) -> None:
+def tell_start(emit: Emit, item: TaskItem, trace_id: str = "") -> None:
     """Tell that the attempt of a task begins, which was claimed a moment ago."""
     emit(
         TaskStarted(
@@ -42,11 +42,12 @@ def tell_start(emit: Emit, item: TaskItem) -> None:
             queue=item.queue,
             attempt=item.attempts,
             waited=max(0.0, time.time() - item.run_at.timestamp()),
+            trace_id=trace_id,
         )
     )
 
 
-def tell_end(emit: Emit, item: TaskItem, end: End) -> None:
+def tell_end(emit: Emit, item: TaskItem, end: End, trace_id: str = "") -> None:
     """Tell of an outcome that is stored; `item` is the task as it was claimed."""
     if end.status is Status.CANCELLED:
         emit(TaskCancelled(task_id=item.id))
@@ -59,21 +60,23 @@ def tell_end(emit: Emit, item: TaskItem, end: End) -> None:
             attempt=item.attempts,
             duration=end.seconds,
             result="success" if end.status is Status.DONE else "failed",
+            trace_id=trace_id,
         )
     )
-    _tell_failure(emit, item, end)
+    _tell_failure(emit, item, end, trace_id)
 
 
-def _tell_failure(emit: Emit, item: TaskItem, end: End) -> None:
-    id_, error = item.id, end.error or ""
+def _tell_failure(emit: Emit, item: TaskItem, end: End, trace_id: str) -> None:
+    id_, error, attempt = item.id, end.error or "", item.attempts
     if end.status is Status.FAILED:
         emit(
             TaskFailed(
                 task_id=id_,
                 type=item.type,
-                attempt=item.attempts,
+                attempt=attempt,
                 error=error,
                 fingerprint=end.fingerprint,
+                trace_id=trace_id,
             )
         )
     elif end.status is Status.PENDING:
@@ -81,9 +84,10 @@ def _tell_failure(emit: Emit, item: TaskItem, end: End) -> None:
             TaskRetrying(
                 task_id=id_,
                 type=item.type,
-                attempt=item.attempts,
+                attempt=attempt,
                 in_seconds=_seconds_until(end.run_at),
                 error=error,
+                trace_id=trace_id,
             )
         )
 

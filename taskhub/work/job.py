@@ -7,7 +7,7 @@ from typing import Any, Protocol
 
 import msgspec
 
-from taskhub.model import Parent, TaskItem
+from taskhub.model import Parent, TaskItem, trace_id_of
 from taskhub.obs.telemetry import HandlerSaid, Level, Telemetry
 from taskhub.work.attempt import Attempt
 
@@ -63,6 +63,7 @@ class JobLog:
                 severity=severity.value,
                 text=str(text)[:TEXT_LIMIT],
                 fields=_bounded(fields),
+                trace_id=trace_id_of(self._attempt.lease.trace_parent),
             )
         )
 

@@ -17,6 +17,7 @@ from taskhub.http.external.bench import LATER, Seat
 from taskhub.http.external.types import check_types
 from taskhub.http.queries import no_query
 from taskhub.messages import Put
+from taskhub.model import trace_id_of
 from taskhub.obs.attempts import tell_start
 from taskhub.obs.telemetry import Emit, TaskReleased
 from taskhub.ports import Claim, Claimed, Release, Renew
@@ -49,7 +50,7 @@ async def claim(call: Call) -> Answer:
         return Answer(204)
     await _shorten(call, mine, wish.lease_seconds)
     for lease in mine:
-        tell_start(call.context.emit, lease.item)
+        tell_start(call.context.emit, lease.item, trace_id_of(lease.trace_parent))
     items = [_handed(lease, secret, wish.lease_seconds) for lease in mine]
     return Answer(200, _encode(bodies.HandedList(items)))
 

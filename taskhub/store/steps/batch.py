@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 from typing import Any, Protocol
 
 from taskhub.model import Event, EventType, TaskId
-from taskhub.ports import Committed, Followed, Refused, Result, Write
+from taskhub.ports import Committed, Create, Followed, Refused, Result, Write
 from taskhub.store.steps import following
 from taskhub.store.steps.clock import Moment
 from taskhub.store.steps.rows import Row
@@ -119,6 +119,17 @@ class Batch:
     def beside(self) -> Batch:
         """Another batch of the same transaction and moment, with results of its own."""
         return Batch(self.transaction, self.now)
+
+    def tell_new(self, creates: Sequence[Create]) -> None:
+        """Append that these tasks are there, each event with the trace that it goes on with."""
+        if creates:
+            at = self.now.utc
+            self.events += [
+                Event(EventType.CREATED, new.item.id, new.item.title, at, new.trace_parent)
+                for new in creates
+            ]
+            ids = [new.item.id for new in creates]
+            self.transaction.happened(self.now.micros, EventType.CREATED.value, ids)
 
     def tell(self, kind: EventType, tasks: Sequence[tuple[TaskId, str]]) -> None:
         """Append an event for each (id, title); it is published after the commit."""

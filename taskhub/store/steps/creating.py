@@ -30,7 +30,7 @@ def create(batch: Batch, group: Sequence[tuple[int, Create]]) -> None:
     rows = [_row(write) for _, write in fresh]
     batch.insert("create", rows)
     batch.results.update((place, Created(write.item)) for place, write in fresh)
-    batch.tell(EventType.CREATED, [(item.id, item.title) for item in items])
+    batch.tell_new([write for _, write in fresh])
     if held := [item for item in items if item.after]:
         following.hold(batch, held)
 

@@ -1,0 +1,103 @@
+"""One trace, from a client's request to the handler's own spans, as a real receiver gets it."""
+
+from __future__ import annotations
+
+import asyncio
+from pathlib import Path
+from typing import Any
+
+from oteltap import OtelTapHttpProtobufReceiver, OtelTapHttpProtobufReceiverSettings
+
+from tests.acceptance.installation import PATIENCE, Installation, free_port
+
+TRACE, CLIENT = "4bf92f3577b34da6a3ce929d0e0e4736", "00f067aa0ba902b7"
+HANDLERS = """
+import time
+from opentelemetry import trace
+from taskhub import Backoff, Job, handler
+
+@handler("async", backoff=Backoff(base=0.01, cap=0.01))
+async def paint(job: Job) -> None:
+    job.log.info("painting")
+    with trace.get_tracer("mine").start_as_current_span("mixing"):
+        pass
+    if job.attempt == 1:
+        raise OSError("no paint")
+
+@handler("thread")
+def draw() -> None:
+    with trace.get_tracer("mine").start_as_current_span("sharpening"):
+        pass
+"""
+SETTINGS = """
+[work]
+{handlers}
+[tracing]
+exporter = "otlp"
+endpoint = "http://127.0.0.1:{port}/v1/traces"
+"""
+
+
+def attribute(span: Any, name: str) -> Any:
+    """The value of one attribute; None: it has none of this name."""
+    values = [each.value for each in span.attributes if each.key == name]
+    return getattr(values[0], values[0].WhichOneof("value")) if values else None
+
+
+async def spans(tap: OtelTapHttpProtobufReceiver, number: int) -> list[Any]:
+    """So many of the trace that the client has begun."""
+    found: list[Any] = []
+    async with asyncio.timeout(PATIENCE):
+        async for span in tap.stream_traces():
+            if span.trace_id.hex() == TRACE:
+                found.append(span)
+            if len(found) == number:
+                return found
+    raise AssertionError(f"{len(found)} spans came")
+
+
+async def test_one_trace_leads_from_the_request_through_every_attempt(
+    hub: Installation, tmp_path: Path
+) -> None:
+    """API, row, worker, retry, the handler's own spans in the loop and in a thread: one id."""
+    port = free_port()
+    receiver = OtelTapHttpProtobufReceiver(OtelTapHttpProtobufReceiverSettings(http_port=port))
+    async with receiver as tap:
+        coming = asyncio.create_task(spans(tap, 8))
+        hub.configure(SETTINGS.format(handlers=hub.handlers(HANDLERS), port=port))
+        await hub.start()
+        tasks = {
+            kind: (
+                await hub.request(
+                    "POST",
+                    "/tasks",
+                    {"title": "x", "type": kind},
+                    traceparent=f"00-{TRACE}-{CLIENT}-01",
+                )
+            )[1]
+            for kind in ("async", "thread")
+        }
+        done = await hub.all_ended(task["id"] for task in tasks.values())
+        await hub.stop()  # what is not sent yet is sent now
+        by_name: dict[str, list[Any]] = {}
+        for span in await coming:
+            by_name.setdefault(span.name, []).append(span)
+
+    assert [task["status"] for task in done] == ["Done"] * 2
+    asked = {attribute(span, "http.response.status_code") for span in by_name["POST /tasks"]}
+    assert asked == {201}
+    assert {span.parent_span_id.hex() for span in by_name["POST /tasks"]} == {CLIENT}
+    requests = {span.span_id for span in by_name["POST /tasks"]}
+    first, second = sorted(
+        by_name["process async"], key=lambda span: attribute(span, "taskhub.task.attempt")
+    )
+    (drawn,) = by_name["process thread"]
+    assert {span.parent_span_id for span in (first, second, drawn)} <= requests
+    assert [link.span_id for link in second.links] == [first.span_id]
+    assert [attribute(span, "taskhub.outcome") for span in (first, second)] == ["Pending", "Done"]
+    assert attribute(first, "messaging.message.id") == tasks["async"]["id"]
+    assert {span.parent_span_id for span in by_name["mixing"]} == {first.span_id, second.span_id}
+    assert [span.parent_span_id for span in by_name["sharpening"]] == [drawn.span_id]
+    lines = [line for line in hub.lines() if line.get("TaskId") == tasks["async"]["id"]]
+    kinds = {line["@i"] for line in lines if line.get("TraceId") == TRACE}
+    assert {"TaskCreated", "TaskStarted", "TaskRetrying", "TaskProcessed", "HandlerSaid"} <= kinds
