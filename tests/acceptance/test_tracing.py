@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-from pathlib import Path
 from typing import Any
 
 from oteltap import OtelTapHttpProtobufReceiver, OtelTapHttpProtobufReceiverSettings
@@ -56,36 +55,38 @@ async def spans(tap: OtelTapHttpProtobufReceiver, number: int) -> list[Any]:
     raise AssertionError(f"{len(found)} spans came")
 
 
-async def test_one_trace_leads_from_the_request_through_every_attempt(
-    hub: Installation, tmp_path: Path
-) -> None:
-    """API, row, worker, retry, the handler's own spans in the loop and in a thread: one id."""
+async def traced(hub: Installation) -> tuple[dict[str, Any], list[Any], dict[str, list[Any]]]:
+    """The tasks of a traced client, what became of them, and the spans by name."""
     port = free_port()
+    by_name: dict[str, list[Any]] = {}
+    hub.configure(SETTINGS.format(handlers=hub.handlers(HANDLERS), port=port))
     receiver = OtelTapHttpProtobufReceiver(OtelTapHttpProtobufReceiverSettings(http_port=port))
     async with receiver as tap:
         coming = asyncio.create_task(spans(tap, 8))
-        hub.configure(SETTINGS.format(handlers=hub.handlers(HANDLERS), port=port))
         await hub.start()
-        tasks = {
-            kind: (
-                await hub.request(
-                    "POST",
-                    "/tasks",
-                    {"title": "x", "type": kind},
-                    traceparent=f"00-{TRACE}-{CLIENT}-01",
-                )
-            )[1]
-            for kind in ("async", "thread")
-        }
+        tasks = {kind: await asked(hub, kind) for kind in ("async", "thread")}
         done = await hub.all_ended(task["id"] for task in tasks.values())
         await hub.stop()  # what is not sent yet is sent now
-        by_name: dict[str, list[Any]] = {}
         for span in await coming:
             by_name.setdefault(span.name, []).append(span)
+    return tasks, done, by_name
+
+
+async def asked(hub: Installation, kind: str) -> Any:
+    """A new task of a client that has begun a trace."""
+    body, parent = {"title": "x", "type": kind}, f"00-{TRACE}-{CLIENT}-01"
+    return (await hub.request("POST", "/tasks", body, traceparent=parent))[1]
+
+
+async def test_one_trace_leads_from_the_request_through_every_attempt(
+    hub: Installation,
+) -> None:
+    """API, row, worker, retry, the handler's own spans in the loop and in a thread: one id."""
+    tasks, done, by_name = await traced(hub)
 
     assert [task["status"] for task in done] == ["Done"] * 2
-    asked = {attribute(span, "http.response.status_code") for span in by_name["POST /tasks"]}
-    assert asked == {201}
+    statuses = {attribute(span, "http.response.status_code") for span in by_name["POST /tasks"]}
+    assert statuses == {201}
     assert {span.parent_span_id.hex() for span in by_name["POST /tasks"]} == {CLIENT}
     requests = {span.span_id for span in by_name["POST /tasks"]}
     first, second = sorted(
