@@ -145,10 +145,11 @@ class Line:
         return cls(connection, patience)
 
     async def ask(self, packed: bytes, replies: int, *, allowing: str = "") -> list[Any]:
-        """Send commands; what each is answered with. Raises BusAway | BusRefused.
+        """Send commands (one at least); what each is answered with. Raises BusAway | BusRefused.
 
         An error whose text begins with `allowing` is an answer like others.
         """
+        assert packed, "from Python 3.12 a transport that is given nothing is busy with it for ever"
         self._check()
         try:
             async with asyncio.timeout(self._patience.command):

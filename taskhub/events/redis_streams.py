@@ -106,8 +106,8 @@ class WorkStream:
         await line.ask(made, 1, allowing="BUSYGROUP")
         (rows,) = await line.ask(command(b"XINFO", b"CONSUMERS", self._key, GROUP), 1)
         gone = [name for name, pending, idle in map(_consumer, rows) if not pending and idle > GONE]
-        leave = [command(b"XGROUP", b"DELCONSUMER", self._key, GROUP, name) for name in gone]
-        await line.ask(b"".join(leave), len(leave))
+        for name in gone:
+            await line.ask(command(b"XGROUP", b"DELCONSUMER", self._key, GROUP, name), 1)
 
     async def _take(self, line: Line, ring: Callable[[], None]) -> None:
         now = asyncio.get_running_loop().time

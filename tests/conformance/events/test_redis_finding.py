@@ -151,8 +151,8 @@ async def nodes(tmp_path: Path) -> AsyncIterator[tuple[Server, Server]]:
             made.append(await stack.enter_async_context(node))
         first, second = made
         ours = key_slot(KEY.encode())
-        await first.ask("CLUSTER", "ADDSLOTS", ours)
-        await second.ask("CLUSTER", "ADDSLOTSRANGE", 0, ours - 1, ours + 1, SLOTS - 1)
+        await first.ask("CLUSTER", "ADDSLOTS", ours, ours + 1)  # who has none left is a replica
+        await second.ask("CLUSTER", "ADDSLOTSRANGE", 0, ours - 1, ours + 2, SLOTS - 1)
         bus_port = second._settings[second._settings.index("--cluster-port") + 1]
         await first.ask("CLUSTER", "MEET", "127.0.0.1", second.number, bus_port)
         async with asyncio.timeout(20):
