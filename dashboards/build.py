@@ -63,6 +63,18 @@ def depth(status: str) -> str:
 
 OLDEST = f'max by (queue) (taskhub_queue_oldest_age_seconds{{{SHARED}, status="Pending"}})'
 
+QUEUE_WAIT = quantiles(
+    "Queue wait",
+    "From the time a task was due to the start of its handler.",
+    "taskhub_queue_wait_seconds",
+)
+OLDEST_WAITING = Panel(
+    "Oldest waiting by queue",
+    "For how long the next task of each queue has been due.",
+    [Query(OLDEST, "{{queue}}")],
+    "s",
+)
+
 OVERVIEW = [
     stat(
         "Created",
@@ -139,17 +151,8 @@ OVERVIEW = [
         "Tasks that are due and not yet claimed.",
         [Query(depth("Pending"), "{{queue}}")],
     ),
-    Panel(
-        "Oldest waiting by queue",
-        "For how long the next task of each queue has been due.",
-        [Query(OLDEST, "{{queue}}")],
-        "s",
-    ),
-    quantiles(
-        "Queue wait",
-        "From the time a task was due to the start of its handler.",
-        "taskhub_queue_wait_seconds",
-    ),
+    OLDEST_WAITING,
+    QUEUE_WAIT,
     Panel(
         "Heartbeats",
         "Marks that each process leaves in the audit log: six a minute.",
@@ -226,11 +229,7 @@ WORKERS = [
         [Query(quantile(0.95, "taskhub_worker_task_duration_seconds", "type"), "{{type}}")],
         "s",
     ),
-    quantiles(
-        "Queue wait",
-        "From the time a task was due to the start of its handler.",
-        "taskhub_queue_wait_seconds",
-    ),
+    QUEUE_WAIT,
     Panel(
         "Failures and retries",
         "Attempts that failed and are repeated, and tasks that ended as Failed.",
@@ -258,12 +257,7 @@ WORKERS = [
         "Tasks in the hands of a worker.",
         [Query(depth("Processing"), "{{queue}}")],
     ),
-    Panel(
-        "Oldest waiting by queue",
-        "For how long the next task of each queue has been due.",
-        [Query(OLDEST, "{{queue}}")],
-        "s",
-    ),
+    OLDEST_WAITING,
     Panel(
         "Loops that stood still",
         "A handler computed or waited without `await`: everything else in its process waited too.",

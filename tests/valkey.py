@@ -17,12 +17,6 @@ from taskhub.events.embedded_place import find_server, socket_url
 from tests.waiting import until
 
 
-def free_port() -> int:
-    """A port that nobody listens on at this moment."""
-    with socket.create_server(("127.0.0.1", 0)) as found:
-        return int(found.getsockname()[1])
-
-
 class ValkeyServer:
     """On a unix socket (a path that lives as long as the folder); `async with` starts and kills it.
 

@@ -148,7 +148,7 @@ def _wrong_events(url: str) -> str:
     try:
         _ = read_events_url(url)
     except ValueError as error:
-        return str(error).replace("expected redis", "expected embedded, local, redis", 1)
+        return str(error)
     return ""
 
 

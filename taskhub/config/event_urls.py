@@ -12,9 +12,11 @@ Way = Literal["", "sentinel", "cluster"]
 """How the server is found: it is the one that is named, or others say which one it is."""
 
 FORMS = (
-    "redis://HOST:PORT/DB, rediss://... (TLS), unix:///PATH?db=N, "
+    "embedded, local, redis://HOST:PORT/DB, rediss://... (TLS), unix:///PATH?db=N, "
     "redis+sentinel://HOST:PORT,HOST:PORT/SERVICE/DB or redis+cluster://HOST:PORT,HOST:PORT"
 )
+STREAMS = "streams"
+"""Added to a scheme, it sends new work through a Redis stream."""
 NO_LOGIN = "expected no name and no password here: they go into [redis]"
 NO_OPTIONS = "expected a URL without # and without options"
 PORT, SENTINEL_PORT = 6379, 26379
@@ -37,18 +39,24 @@ class EventsUrl(msgspec.Struct, frozen=True, kw_only=True):
     """What sentinels call the server."""
 
 
+def scheme_of(url: str) -> list[str]:
+    """The parts of its scheme: `redis`, and what was added to it; empty where it has none."""
+    scheme, mark, _ = url.partition("://")
+    return scheme.split("+") if mark else [""]
+
+
 def read_events_url(url: str) -> EventsUrl:
     """Raises ValueError with what was expected; never with what was given."""
-    scheme, mark, rest = url.partition("://")
-    base, *marks = scheme.split("+")
-    ways = [mark for mark in marks if mark != "streams"]
+    _, mark, rest = url.partition("://")
+    base, *marks = scheme_of(url)
+    ways = [mark for mark in marks if mark != STREAMS]
     if not mark or base not in {"redis", "rediss", "unix"} or len(set(marks)) < len(marks):
         raise ValueError(f"expected {FORMS}")
     if ways not in ([], ["sentinel"], ["cluster"]) or (base == "unix" and ways):
         raise ValueError(f"expected {FORMS}")
     if "#" in rest:
         raise ValueError(NO_OPTIONS)
-    streams = "streams" in marks
+    streams = STREAMS in marks
     if base == "unix":
         return _socket(rest, has_streams=streams)
     server = _server(rest, "".join(ways))

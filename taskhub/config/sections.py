@@ -7,6 +7,8 @@ from typing import Annotated, Any, Literal, Self
 import msgspec
 from msgspec import Meta
 
+from taskhub.config.event_urls import STREAMS, scheme_of
+
 Seconds = Annotated[float, Meta(gt=0, le=86_400 * 366)]
 Port = Annotated[int, Meta(ge=0, le=65_535)]
 LogLevel = Literal["debug", "info", "warning", "error"]
@@ -124,8 +126,7 @@ class EventsSection(Section, frozen=True, kw_only=True):
     @property
     def has_streams(self) -> bool:
         """Whether each hint of new work goes to one worker: `redis+streams://`."""
-        scheme, mark, _ = self.url.partition("://")
-        return bool(mark) and "streams" in scheme.split("+")
+        return STREAMS in scheme_of(self.url)
 
 
 class RedisSection(Section, frozen=True, kw_only=True):

@@ -17,8 +17,9 @@ from taskhub.events.embedded_place import find_server
 from taskhub.events.redis_pubsub import RedisBus
 from taskhub.events.redis_streams import hints
 
+from tests.acceptance.installation import free_port
 from tests.conformance.events.conftest import CREATED, SHORT
-from tests.valkey import ValkeyServer, free_port
+from tests.valkey import ValkeyServer
 
 CHANNEL = "taskhub:events"
 KEY = "{taskhub:events}:work"
