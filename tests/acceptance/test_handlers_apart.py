@@ -146,6 +146,7 @@ async def test_an_api_without_the_code_keeps_to_the_types_that_workers_have_regi
         await api.start("api")
         before = await crop(api, {"leftEdge": 0, "width": 4})
         await worker.start("worker")
+        await api.until(lambda: knows_crop(api))  # the bell is a hint: it may come a moment later
         refused = await crop(api, wrong)
         done = await api.ended((await crop(api, {"leftEdge": 0, "width": 4}))[1]["id"])
         await worker.stop()
@@ -159,6 +160,11 @@ async def test_an_api_without_the_code_keeps_to_the_types_that_workers_have_regi
     assert [status for status, _ in later] == [422, 201]
     assert shown["payloadSchema"]["required"] == ["leftEdge", "width"]
     assert shown["external"] is False
+
+
+async def knows_crop(api: Installation) -> bool:
+    """Whether the API has heard of the type."""
+    return (await api.request("GET", "/types/crop"))[0] == 200
 
 
 async def crop(api: Installation, payload: Task) -> tuple[int, Task]:
