@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from datetime import UTC, datetime
 from typing import Any
 
@@ -12,7 +13,7 @@ from taskhub.errors import Conflict, NotFound
 from taskhub.http.answers import Answer
 from taskhub.http.auditing import mark, tell
 from taskhub.http.call import Call
-from taskhub.http.catalog import defaults_of
+from taskhub.http.catalog import Catalog, defaults_of
 from taskhub.http.queries import no_query
 from taskhub.http.reading import in_time
 from taskhub.model import DEFAULTS_KEY
@@ -100,12 +101,20 @@ async def forget(call: Call) -> Answer:
 async def _rows(call: Call) -> dict[str, TypeRow]:
     stored = await in_time(call.context.store.registrations())
     known = {each.info.name: each for each in stored if each.info.name != DELIVERY}  # ours to make
+    await _learn(call.context.types, stored)
     for name, info in call.context.types.fixed.items():
         if name not in known or known[name].registered_at is None:
             waiting = known[name].waiting if name in known else 0
             known[name] = Registration(info=info, is_fixed=True, waiting=waiting)
     now = datetime.now(UTC)
     return {name: _row(known[name], now) for name in sorted(known)}
+
+
+async def _learn(types: Catalog, stored: Iterable[Registration]) -> None:
+    """What is shown here must be taken: the bell for a new type may be late, or lost."""
+    registered = (each.info.name for each in stored if each.registered_at is not None)
+    if any(types.get(name) is None for name in registered):
+        await types.look()
 
 
 def _row(each: Registration, now: datetime) -> TypeRow:

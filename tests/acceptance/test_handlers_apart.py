@@ -146,7 +146,7 @@ async def test_an_api_without_the_code_keeps_to_the_types_that_workers_have_regi
         await api.start("api")
         before = await crop(api, {"leftEdge": 0, "width": 4})
         await worker.start("worker")
-        await api.until(lambda: knows_crop(api))  # the bell is a hint: it may come a moment later
+        await api.until(lambda: knows_crop(api))
         refused = await crop(api, wrong)
         done = await api.ended((await crop(api, {"leftEdge": 0, "width": 4}))[1]["id"])
         await worker.stop()
@@ -163,7 +163,7 @@ async def test_an_api_without_the_code_keeps_to_the_types_that_workers_have_regi
 
 
 async def knows_crop(api: Installation) -> bool:
-    """Whether the API has heard of the type."""
+    """Whether the API shows the type: then it takes it. The bell that tells it may come later."""
     return (await api.request("GET", "/types/crop"))[0] == 200
 
 

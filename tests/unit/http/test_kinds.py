@@ -48,6 +48,18 @@ async def test_types_are_told_with_schema_defaults_and_who_does_them(house: Hous
     assert (await house.ask("GET", "/types/press")).json == press
 
 
+@pytest.mark.parametrize("path", ["/types", "/types/brand-new"])
+async def test_a_type_that_is_shown_is_taken(house: House, path: str) -> None:
+    """Though nobody was told of it, and a stranger's name was looked for a moment ago."""
+    body = {"title": "x", "type": "brand-new"}
+    before = await house.ask("POST", "/tasks", json=body)
+    await house.put(Register(types=[TypeInfo("brand-new")]))
+    shown = await house.ask("GET", path)
+    after = await house.ask("POST", "/tasks", json=body)
+
+    assert (before.status, shown.status, after.status) == (422, 200, 201)
+
+
 async def test_tasks_of_a_type_that_nobody_knows_are_explained(house: House) -> None:
     """The type was renamed: its name stands there, with how many wait."""
     await house.put(Register(types=[PRESS]))
