@@ -13,8 +13,8 @@ import psycopg
 from psycopg import errors
 
 from taskhub.errors import StoreDown, StoreLocked
-from taskhub.store.postgres.breaker import Breaker
 from taskhub.store.postgres.troubles import AGAIN, trouble_of
+from taskhub.store.steps.breaker import Breaker
 
 T = TypeVar("T")
 Row = tuple[Any, ...]

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import pytest
 from taskhub.errors import StoreDown
-from taskhub.store.postgres import breaker
-from taskhub.store.postgres.breaker import LONGEST, Breaker
+from taskhub.store.steps import breaker
+from taskhub.store.steps.breaker import LONGEST, Breaker
 
 
 class Time:
