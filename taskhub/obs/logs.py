@@ -8,13 +8,12 @@ from contextlib import contextmanager
 from datetime import datetime
 from typing import Any, Protocol
 
-import structlog
-
 from taskhub.obs.clef import Render, clef, utc_now
 from taskhub.obs.console import Look, console
 from taskhub.obs.journal import prefixed
 from taskhub.obs.levels import LEVELS, Levels
 from taskhub.obs.lines import LINES, SEVERITIES, Line, plain_line
+from taskhub.obs.structured import structlog
 from taskhub.obs.telemetry import Level, Telemetry
 
 Write = Callable[[Any], None]

@@ -2,48 +2,49 @@
 
 from __future__ import annotations
 
+import re
 from textwrap import dedent
 
 import pytest
 
 pytest_plugins = ["pytester"]
 
-HEAD = """
+TESTS = """
     import asyncio, os, subprocess, threading
     kept = []
-"""
-LEAKS = {
-    "tasks": """
-        async def test_it():
-            kept.append(asyncio.create_task(asyncio.Event().wait()))
-    """,
-    "threads": """
-        def test_it():
-            threading.Thread(target=threading.Event().wait, daemon=True).start()
-    """,
-    "processes": """
-        def test_it():
-            subprocess.run(["sh", "-c", "setsid sleep 60 >/dev/null 2>&1 &"], check=True)
-    """,
-    "zombies": """
-        def test_it():
-            os.fork() or os._exit(0)
-    """,
-}
-ENDS = """
-    async def test_tasks_that_end():
+
+    async def test_tasks():
+        kept.append(asyncio.create_task(asyncio.Event().wait()))
+
+    def test_threads():
+        threading.Thread(target=threading.Event().wait, daemon=True).start()
+
+    def test_processes():
+        subprocess.run(["sh", "-c", "setsid sleep 60 >/dev/null 2>&1 &"], check=True)
+
+    def test_zombies():
+        os.fork() or os._exit(0)
+
+    async def test_ends_of_tasks():
         kept.append(asyncio.create_task(asyncio.sleep(0.01)))
 
-    async def test_executor_threads():
+    async def test_ends_of_threads():
         await asyncio.to_thread(int)
 
-    def test_waited_for():
+    def test_ends_of_processes():
         subprocess.run(["true"], check=True)
 """
+LEFT = {
+    "tasks": 'tasks ["<Task pending',
+    "threads": "'threads': ['Thread-",
+    "processes": "'processes': ['",
+    "zombies": "'zombies': ['python",
+}
+SAID = re.compile(r"ERROR at teardown of test_(\w+) _+\nleft behind: (.*)")
 
 
-def outcomes(pytester: pytest.Pytester, body: str) -> tuple[dict[str, int], str]:
-    """Run these tests under our conftest; what pytest counted and said."""
+def test_what_is_left_behind_fails_the_test_by_name(pytester: pytest.Pytester) -> None:
+    """A leak found three tests later costs an afternoon; what ends by itself is waited for."""
     pytester.makeconftest(
         "from tests.conftest import *\nfrom tests.conftest import _tasks_end\n"
         "from tests import conftest\nconftest.ENDS_WITHIN = 0.5"
@@ -51,23 +52,12 @@ def outcomes(pytester: pytest.Pytester, body: str) -> tuple[dict[str, int], str]
     pytester.makeini(
         "[pytest]\nasyncio_mode = auto\nasyncio_default_fixture_loop_scope = function\n"
     )
-    pytester.makepyfile(dedent(HEAD) + dedent(body))
+    pytester.makepyfile(dedent(TESTS))
+
     result = pytester.runpytest_subprocess("-p", "no:valkey")
-    return result.parseoutcomes(), result.stdout.str()
 
-
-@pytest.mark.parametrize("kind", LEAKS)
-def test_what_is_left_behind_fails_the_test_by_name(pytester: pytest.Pytester, kind: str) -> None:
-    """A leak found three tests later costs an afternoon."""
-    counts, said = outcomes(pytester, LEAKS[kind])
-
-    assert counts == {"passed": 1, "errors": 1}
-    assert "left behind" in said
-    assert kind in said
-
-
-def test_what_ends_by_itself_is_no_leak(pytester: pytest.Pytester) -> None:
-    """Ends that only need a moment are waited for."""
-    counts, _ = outcomes(pytester, ENDS)
-
-    assert counts == {"passed": 3}
+    assert result.parseoutcomes() == {"passed": 7, "errors": 4}
+    told = SAID.findall(result.stdout.str())
+    assert [test for test, _ in told] == list(LEFT)
+    for test, said in told:
+        assert LEFT[test] in said

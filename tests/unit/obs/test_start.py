@@ -157,3 +157,13 @@ def test_a_full_disk_is_no_reason_not_to_start(monkeypatch: pytest.MonkeyPatch) 
     monkeypatch.setattr(DailyFile, "write", full)
 
     assert refusal(LogsSection(directory="/never/made"), "tree") == ""
+
+
+def test_a_process_loads_no_console_that_it_does_not_use() -> None:
+    """The log's library would, where there is one; whoever wants it later still gets it."""
+    check = "import sys, taskhub.obs.start as _; print('rich' in sys.modules); import rich"
+    done = subprocess.run(
+        [sys.executable, "-c", check], capture_output=True, text=True, check=False
+    )
+
+    assert (done.stdout, done.stderr) == ("False\n", "")
