@@ -1,4 +1,4 @@
-"""A reading connection with a thread of its own, which does one piece of work after the other."""
+"""A line of work on a SQLite file: it follows the file's name, and interrupts what is late."""
 
 from __future__ import annotations
 
@@ -9,72 +9,44 @@ from contextlib import suppress
 from math import inf
 from pathlib import Path
 from time import monotonic
-from typing import Any, TypeVar
+from typing import TypeVar
 
-from taskhub.errors import Busy, StoreDown, StoreLocked
+from taskhub.errors import StoreDown, StoreLocked
 from taskhub.store.sqlite.session import connect_reader, identity, trouble_of
-from taskhub.store.steps.hand import Hand
+from taskhub.store.steps.line import Line
 
 T = TypeVar("T")
 Work = Callable[[sqlite3.Connection], T]
-
-WAITING = 64
-"""Pieces of work in the line, at most."""
 
 BEAT = 0.05
 """Seconds between two looks at how long a piece of work takes."""
 
 
-class Line:
+class FileLine(Line):
     """Connects on first use, and again when the file was replaced."""
 
     def __init__(self, path: Path, name: str) -> None:
-        self._path, self._name = path, name
-        self._hand: Hand | None = None
+        super().__init__(name)
+        self._path = path
         self._connection: sqlite3.Connection | None = None
         self._file = (0, 0)
-        self._waiting = 0
-        self._may_read = False
         self._until = inf
         """When the work that is being done has taken too long; set in the thread."""
-
-    def open(self) -> None:
-        """Allow reading."""
-        self._may_read = True
-
-    async def close(self) -> None:
-        """Give connection and thread back, stopping what still runs; may be called twice."""
-        self._may_read = False
-        hand, self._hand = self._hand, None
-        if hand is not None:
-            self._interrupt()
-            hand.call(self._drop)
-            await hand.close()
 
     async def do(self, work: Work[T], seconds: float = inf) -> T:
         """What the work answers; raises Trouble, at once when too many wait.
 
         SQLite is interrupted when the work takes longer; that time begins when the work does.
         """
-        if not self._may_read:
-            raise StoreDown("The store is closed.")
-        if self._waiting >= WAITING:
-            raise Busy
-        if self._hand is None:
-            self._hand = Hand(self._name)
-        self._waiting += 1
-        done: asyncio.Future[T] = self._hand.call(self._timed, work, seconds)
-        done.add_done_callback(self._leave)
+        done: asyncio.Future[T] = self._begin(self._timed, work, seconds)
         while not done.done():
             await asyncio.wait([done], timeout=BEAT)
             if monotonic() > self._until:  # that work may be another's: it is late all the same
                 self._interrupt()
         return await done
 
-    def _leave(self, done: asyncio.Future[Any]) -> None:
-        """Work counts until it is done, also when whoever asked for it has gone."""
-        self._waiting -= 1
-        done.exception()
+    async def _stop(self) -> None:
+        self._interrupt()
 
     def _interrupt(self) -> None:
         if (connection := self._connection) is not None:
@@ -90,8 +62,7 @@ class Line:
             self._until = inf
 
     def _done(self, work: Work[T]) -> T:
-        if not self._may_read:
-            raise StoreDown("The store is closed.")
+        self._refuse_when_closed()
         try:
             return work(self._current())
         except sqlite3.Error as error:

@@ -8,6 +8,7 @@ from pathlib import Path
 
 from taskhub.errors import SchemaNewer, StoreDown
 from taskhub.store import migrations
+from taskhub.store.migrations.lending import upgrade_on
 from taskhub.store.sqlite.session import Session, connect, make_file, trouble_of
 
 
@@ -46,7 +47,7 @@ def migrate(path: Path, lock_timeout: float) -> list[str]:
 def _upgrade(connection: sqlite3.Connection) -> list[str]:
     missing = _missing(_revision(connection))
     if missing:
-        _run_alembic(connection)
+        upgrade_on(connection, "sqlite")
     return missing
 
 
@@ -55,36 +56,3 @@ def _missing(found: str | None) -> list[str]:
     if found not in (None, *migrations.REVISIONS):
         raise SchemaNewer
     return list(state.missing)
-
-
-def _run_alembic(connection: sqlite3.Connection) -> None:
-    """Lend our connection to SQLAlchemy; its imports cost half a second, so they stand here."""
-    from sqlalchemy import create_engine
-    from sqlalchemy.pool import StaticPool
-
-    from taskhub.store.migrations.upgrade import upgrade
-
-    lent = Lent(connection)
-    engine = create_engine("sqlite://", creator=lambda: lent, poolclass=StaticPool)
-    with engine.connect() as connected:
-        upgrade(connected)
-
-
-class Lent:
-    """A connection in other hands: it may be used, but we alone end its transaction."""
-
-    def __init__(self, connection: sqlite3.Connection) -> None:
-        """Lend `connection`."""
-        self._connection = connection
-
-    def __getattr__(self, name: str) -> object:
-        return getattr(self._connection, name)
-
-    def commit(self) -> None:
-        """Not now."""
-
-    def rollback(self) -> None:
-        """Not now: the error that asks for it comes to us as well."""
-
-    def close(self) -> None:
-        """It is not theirs."""

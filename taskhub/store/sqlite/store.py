@@ -8,17 +8,11 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TypeVar
 
-from taskhub.ports import (
-    Committed,
-    Renew,
-    Renewed,
-    SchemaState,
-    Write,
-)
+from taskhub.ports import Committed, SchemaState, Write
 from taskhub.store import migrations
 from taskhub.store.sqlite.migrating import migrate, revision_in
 from taskhub.store.sqlite.reading import Readers
-from taskhub.store.sqlite.searching import Searcher
+from taskhub.store.sqlite.searching import SqliteSearcher
 from taskhub.store.sqlite.session import Session
 from taskhub.store.sqlite.transaction import SqliteTransaction, Statements
 from taskhub.store.steps.answers import Answers
@@ -27,17 +21,16 @@ from taskhub.store.steps.clock import Clock
 from taskhub.store.steps.hand import Hand
 from taskhub.store.steps.kinds import KINDS
 from taskhub.store.steps.timetable import Timetable
+from taskhub.store.steps.writing import RENEWAL_TIMEOUT, Writing
 
 T = TypeVar("T")
 
-RENEWAL_TIMEOUT = 2.0  # seconds a renewal waits at most: the keeper has other leases to think of
 
-
-class SqliteStore(Answers):
+class SqliteStore(Writing[Session], Answers):
     """The `Store` port on one file; one host, any number of processes."""
 
     _readers: Readers
-    _searcher: Searcher
+    _searcher: SqliteSearcher
 
     def __init__(self, path: Path, lock_timeout: float = 5.0, clock: Clock | None = None) -> None:
         """Make ready; a write waits `lock_timeout` seconds for others, then raises StoreLocked."""
@@ -45,12 +38,12 @@ class SqliteStore(Answers):
         self._path, self._lock_timeout = path, lock_timeout
         self._clock = clock or Clock()
         self._statements = Statements()
-        self._hand: Hand | None = None
+        self._hand = None
         self._writing = Session(path, lock_timeout=lock_timeout)
         self._readers = Readers(path, self._statements.text, self._clock)
         self._timetable = Timetable(self._readers.ask, self._readers.now)
-        self._searcher = Searcher(path, self._statements.text, self._clock)
-        self._renewing = Session(
+        self._searcher = SqliteSearcher(path, self._statements.text, self._clock)
+        self._renewing = Session(  # need not be on disk, for a lease ends with the power
             path, lock_timeout=min(lock_timeout, RENEWAL_TIMEOUT), synchronous="NORMAL"
         )
         self._one_renewal = threading.Lock()
@@ -78,18 +71,6 @@ class SqliteStore(Answers):
             self._writing.stop.clear()
         with self._one_renewal:
             self._renewing.close()
-
-    async def commit(self, writes: Sequence[Write]) -> Committed:
-        """All in one durable transaction; a write that cannot be stored is `Refused` alone."""
-        assert self._hand is not None, "the store is not open"
-        return await self._hand.call(self._commit, self._writing, writes)
-
-    def renew(self, write: Renew) -> Renewed:
-        """Extend leases from any thread; needs not be on disk, for a lease ends with the power."""
-        with self._one_renewal:
-            answer = self._commit(self._renewing, [write]).results[0]
-        assert isinstance(answer, Renewed)
-        return answer
 
     def _commit(self, session: Session, writes: Sequence[Write]) -> Committed:
         def work(connection: sqlite3.Connection) -> Committed:

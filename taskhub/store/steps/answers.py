@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Protocol
+from typing import Any
 
 from taskhub.audit import AuditPage, AuditQuery
 from taskhub.failures import FailurePage, FailureQuery, PastAttempt
@@ -22,23 +22,8 @@ from taskhub.schedules.schedule import (
     ScheduleQuery,
 )
 from taskhub.store.steps.reading import Reading
+from taskhub.store.steps.searching import Searcher
 from taskhub.store.steps.timetable import Timetable
-
-
-class Searching(Protocol):
-    """Finds tasks that are not named by their ids."""
-
-    async def find(self, query: TaskQuery) -> Page:
-        """One page."""
-
-    async def find_ids(self, query: TaskQuery) -> IdPage:
-        """One page of ids."""
-
-    async def count(self, query: TaskQuery) -> Count:
-        """How many match."""
-
-    async def failures(self, query: FailureQuery) -> FailurePage:
-        """Groups of failed tasks."""
 
 
 class Answers:
@@ -46,7 +31,7 @@ class Answers:
 
     _readers: Reading
     _timetable: Timetable
-    _searcher: Searching
+    _searcher: Searcher[Any]
 
     async def get(self, ids: Sequence[TaskId]) -> list[TaskItem]:
         """The tasks that exist, in the order asked."""

@@ -15,9 +15,11 @@ from taskhub.errors import Busy, StoreDown
 from taskhub.finding import TaskQuery
 from taskhub.search import parse
 from taskhub.store.sqlite import SqliteStore, searching
-from taskhub.store.sqlite.conditions import Conditions
-from taskhub.store.sqlite.line import WAITING, Line
+from taskhub.store.sqlite.conditions import SqliteConditions
+from taskhub.store.sqlite.line import FileLine
+from taskhub.store.steps import searching as frame
 from taskhub.store.steps import walking
+from taskhub.store.steps.line import WAITING
 from taskhub.store.steps.plan import plan
 from taskhub.store.steps.rows import json
 
@@ -52,13 +54,13 @@ DEEP = [
 @pytest.mark.parametrize("q", INDEXED)
 def test_what_an_index_answers_is_not_looked_for(q: str) -> None:
     """It waits behind no search, and reads no more than its page."""
-    assert not plan(parse(q), None, Conditions(NOW)).is_deep
+    assert not plan(parse(q), None, SqliteConditions(NOW)).is_deep
 
 
 @pytest.mark.parametrize("q", DEEP)
 def test_what_no_index_answers_is_looked_for_in_windows(q: str) -> None:
     """On a line of its own."""
-    assert plan(parse(q), None, Conditions(NOW)).is_deep
+    assert plan(parse(q), None, SqliteConditions(NOW)).is_deep
 
 
 @pytest.fixture
@@ -90,7 +92,7 @@ def steps(connection: sqlite3.Connection, text: str, values: dict[str, Any]) -> 
 
 def asked(q: str, name: str, **more: object) -> tuple[str, dict[str, Any]]:
     """A statement of a search as it is sent."""
-    way = plan(parse(q), None, Conditions(NOW))
+    way = plan(parse(q), None, SqliteConditions(NOW))
     text = Template(STATEMENTS[name]).substitute(kind=way.kind or "1", where=way.where)
     bounds = {"before_id": way.before_id, "since_id": way.since_id, "floor_id": way.since_id}
     return text, way.values | bounds | {"limit": 51, "window": 1_000, "most": 5_000} | more
@@ -193,7 +195,7 @@ async def test_too_many_searches_are_refused_at_once(store: SqliteStore) -> None
     gate = threading.Event()
     line = store._searcher._deep
     waiting = [asyncio.ensure_future(line.do(lambda _: gate.wait(30))) for _ in range(WAITING)]
-    await until(lambda: line._waiting == WAITING)
+    await until(lambda: line.waiting == WAITING)
     try:
         with pytest.raises(Busy):
             await store.find(TaskQuery(where=parse("resize")))
@@ -269,7 +271,7 @@ async def test_a_page_of_large_tasks_is_cut_before_it_fills_memory(
     store: SqliteStore, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """It is read task by task; the first always comes, and none is passed over."""
-    monkeypatch.setattr(searching, "PAGE_SIZE", 1_000)
+    monkeypatch.setattr(frame, "PAGE_SIZE", 1_000)
     with closing(sqlite3.connect(tmp_path / "tasks.db", isolation_level=None)) as db:
         fill(db, 4, "019aa1d2")
         db.execute("UPDATE Tasks SET Payload = ?", (json("x" * 600),))
@@ -312,7 +314,7 @@ async def test_a_replaced_file_is_read_anew(tmp_path: Path, store: SqliteStore) 
 
 async def test_a_file_that_is_gone_is_trouble(tmp_path: Path) -> None:
     """503, not a crash."""
-    line = Line(tmp_path / "nothing.db", "test")
+    line = FileLine(tmp_path / "nothing.db", "test")
     line.open()
     try:
         with pytest.raises(StoreDown):
