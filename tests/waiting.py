@@ -29,13 +29,19 @@ async def until(fact: Callable[[], object], within: float = 10.0, what: str = ""
         raise AssertionError(what or f"still not true after {within} s: {fact}") from None
 
 
-def blocking_until(fact: Callable[[], object], within: float = 10.0, what: str = "") -> None:
-    """The same as `until`, for tests without a loop."""
+def blocking_until(
+    fact: Callable[[], object],
+    within: float = 10.0,
+    what: str = "",
+    *,
+    every: float = LOOK_EVERY,
+) -> None:
+    """The same as `until`, for tests without a loop; a look that starts a process is dear."""
     end = time.monotonic() + within
     while not fact():
         if time.monotonic() > end:
             raise AssertionError(what or f"still not true after {within} s: {fact}")
-        time.sleep(LOOK_EVERY)  # noqa: TID251 - the one place that looks again
+        time.sleep(every)  # noqa: TID251 - the one place that looks again
 
 
 class Signal(Generic[T]):

@@ -1,19 +1,23 @@
-"""Options that several commands share, and the configuration that they lead to."""
+"""Options that several commands share, and the configuration that they lead to.
+
+Most commands ask a TaskHub and read no configuration: what reads one is imported by whoever does.
+"""
 
 from __future__ import annotations
 
 import os
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
 
 from taskhub.cli import exits, say
-from taskhub.config.keys import key_of
-from taskhub.config.load import Loaded, load
 from taskhub.config.units import ROOT, actors
 from taskhub.errors import ConfigError, ConfigProblem
+
+if TYPE_CHECKING:
+    from taskhub.config.load import Loaded
 
 F = TypeVar("F", bound=Callable[..., Any])
 
@@ -58,6 +62,8 @@ def loaded(path: Path | None, overrides: Sequence[str] = (), unit: str | None = 
 
     What is doubtful is said on stderr.
     """
+    from taskhub.config.load import load
+
     try:
         found = load(path, os.environ, pairs(overrides))
     except ConfigError as error:
@@ -92,6 +98,8 @@ def _key_problems(found: Loaded) -> list[ConfigProblem]:
 
 def pairs(overrides: Sequence[str]) -> dict[str, str]:
     """Each `KEY=VALUE` of `--set`; raises UsageError for what is none, or is a secret."""
+    from taskhub.config.keys import key_of
+
     found: dict[str, str] = {}
     for text in overrides:
         key, separator, value = text.partition("=")
@@ -111,6 +119,8 @@ unit_option = click.option(
 
 def loaded_again(found: Loaded, extra: Mapping[str, str]) -> Loaded:
     """The same places with more overrides; ends the command with every mistake."""
+    from taskhub.config.load import load
+
     try:
         return load(found.path, os.environ, {**found.overrides, **extra})
     except ConfigError as error:

@@ -13,11 +13,12 @@ from tests.acceptance.installation import PATIENCE, token
 from tests.acceptance.systemd.guest import Guest
 from tests.waiting import blocking_until
 
+LOOK_EVERY = 0.1  # seconds: each look is a command in the guest, as dear as what it waits for
 URL = "http://127.0.0.1:8080"
 CALLER = """
 import http.client, select, sys
 good, bad = 0, []
-while not select.select([sys.stdin], [], [], 0.002)[0]:
+while not select.select([sys.stdin], [], [], 0.01)[0]:
     try:
         line = http.client.HTTPConnection("127.0.0.1", 8080, timeout=30)
         line.request("GET", "/health")
@@ -38,13 +39,14 @@ def shown(guest: Guest, service: str, name: str) -> str:
 
 def until_shown(guest: Guest, service: str, **wanted: str) -> None:
     """Wait until properties of a service have these values."""
-    names = list(wanted)
+    lines = {f"{name}={value}" for name, value in wanted.items()}
+    command = ("systemctl", "show", f"--property={','.join(wanted)}", service)
 
     def look() -> bool:
-        return [shown(guest, service, name) for name in names] == list(wanted.values())
+        return set(guest.run(*command).splitlines()) == lines
 
-    told = ", ".join(f"{name}={value}" for name, value in wanted.items())
-    blocking_until(look, PATIENCE, f"{service} never shows {told}")
+    what = f"{service} never shows {', '.join(lines)}"
+    blocking_until(look, PATIENCE, what, every=LOOK_EVERY)
 
 
 def request(guest: Guest, method: str, path: str, body: Any = None) -> tuple[int, Any]:
@@ -73,7 +75,8 @@ def ended(guest: Guest, task: str) -> dict[str, Any]:
         status, found["task"] = request(guest, "GET", f"/tasks/{task}?wait=10")
         return status == 200 and found["task"]["status"] in {"Done", "Failed", "Cancelled"}
 
-    blocking_until(look, PATIENCE, f"task {task} has not ended: {found}")
+    what = f"task {task} has not ended: {found}"
+    blocking_until(look, PATIENCE, what, every=LOOK_EVERY)
     result: dict[str, Any] = found["task"]
     return result
 
@@ -84,7 +87,7 @@ def begun(guest: Guest, task: str) -> None:
     def look() -> bool:
         return bool(request(guest, "GET", f"/tasks/{task}")[1]["status"] == "Processing")
 
-    blocking_until(look, PATIENCE, f"no worker claims {task}")
+    blocking_until(look, PATIENCE, f"no worker claims {task}", every=LOOK_EVERY)
 
 
 @contextmanager

@@ -144,7 +144,7 @@ class Guest:
         return bool(found) and Path(f"/proc/{found[0]}/comm").read_text() == "systemd\n"
 
     def _is_up(self) -> bool:
-        told = self.run("systemctl", "is-system-running", check=False).strip()
+        told = self.run("systemctl", "is-system-running", "--wait", check=False).strip()
         return told in {"running", "degraded"}
 
 
