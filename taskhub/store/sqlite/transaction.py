@@ -38,6 +38,8 @@ class SqliteTransaction:
     def __init__(self, connection: sqlite3.Connection, statements: Statements) -> None:
         """Speak on a connection whose transaction was begun."""
         self._connection, self._statements = connection, statements
+        self._marks: list[str] = []
+        """The marks that still stand."""
 
     def ask(self, name: str, values: Mapping[str, object]) -> list[Row]:
         """Run one statement and have all its rows."""
@@ -45,9 +47,9 @@ class SqliteTransaction:
 
     def change(self, name: str, values: Mapping[str, object]) -> int:
         """Run one statement and have the number of rows that it has changed, without triggers."""
-        self._connection.execute(self._statements.text[name], values)
-        # A cursor counts nothing that begins with WITH.
-        count: int = self._connection.execute("SELECT changes()").fetchone()[0]
+        count = self._connection.execute(self._statements.text[name], values).rowcount
+        if count < 0:  # a cursor counts nothing that begins with WITH
+            count = self._connection.execute("SELECT changes()").fetchone()[0]
         return count
 
     def each(self, name: str, rows: Sequence[Row]) -> int:
@@ -76,16 +78,29 @@ class SqliteTransaction:
         """It is so anyway."""
 
     def mark(self, name: str) -> None:
-        """Begin a part that can be undone."""
-        self._connection.execute(f"SAVEPOINT {name}")
+        """Begin a part that can be undone; the first one is the whole transaction.
+
+        Within a savepoint SQLite copies each page before it changes it, beyond a few into a file.
+        """
+        self._marks.append(name)
+        if len(self._marks) > 1:
+            self._connection.execute(f"SAVEPOINT {name}")
 
     def undo(self, name: str) -> None:
-        """Undo it."""
-        self._connection.execute(f"ROLLBACK TO {name}")
+        """Undo it, and marks that an error has left behind in it."""
+        while self._marks[-1] != name:
+            self._marks.pop()
+        if len(self._marks) > 1:
+            self._connection.execute(f"ROLLBACK TO {name}")
+            return
+        self._connection.execute("ROLLBACK")
+        self._connection.execute("BEGIN IMMEDIATE")  # nobody came between: we hold the file lock
 
     def forget(self, name: str) -> None:
-        """Keep it."""
-        self._connection.execute(f"RELEASE {name}")
+        """Keep it; the first mark ends with the transaction."""
+        self._marks.pop()
+        if self._marks:
+            self._connection.execute(f"RELEASE {name}")
 
 
 class Insert:
