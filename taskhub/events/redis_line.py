@@ -144,17 +144,21 @@ class Line:
             raise
         return cls(connection, patience)
 
-    async def ask(self, packed: bytes, replies: int, *, allowing: str = "") -> list[Any]:
+    async def ask(
+        self, packed: bytes, replies: int, *, allowing: str = "", excused: int = 0
+    ) -> list[Any]:
         """Send commands (one at least); what each is answered with. Raises BusAway | BusRefused.
 
-        An error whose text begins with `allowing` is an answer like others.
+        An error whose text begins with `allowing` is an answer like others; the last `excused`
+        commands may fail in any way.
         """
         assert packed, "from Python 3.12 a transport that is given nothing is busy with it for ever"
         self._check()
         try:
             async with asyncio.timeout(self._patience.command):
                 await self._connection.send_packed_command(packed, check_health=False)
-                return [await self._reply(allowing) for _ in range(replies)]
+                sure = [await self._reply(allowing) for _ in range(replies - excused)]
+                return sure + [await self._reply(None) for _ in range(excused)]
         except (RedisError, OSError) as error:
             await self.hang_up()
             raise trouble(error) from None
@@ -162,11 +166,12 @@ class Line:
             await self.hang_up()
             raise
 
-    async def _reply(self, allowing: str) -> Any:
+    async def _reply(self, allowing: str | None) -> Any:
+        """The next answer; None allows every error."""
         try:
             return await self._connection.read_response(disable_decoding=True)
         except ResponseError as error:
-            if allowing and str(error).startswith(allowing):
+            if allowing is None or (allowing and str(error).startswith(allowing)):
                 return error
             raise
 

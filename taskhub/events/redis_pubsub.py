@@ -12,6 +12,7 @@ from taskhub.config.sections import RedisSection
 from taskhub.errors import BusAway
 from taskhub.events.redis_finding import dial
 from taskhub.events.redis_line import Address, Line, Patience, command, key_of
+from taskhub.events.redis_listeners import FEW, QUESTIONS, audience, questions
 from taskhub.model import Event
 
 BELL_LIMIT = 64  # bytes; no bell of ours is longer
@@ -48,6 +49,10 @@ class RedisBus:
         self._patience = patience
         self._key = key_of(channel, "")
         self._channel, self._bell = channel.encode(), f"{channel}:bell".encode()
+        self._head = b"*3\r\n$7\r\nPUBLISH\r\n$%d\r\n%b\r\n$" % (len(self._channel), self._channel)
+        self._questions = questions(self._channel)
+        self._may_ask: bool | None = None
+        """Whether the kept line's server can say who listens; None: it is to take events first."""
         self._is_open = False
         self._out: Line | None = None
         self._lines: set[Line] = set()
@@ -63,13 +68,20 @@ class RedisBus:
             await self._hang_up(line)
 
     async def publish(self, events: Sequence[Event], kinds: frozenset[str]) -> None:
-        """One pipeline: the bell first, for it wakes the workers, then the events.
+        """The bell first, for it wakes the workers, then the events, if anybody can hear them.
 
         Ends within `patience`. Raises BusAway | BusRefused: then any part of it may be out.
         """
-        if parts := self._parts(events, kinds):
-            line = await self._line_out()
-            await line.ask(b"".join(parts), len(parts))
+        rings = self._rings(events, kinds)
+        if not (rings or events):
+            return
+        line = await self._line_out()
+        if not self._may_ask or len(events) <= FEW:
+            await self._send(line, [*rings, *map(self._message, events)])
+        elif await self._is_heard(line, rings):
+            await self._send(line, list(map(self._message, events)))
+        if events and self._may_ask is None:
+            self._may_ask = True
 
     async def subscribe(self) -> AsyncGenerator[Signal, None]:
         """Hear the bell; a dead or frozen server is noticed within `quiet` + `echo` seconds."""
@@ -83,17 +95,27 @@ class RedisBus:
         finally:
             await self._hang_up(line)
 
-    def _parts(self, events: Sequence[Event], kinds: frozenset[str]) -> list[bytes]:
-        """The whole pipeline, in bytes; a command object for each would cost 15 us an event."""
-        head = b"*3\r\n$7\r\nPUBLISH\r\n$%d\r\n%b\r\n$" % (len(self._channel), self._channel)
+    async def _send(self, line: Line, commands: Sequence[bytes]) -> None:
+        await line.ask(b"".join(commands), len(commands))
+
+    async def _is_heard(self, line: Line, rings: Sequence[bytes]) -> bool:
+        """Ring, and whether the events that go along may have a listener."""
+        packed = b"".join((*rings, self._questions))
+        answers = await line.ask(packed, len(rings) + QUESTIONS, excused=QUESTIONS)
+        found = audience(answers[len(rings) :])
+        self._may_ask = found != "unknown"
+        return found != "nobody"
+
+    def _rings(self, events: Sequence[Event], kinds: frozenset[str]) -> list[bytes]:
+        """What goes out whoever listens."""
         bell = b" ".join(sorted(kind.encode() for kind in kinds))
         parts = [command(b"PUBLISH", self._bell, bell)] if kinds else []
-        if self._also is not None:
-            parts += self._also(events, kinds)
-        for event in events:
-            body = _json(event)
-            parts.append(b"%b%d\r\n%b\r\n" % (head, len(body), body))
-        return parts
+        return parts if self._also is None else parts + self._also(events, kinds)
+
+    def _message(self, event: Event) -> bytes:
+        """One event's, in bytes; a command object for each would cost 15 us."""
+        body = _json(event)
+        return b"%b%d\r\n%b\r\n" % (self._head, len(body), body)
 
     async def _line_out(self) -> Line:
         """The kept line; a new one when the server has hung up meanwhile."""
@@ -102,6 +124,7 @@ class RedisBus:
             if line is not None:
                 await self._hang_up(line)
             line = self._out = await self._dial()
+            self._may_ask = None
         return line
 
     async def _dial(self) -> Line:

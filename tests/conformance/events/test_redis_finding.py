@@ -59,6 +59,24 @@ async def pair(tmp_path: Path) -> AsyncIterator[tuple[Server, Server]]:
         yield master, replica
 
 
+async def test_who_listens_on_a_replica_hears_everything(pair: tuple[Server, Server]) -> None:
+    """The master does not know of listeners there: it is sent each event."""
+    master, replica = pair
+    bus, many = RedisBus(f"redis://127.0.0.1:{master.number}"), [CREATED] * 20
+    await bus.open()
+    async with (
+        Redis(port=replica.number) as client,
+        client.pubsub(ignore_subscribe_messages=True) as ears,
+    ):
+        await ears.subscribe(CHANNEL)
+        await ears.get_message(timeout=5)
+        for _ in range(2):
+            await bus.publish(many, WORK)
+
+        assert all([await ears.get_message(timeout=5) for _ in range(40)])
+    await bus.close()
+
+
 @pytest.fixture
 async def sentinel(pair: tuple[Server, Server], tmp_path: Path) -> AsyncIterator[int]:
     """The port of a sentinel that watches them, and wants a password."""
