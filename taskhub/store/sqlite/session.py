@@ -178,7 +178,7 @@ def connect(path: Path) -> sqlite3.Connection:
     )
     connection.execute(f"PRAGMA busy_timeout = {BUSY_MS}")
     connection.execute(f"PRAGMA wal_autocheckpoint = {CHECKPOINT_PAGES}")
-    # What a statement may have to undo is kept in memory: beyond 64 kB it would be a file each time.
+    # What a statement may have to undo: beyond 64 kB it would be a file each time.
     connection.execute("PRAGMA temp_store = MEMORY")
     connection.create_function("fingerprint", 3, fingerprint, deterministic=True)
     return connection

@@ -58,7 +58,7 @@ async def test_the_first_events_on_a_line_are_sent_however_many_they_are(
 
 @pytest.mark.parametrize("pattern", [False, True])
 async def test_who_has_just_begun_to_listen_misses_nothing(
-    pattern: bool,  # noqa: FBT001 - a parameter of the test
+    pattern: bool,
     operator: Redis,
     redis_bus: RedisBus,
 ) -> None:
