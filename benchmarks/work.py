@@ -1,7 +1,8 @@
 """What running a handler costs: `python -m benchmarks.work` prints a table, or JSON with `--json`.
 
-Figures are microseconds of this process's CPU for one attempt (for processors of time), medians
-of 5 runs; aiojobs alone stands beside them, since each attempt is one of its jobs.
+Figures are microseconds of this process's CPU for one attempt (for one processor of time, for two
+of CPU here and in them, and of time), medians of 5 runs; aiojobs alone stands beside them, since
+each attempt is one of its jobs.
 """
 
 from __future__ import annotations
@@ -22,9 +23,12 @@ from uuid import UUID
 import msgspec
 from aiojobs import Scheduler
 
+from benchmarks import machine
 from taskhub import Job, handler
 from taskhub.model import Lease, Status, TaskId, TaskItem
+from taskhub.obs.telemetry import ProcessChanged
 from taskhub.work.attempt import Attempt
+from taskhub.work.crew import Crew
 from taskhub.work.executor import Runner
 from taskhub.work.lane import ProcessorLane
 from taskhub.work.ledger import Ledger
@@ -166,6 +170,44 @@ async def processor(registry: Registry) -> dict[str, float]:
     return {"processor, first task": first, f"processor, {AT_ONCE} in flight": many}
 
 
+async def two_processors(registry: Registry) -> dict[str, float]:
+    """Handlers with `cpu=True` in two processes, `AT_ONCE` tasks in hand: CPU here and in them."""
+    spec = ProcessorSpec(env=dict(os.environ), handlers=(__spec__.name,))
+    pids: list[int] = []
+
+    def hear(event: object) -> None:
+        if isinstance(event, ProcessChanged) and event.what == "spawned":
+            pids.append(event.pid)
+
+    crew = Crew([ProcessorLane(registry, spec, hear, on_progress=_ignore) for _ in range(2)])
+    figures: dict[str, float] = {}
+    for kind in ("nothing", "thread"):
+        runs = [await _crewed(crew, kind, pids) for _ in range(RUNS + 1)][1:]
+        for what, values in zip(
+            ("here", "in them", "of time"), zip(*runs, strict=True), strict=True
+        ):
+            figures[f"2 processors, `{kind}`, {what}"] = statistics.median(values)
+    await crew.close()
+    return figures
+
+
+async def _crewed(crew: Crew, kind: str, pids: list[int]) -> tuple[float, float, float]:
+    """Microseconds for each task: of CPU in this process and in the processors, and of time."""
+    claimed = leases(kind, b"{}", ATTEMPTS // 4)
+    more = iter(claimed)
+
+    async def slot() -> None:
+        for lease in more:
+            await crew.run(Attempt(lease))
+
+    theirs = sum(map(machine.fine_cpu, pids))
+    began, ours = time.perf_counter(), time.process_time()
+    await asyncio.gather(*(slot() for _ in range(AT_ONCE)))
+    ours, took = time.process_time() - ours, time.perf_counter() - began
+    theirs = sum(map(machine.fine_cpu, pids)) - theirs
+    return tuple(each / len(claimed) * 1e6 for each in (ours, theirs, took))  # type: ignore[return-value]  # three
+
+
 def ledger() -> dict[str, float]:
     """One `start` and one `end`."""
     ids = [lease.item.id for lease in leases("nothing", b"{}", ATTEMPTS)]
@@ -189,7 +231,8 @@ async def measure() -> dict[str, float]:
     registry = Registry.of(nothing, arguments, turn, raises, thread)
     threads = Threads(AT_ONCE)
     runner = Runner(registry, threads, _ignore, on_progress=_ignore)
-    figures = {**await handlers(runner), **await processor(registry), **ledger()}
+    figures = await handlers(runner)
+    figures |= {**await processor(registry), **await two_processors(registry), **ledger()}
     runner.close()
     threads.close()
     return figures
@@ -199,7 +242,7 @@ def table(figures: dict[str, float]) -> Iterable[str]:
     """The lines to print."""
     yield "microseconds per attempt"
     for name, figure in figures.items():
-        yield f"  {name:<28}{figure:>12,.1f}"
+        yield f"  {name:<36}{figure:>12,.1f}"
 
 
 def main() -> None:

@@ -18,7 +18,7 @@ from taskhub.work.processor import Listeners, Processor, ProcessorSpec
 from taskhub.work.registry import Registry
 from taskhub.work.reports import Deliver
 from taskhub.work.rules import Rules, ruled
-from taskhub.work.wire import Answer, Begun, Halt, Over, Ready, Reported, Told, run_order
+from taskhub.work.wire import Answer, Over, Ready, Reported, Told
 
 CANCEL_GRACE = 1.0
 """Seconds a cancelled handler has: unlike a thread, its process can be killed without harm."""
@@ -30,9 +30,9 @@ LATE = 1.0
 class ProcessorLane:
     """As `Runner`, in a child process that is started for the first attempt and stopped when idle.
 
-    A handler that does not stop is killed with its process; attempts that run beside it in there
-    are given back unharmed. One that dies by itself is a failed attempt of all that ran in it, and
-    they stay suspects.
+    One attempt runs in it at a time, the others wait in it. A handler that does not stop is killed
+    with its process, and one that dies by itself is a failed attempt of that task alone: the one
+    that ran stays a suspect, those that waited lose nothing.
     """
 
     def __init__(
@@ -48,9 +48,11 @@ class ProcessorLane:
         self._on_progress = on_progress
         self._rng = rng or Random()  # noqa: S311 - jitter is no key
         self._listeners = Listeners(self._on_answer, self._on_gone)
-        self._homes: dict[Attempt, Processor] = {}
-        self._limits: dict[Attempt, asyncio.TimerHandle] = {}
-        """When each is killed at the latest; a timer that outlives its task keeps its payload."""
+        self._homes: dict[Attempt, tuple[Processor, int]] = {}
+        self._began = 0.0
+        """When the attempt that runs has begun."""
+        self._limit: asyncio.TimerHandle | None = None
+        """One for all, never later than when the one that runs is killed at the latest."""
         self._living: set[Processor] = set()
         self._current: Processor | None = None
         self._starting = asyncio.Lock()
@@ -61,10 +63,17 @@ class ProcessorLane:
 
         Raises only a cancellation of the caller; then the processor is killed.
         """
+        while (ended := await self.perform(attempt)) is None:
+            pass
+        return ended
+
+    async def perform(self, attempt: Attempt) -> Ended | None:
+        """As `run`, until the attempt is given back: it has not begun, and may begin elsewhere."""
         mark = self._registry[attempt.lease.item.type].mark
-        attempt.waiter = asyncio.get_running_loop().create_future()
+        loop = asyncio.get_running_loop()
+        attempt.waiter = loop.create_future()
+        attempt.started, attempt.deadline = loop.time(), 0.0
         attempt.stopper, attempt.is_running = self._interrupt, True
-        self._count_from_now(attempt)
         try:
             end = await self._sent(attempt)
         finally:
@@ -72,16 +81,30 @@ class ProcessorLane:
         if isinstance(end, Retry):
             outcome = _ruled(attempt, end, mark.on_error)
             return _as_suspect(conclude(attempt, outcome, mark.backoff, self._rng))
-        return Lost() if attempt.reason is StopReason.LOST else end
+        return Lost() if end is not None and attempt.reason is StopReason.LOST else end
 
     def stop(self, attempt: Attempt, reason: StopReason) -> None:
         """As `Attempt.stop`."""
         attempt.stop(reason)
 
+    def is_quicker_than(self, seconds: float) -> bool:
+        """Whether it is up, and is not at one attempt for so long already."""
+        current = self._current
+        if current is None or current.is_dying or not current.is_ready:
+            return False
+        return not current.inflight or asyncio.get_running_loop().time() - self._began < seconds
+
+    def take_back(self, processor: Processor | None = None) -> None:
+        """Give back what has not begun; where it stands, that would have to wait too long."""
+        if processor := processor or self._current:
+            for attempt in processor.take_back():
+                _answer(attempt, None)
+
     async def close(self) -> None:
         """End every processor, at once; may be called twice."""
-        if self._idle is not None:
-            self._idle.cancel()
+        for timer in (self._idle, self._limit):
+            if timer is not None:
+                timer.cancel()
         for processor in (living := list(self._living)):
             for attempt in processor.inflight.values():
                 attempt.reason = attempt.reason or StopReason.DRAIN
@@ -91,7 +114,7 @@ class ProcessorLane:
 
     # ---- one attempt ----
 
-    async def _sent(self, attempt: Attempt) -> Ended | Retry:
+    async def _sent(self, attempt: Attempt) -> Ended | Retry | None:
         if attempt.reason is not None:
             return Retry("stopped before it began")
         try:
@@ -100,57 +123,62 @@ class ProcessorLane:
             return Retry(f"its processor could not be started: {error.strerror}")
         if attempt.reason is not None:
             return Retry("stopped before it began")
-        self._homes[attempt] = processor
-        processor.inflight[attempt.id] = attempt
-        processor.send(run_order(attempt.lease))
-        if processor.is_ready:
+        self._homes[attempt] = processor, processor.order(attempt)
+        if processor.is_ready and processor.head is attempt:
             self._begin(attempt)
         assert attempt.waiter is not None
-        end: Ended | Retry = await attempt.waiter
+        end: Ended | Retry | None = await attempt.waiter
         return end
 
-    def _begin(self, attempt: Attempt) -> None:
-        """The processor is there: its handler's time begins."""
-        self._count_from_now(attempt)
-        latest = attempt.deadline + self._spec.grace + LATE
-        self._forget_limit(attempt)
-        loop = asyncio.get_running_loop()
-        self._limits[attempt] = loop.call_at(latest, self._overdue, attempt)
-
-    def _forget_limit(self, attempt: Attempt) -> None:
-        if (limit := self._limits.pop(attempt, None)) is not None:
-            limit.cancel()
-
-    def _count_from_now(self, attempt: Attempt) -> None:
-        attempt.started = asyncio.get_running_loop().time()
+    def _begin(self, attempt: Attempt | None) -> None:
+        """The next handler's time begins (None: there is nothing to do)."""
+        if attempt is None:
+            return
+        self._began = attempt.started = asyncio.get_running_loop().time()
         attempt.deadline = attempt.started + attempt.lease.item.timeout_seconds
+        self._watch(attempt)
+
+    def _watch(self, attempt: Attempt) -> None:
+        latest = attempt.deadline + self._spec.grace + LATE
+        if self._limit is None or self._limit.when() > latest:
+            if self._limit is not None:
+                self._limit.cancel()
+            self._limit = asyncio.get_running_loop().call_at(latest, self._look)
+
+    def _look(self) -> None:
+        self._limit = None
+        if self._current is None or (head := self._current.head) is None or not head.deadline:
+            return
+        if asyncio.get_running_loop().time() < head.deadline + self._spec.grace + LATE:
+            self._watch(head)
+            return
+        if head.reason is None:
+            head.reason = StopReason.TIMEOUT
+        self._kill(head)
 
     def _leave(self, attempt: Attempt) -> None:
         attempt.is_running, attempt.stopper = False, None
-        attempt.ended = asyncio.get_running_loop().time()
-        self._forget_limit(attempt)
-        processor = self._homes.pop(attempt, None)
-        if processor is not None and processor.inflight.pop(attempt.id, None) is not None:
-            processor.kill("nobody waits for its task any more", attempt)
+        processor, number = self._homes.pop(attempt, (None, 0))
+        if processor is not None and number in processor.inflight:
+            self.take_back(processor)
+            if processor.inflight.pop(number, None) is not None:
+                processor.kill("nobody waits for its task any more", attempt)
         attempt.waiter = None
         self._rest()
 
     def _interrupt(self, attempt: Attempt) -> None:
-        processor, reason = self._homes.get(attempt), attempt.reason
-        if processor is None or reason is None:
+        processor, number = self._homes.get(attempt, (None, 0))
+        if processor is None or attempt.reason is None:
             return
-        processor.send(Halt(attempt.id, reason))
-        grace = self._spec.grace if attempt.is_ordered else CANCEL_GRACE
-        asyncio.get_running_loop().call_later(grace, self._kill, attempt)
-
-    def _overdue(self, attempt: Attempt) -> None:
-        if attempt.is_running and attempt.reason is None:
-            attempt.reason = StopReason.TIMEOUT
-        self._kill(attempt)
+        self.take_back(processor)
+        if number in processor.inflight:
+            processor.halt(number, attempt.reason)
+            grace = self._spec.grace if attempt.is_ordered else CANCEL_GRACE
+            asyncio.get_running_loop().call_later(grace, self._kill, attempt)
 
     def _kill(self, attempt: Attempt) -> None:
-        processor = self._homes.get(attempt)
-        if processor is not None and attempt.id in processor.inflight:
+        processor, number = self._homes.get(attempt, (None, 0))
+        if processor is not None and number in processor.inflight:
             processor.kill(f"a task did not stop ({attempt.reason})", attempt)
 
     # ---- processors ----
@@ -165,10 +193,7 @@ class ProcessorLane:
     def _on_answer(self, processor: Processor, answer: Answer) -> None:
         match answer:
             case Ready():
-                for attempt in processor.inflight.values():
-                    self._begin(attempt)
-            case Begun():
-                processor.begun.add(answer.id)
+                self._begin(processor.head)
             case Told():
                 for event in (answer.said, answer.raised):
                     if event is not None:
@@ -179,26 +204,33 @@ class ProcessorLane:
                 self._on_over(processor, answer)
 
     def _on_over(self, processor: Processor, over: Over) -> None:
-        attempt = processor.inflight.get(over.id)
+        attempt = processor.inflight.get(over.number)
         if attempt is None:
             return
         if isinstance(over.ended, Stubborn):
             attempt.reason = attempt.reason or over.ended.reason
             self._kill(attempt)
             return
-        del processor.inflight[over.id]
-        processor.begun.discard(over.id)
+        del processor.inflight[over.number]
+        attempt.started = asyncio.get_running_loop().time() - over.seconds
         _answer(attempt, over.ended)
+        self._begin(processor.head)
 
     def _on_gone(self, processor: Processor, how: str) -> None:
         self._living.discard(processor)
         if self._current is processor:
             self._current = None
-        for attempt in processor.inflight.values():
-            if _is_innocent(attempt, processor):
+        waiting = processor.take_back()
+        began = list(processor.inflight.values())
+        processor.inflight.clear()
+        if not (began or processor.culprit) and waiting:
+            began.append(waiting.pop())  # so that what no processor survives comes to an end
+        for attempt in began:
+            if processor.culprit not in (None, attempt):
                 attempt.reason = attempt.reason or StopReason.DRAIN
             _answer(attempt, Retry(_epitaph(attempt, processor, how)))
-        processor.inflight.clear()
+        for attempt in waiting:
+            _answer(attempt, None)
 
     def _rest(self) -> None:
         """With nothing to do, wait for a while and then let the processor go."""
@@ -214,7 +246,9 @@ class ProcessorLane:
             processor.hang_up()
 
 
-def _answer(attempt: Attempt, end: Ended | Retry) -> None:
+def _answer(attempt: Attempt, end: Ended | Retry | None) -> None:
+    if end is not None:
+        attempt.ended = asyncio.get_running_loop().time()
     if attempt.waiter is not None and not attempt.waiter.done():
         attempt.waiter.set_result(end)
 
@@ -233,19 +267,6 @@ def _ruled(attempt: Attempt, end: Retry, rules: Rules) -> Outcome:
 def _as_suspect(ended: Ended) -> Ended:
     """What cost a process its life runs alone the next time, too."""
     return msgspec.structs.replace(ended, suspect=True) if isinstance(ended, Finish) else ended
-
-
-def _is_innocent(attempt: Attempt, processor: Processor) -> bool:
-    """Whether it had not begun, or only stood beside the one for whose sake we killed it.
-
-    Where nothing had begun, the first in the line is blamed: it may be what the processor died of
-    (an order that it cannot read), and given back unharmed it would come again for ever.
-    """
-    if processor.culprit is not None:
-        return processor.culprit is not attempt
-    if not processor.is_ready or attempt.id in processor.begun:
-        return False
-    return bool(processor.begun) or attempt is not next(iter(processor.inflight.values()))
 
 
 def _epitaph(attempt: Attempt, processor: Processor, how: str) -> str:

@@ -3,19 +3,21 @@
 from __future__ import annotations
 
 import asyncio
+import os
 import signal
 import socket
 import sys
+from collections import deque
 from collections.abc import Callable, Sequence
 from functools import partial
 from pathlib import Path
 
 import msgspec
 
+from taskhub.attempts import Stubborn
 from taskhub.config.snapshot import decode
 from taskhub.errors import ConfigError
 from taskhub.kernel.lifeline import Orphaned, attach
-from taskhub.model import TaskId
 from taskhub.obs.telemetry import HandlerRaised, HandlerSaid, Telemetry
 from taskhub.ports import Progress
 from taskhub.work.attempt import Attempt
@@ -24,17 +26,21 @@ from taskhub.work.outbound.calls import Calls
 from taskhub.work.outbound.handlers import outbound_handlers
 from taskhub.work.registry import Registry, discover
 from taskhub.work.threads import Threads
-from taskhub.work.wire import Begun, Halt, Line, Order, Over, Ready, Reported, Setup, Told, lease_of
+from taskhub.work.tickets import Tickets
+from taskhub.work.wire import Halt, Line, Order, Over, Ready, Reported, Run, Setup, Told, lease_of
 
 EXIT_HANDLERS = 78
 """The exit code when the handlers cannot be imported (EX_CONFIG of sysexits.h)."""
 
 
 class Processor:
-    """Runs what it is ordered to, several at a time, until the other end hangs up."""
+    """Runs what it is ordered to, one after the other, until the other end hangs up.
+
+    What is in line may be taken back at any time; a task is ours once we have its ticket.
+    """
 
     def __init__(self, registry: Registry, setup: Setup, result_limit: int) -> None:
-        self._threads = Threads(setup.threads)
+        self._threads = Threads(1)
         self._runner = Runner(
             registry,
             self._threads,
@@ -43,8 +49,13 @@ class Processor:
             result_limit=lambda: result_limit,
             grace=setup.grace,
         )
-        self._attempts: dict[TaskId, Attempt] = {}
-        self._tasks: set[asyncio.Task[None]] = set()
+        self._tickets = Tickets(setup.tickets)
+        self._ticket: int | None = None
+        """Taken for an order that has yet to come."""
+        self._orders: deque[Run] = deque()
+        self._number = 0
+        self._attempt: Attempt | None = None
+        self._task: asyncio.Task[None] | None = None
         self._ended = asyncio.Event()
         self._line = Line(msgspec.msgpack.Decoder(Order), self._obey, self._ended.set)
 
@@ -53,25 +64,50 @@ class Processor:
         await Line.over(end, self._line)
         self._line.send(Ready())
         await self._ended.wait()
-        for task in self._tasks:
-            task.cancel()
+        if self._task is not None:
+            self._task.cancel()
 
     def _obey(self, order: Order) -> None:
         if isinstance(order, Halt):
-            if (attempt := self._attempts.get(order.id)) is not None:
-                self._runner.stop(attempt, order.reason)
+            if self._attempt is not None and order.number == self._number:
+                self._runner.stop(self._attempt, order.reason)
             return
-        attempt = Attempt(lease_of(order))
-        self._attempts[attempt.id] = attempt
-        task = asyncio.create_task(self._run(attempt))
-        self._tasks.add(task)
-        task.add_done_callback(self._tasks.discard)
+        self._orders.append(order)
+        if self._task is None:
+            self._begin_next()
 
-    async def _run(self, attempt: Attempt) -> None:
-        self._line.send(Begun(attempt.id))
-        ended = await self._runner.run(attempt)
-        del self._attempts[attempt.id]
-        self._line.send(Over(attempt.id, ended))
+    def _begin_next(self) -> None:
+        """Begin the first in line that was not taken back."""
+        while self._orders:
+            if self._ticket is None and (ticket := self._tickets.take()) is not None:
+                self._ticket = ticket
+            if self._ticket is None:
+                self._orders.clear()
+            elif (order := self._orders.popleft()).number == self._ticket:
+                self._ticket, self._number = None, order.number
+                self._task = asyncio.create_task(self._run(order))
+                self._task.add_done_callback(self._on_done)
+                return
+
+    async def _run(self, order: Run) -> None:
+        self._attempt = Attempt(lease_of(order))
+        ended = await self._runner.run(self._attempt)
+        self._line.send(Over(order.number, ended, self._attempt.seconds))
+        self._attempt = None
+        if isinstance(ended, Stubborn):  # we are killed for it, and nothing else begins here
+            await self._ended.wait()
+        await self._line.written()  # what comes next may kill us
+
+    def _on_done(self, task: asyncio.Task[None]) -> None:
+        self._task = None
+        if task.cancelled():
+            return
+        if (error := task.exception()) is None:
+            self._begin_next()
+            return
+        trouble = {"message": "an order cannot be carried out", "exception": error}
+        asyncio.get_running_loop().call_exception_handler(trouble)
+        self._ended.set()  # better no processor than a mad one
 
     def _tell(self, event: Telemetry) -> None:
         if isinstance(event, HandlerSaid):
@@ -100,6 +136,7 @@ def main(argv: Sequence[str]) -> int:
         return EXIT_HANDLERS
     with socket.socket(fileno=setup.work) as end:
         end.set_inheritable(False)
+        os.set_inheritable(setup.tickets, False)
         end.setblocking(False)
         processor = partial(Processor, registry, setup, config.work.max_result)
         asyncio.run(_live(processor, calls, end))

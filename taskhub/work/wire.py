@@ -12,7 +12,7 @@ import msgspec
 from msgspec.structs import replace
 
 from taskhub.attempts import Ended, StopReason
-from taskhub.model import Lease, TaskId
+from taskhub.model import Lease
 from taskhub.obs.telemetry import HandlerRaised, HandlerSaid
 from taskhub.ports import Progress
 
@@ -26,40 +26,37 @@ class Setup(msgspec.Struct, frozen=True):
 
     work: int
     """The descriptor of its end of the line on which tasks come."""
+    tickets: int
+    """The descriptor of the pipe in which each of them has a ticket."""
     handlers: tuple[str, ...]
     folder: str | None
     settings: bytes
     """A snapshot of the configuration; it may hold secrets."""
-    threads: int
     grace: float
 
 
 class Run(msgspec.Struct, frozen=True, tag=True):
-    """To the processor: run this lease (JSON).
+    """To the processor: run this lease (JSON), after those before it, if its ticket is there.
 
     Beside it, as JSON too, the progress that its task has told and the results of its parents.
     """
 
+    number: int
+    """Its ticket's; grows from order to order."""
     lease: bytes
     progress: bytes | None = None
     results: tuple[bytes | None, ...] = ()
 
 
 class Halt(msgspec.Struct, frozen=True, tag=True):
-    """To the processor: stop this task."""
+    """To the processor: stop this task, if it is the one that runs."""
 
-    id: TaskId
+    number: int
     reason: StopReason
 
 
 class Ready(msgspec.Struct, frozen=True, tag=True):
     """From the processor: the handlers are there."""
-
-
-class Begun(msgspec.Struct, frozen=True, tag=True):
-    """From the processor: a handler begins; before that, nothing is its fault."""
-
-    id: TaskId
 
 
 class Told(msgspec.Struct, frozen=True, tag=True):
@@ -76,28 +73,32 @@ class Reported(msgspec.Struct, frozen=True, tag=True):
 
 
 class Over(msgspec.Struct, frozen=True, tag=True):
-    """From the processor: an attempt has ended."""
+    """From the processor: an attempt has ended; the next in line begins."""
 
-    id: TaskId
+    number: int
     ended: Ended
+    seconds: float
+    """How long its handler ran."""
 
 
 Order = Run | Halt
-Answer = Ready | Begun | Told | Reported | Over
+Answer = Ready | Told | Reported | Over
 M = TypeVar("M")
 
 _encoder = msgspec.msgpack.Encoder()
 
 
-def run_order(lease: Lease) -> Run:
+def run_order(number: int, lease: Lease) -> Run:
     """The order to run a lease: as JSON, since that is what its payload is.
 
     Progress and results go beside it: msgspec reads no `Raw | None` but null.
     """
+    if lease.item.progress is None and not lease.parents:
+        return Run(number, msgspec.json.encode(lease))
     parents = tuple(replace(parent, result=None) for parent in lease.parents)
     bare = replace(lease, item=replace(lease.item, progress=None), parents=parents)
     results = tuple(_bytes(parent.result) for parent in lease.parents)
-    return Run(msgspec.json.encode(bare), _bytes(lease.item.progress), results)
+    return Run(number, msgspec.json.encode(bare), _bytes(lease.item.progress), results)
 
 
 def lease_of(order: Run) -> Lease:
@@ -110,6 +111,11 @@ def lease_of(order: Run) -> Lease:
         for parent, result in zip(lease.parents, order.results, strict=True)
     )
     return replace(lease, item=replace(lease.item, progress=_raw(order.progress)), parents=parents)
+
+
+def _framed(message: Order | Answer) -> bytes:
+    data = _encoder.encode(message)
+    return LENGTH.pack(len(data)) + data
 
 
 def _bytes(text: msgspec.Raw | None) -> bytes | None:
@@ -136,6 +142,8 @@ class Line(asyncio.Protocol, Generic[M]):
         self._decode, self._on_message, self._on_end = decoder.decode, on_message, on_end
         self._buffer = bytearray()
         self._transport: asyncio.Transport | None = None
+        self._written: asyncio.Future[None] | None = None
+        """Pending while the other end has not read all that we wrote."""
 
     @classmethod
     async def over(cls, end: socket.socket, line: Line[M]) -> Line[M]:
@@ -144,11 +152,15 @@ class Line(asyncio.Protocol, Generic[M]):
         await loop.create_unix_connection(lambda: line, sock=end)
         return line
 
-    def send(self, message: Order | Answer) -> None:
-        """Write it behind what waits; what the other end does not live to read is lost."""
+    def send(self, *messages: Order | Answer) -> None:
+        """Write them behind what waits; what the other end does not live to read is lost."""
         if self._transport is not None:
-            data = _encoder.encode(message)
-            self._transport.write(LENGTH.pack(len(data)) + data)
+            self._transport.write(b"".join(map(_framed, messages)))
+
+    async def written(self) -> None:
+        """Wait until all that was sent is in the kernel's hands: our death loses nothing of it."""
+        if self._written is not None:
+            await asyncio.shield(self._written)
 
     def close(self) -> None:
         """Hang up once all is written."""
@@ -158,10 +170,22 @@ class Line(asyncio.Protocol, Generic[M]):
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         """(asyncio) The line is up."""
         self._transport = cast("asyncio.Transport", transport)
+        self._transport.set_write_buffer_limits(0)
+
+    def pause_writing(self) -> None:
+        """(asyncio) Not all could be written at once."""
+        self._written = asyncio.get_running_loop().create_future()
+
+    def resume_writing(self) -> None:
+        """(asyncio) All is written."""
+        if self._written is not None:
+            self._written.set_result(None)
+            self._written = None
 
     def connection_lost(self, exc: Exception | None) -> None:
         """(asyncio) The line is cut."""
         self._transport = None
+        self.resume_writing()
         self._on_end()
 
     def data_received(self, data: bytes) -> None:

@@ -66,3 +66,13 @@ async def leaves_child(job: Job) -> None:
 def environment() -> list[str]:
     """The names of what the process finds in its environment."""
     return sorted(os.environ)
+
+
+@handler("notes")
+async def notes(job: Job, *, blocks: bool = False, dies: bool = False) -> None:
+    """Be short, most of the time."""
+    job.log.info("notes", id=job.task.id)
+    if dies:
+        os._exit(9)
+    if blocks:
+        time.sleep(3_600)  # noqa: ASYNC251, TID251 - that is the fault

@@ -8,13 +8,13 @@ import pytest
 from taskhub.attempts import Released, StopReason
 from taskhub.model import Status, TaskId
 from taskhub.ports import Finish
-from taskhub.work.crew import Crew
+from taskhub.work.crew import WINDOW, Crew
 
 from tests.unit.work.making import attempt
 from tests.unit.work.test_lane import _World
 from tests.waiting import turns
 
-IDS = [TaskId(f"018f0000-0000-7000-8000-{number:012x}") for number in range(3)]
+IDS = [TaskId(f"018f0000-0000-7000-8000-{number:012x}") for number in range(40)]
 
 
 async def test_who_does_not_stop_dies_alone_and_the_next_in_line_takes_the_place() -> None:
@@ -77,3 +77,85 @@ async def test_who_waits_in_line_is_stopped_at_once(reason: StopReason) -> None:
         await running
     finally:
         await crew.close()
+
+
+async def _brisk(crew: Crew, *ids: TaskId) -> None:
+    """Let the crew know how short these are."""
+    for each in ids:
+        await crew.run(attempt("notes", task_id=each))
+
+
+async def test_while_tasks_are_short_several_are_sent_ahead() -> None:
+    """Of a type that nobody has seen, and of a long one, no process has more than one in hand."""
+    world = _World()
+    crew = Crew([world.lane])
+    try:
+        first = [asyncio.create_task(crew.run(attempt("notes", task_id=each))) for each in IDS[:4]]
+        await turns()
+        unknown = world.in_hand()
+        ended = [await each for each in first]
+        more = [asyncio.create_task(crew.run(attempt("notes", task_id=each))) for each in IDS]
+        await turns(2)
+        known = world.in_hand()
+        ended += [await each for each in more]
+    finally:
+        await crew.close()
+
+    assert (unknown, known) == (1, WINDOW)
+    assert {each.status for each in ended if isinstance(each, Finish)} == {Status.DONE}
+    assert world.notes() == [*IDS[:4], *IDS]
+
+
+async def test_what_waits_behind_a_long_one_goes_to_another_process_in_its_order() -> None:
+    """A type is short until it is not: nobody waits where one blocks its loop, while another is
+    idle.
+    """
+    worlds = [_World(), _World()]
+    crew = Crew([world.lane for world in worlds])
+    busy, long = (
+        attempt("waits", task_id=IDS[1]),
+        attempt("notes", {"blocks": True}, task_id=IDS[2]),
+    )
+    short = [attempt("notes", task_id=each) for each in IDS[3:9]]
+    try:
+        occupied = asyncio.create_task(crew.run(busy))
+        await worlds[1].said.next(20)
+        await _brisk(crew, IDS[0])
+        blocked, *behind = [asyncio.create_task(crew.run(each)) for each in (long, *short)]
+        await turns(3)
+        assert worlds[0].in_hand() == 7
+        await worlds[0].said.next()
+        await worlds[0].said.next()
+        crew.stop(busy, StopReason.DRAIN)
+        ended = await asyncio.gather(*behind)
+
+        assert {each.status for each in ended if isinstance(each, Finish)} == {Status.DONE}
+        assert worlds[1].notes() == IDS[3:9]
+        assert not blocked.done()
+        assert await occupied == Released()
+    finally:
+        await crew.close()
+    assert await blocked == Released()
+
+
+async def test_a_poison_pill_costs_what_was_sent_behind_it_nothing() -> None:
+    """They run once, in the next process, in the same attempt."""
+    world = _World()
+    crew = Crew([world.lane])
+    try:
+        await _brisk(crew, IDS[0])
+        poison = attempt("notes", {"dies": True}, task_id=IDS[1])
+        ended = await asyncio.gather(
+            *(crew.run(attempt("notes", task_id=each)) for each in IDS[2:6]),
+            crew.run(poison),
+            *(crew.run(attempt("notes", task_id=each)) for each in IDS[6:20]),
+        )
+    finally:
+        await crew.close()
+
+    wrong = [each for each in ended if isinstance(each, Finish) and each.status is not Status.DONE]
+    assert [(each.id, each.error, each.suspect) for each in wrong] == [
+        (IDS[1], "its process died (exit code 9)", False)
+    ]
+    assert world.notes() == [IDS[0], *IDS[2:6], IDS[1], *IDS[6:20]]
+    assert len(world.changes("spawned")) == 2

@@ -38,6 +38,7 @@ from tests.waiting import Signal, blocking_until, turns, until
 ROOT = Path(__file__).parents[3]
 PROGRAMS = "tests.unit.work.programs"
 OTHER = TaskId("018f0000-0000-7000-8000-000000000002")
+THIRD = TaskId("018f0000-0000-7000-8000-000000000003")
 
 
 class _World:
@@ -68,6 +69,17 @@ class _World:
     def changes(self, what: str) -> list[str]:
         found = [event for event in self.events if isinstance(event, ProcessChanged)]
         return [event.detail for event in found if event.what == what]
+
+    def pids(self) -> list[int]:
+        return [event.pid for event in self.events if isinstance(event, ProcessChanged)]
+
+    def in_hand(self) -> int:
+        """How many attempts its processor has now."""
+        return len(self.lane._homes)
+
+    def notes(self) -> list[str]:
+        """Which tasks have begun in its processors, in order."""
+        return [e.task_id for e in self.events if isinstance(e, HandlerSaid) and e.text == "notes"]
 
     async def started(self, one: Attempt) -> tuple[asyncio.Task[Ended], int]:
         """Run an attempt whose handler says its pid; returns once it does."""
@@ -234,28 +246,67 @@ async def test_a_stop_is_obeyed_or_enforced(
     assert bool(killed) == (kind != "waits")
 
 
-async def test_who_runs_beside_a_killed_one_is_given_back_unharmed() -> None:
-    """We killed it, so nobody else is to blame."""
-    one, other = attempt("blocks-thread"), attempt("waits", task_id=OTHER)
+@pytest.mark.parametrize("how", ["exits", "killed"])
+async def test_who_waits_behind_one_that_dies_loses_nothing_and_runs_in_the_next_process(
+    how: str,
+) -> None:
+    """Only the one that ran is to blame: whether it died by itself or was killed for its time."""
+    ids = [TaskId(f"018f0000-0000-7000-8000-{number:012x}") for number in range(3)]
+    poison = attempt("exits", {"code": 1}) if how == "exits" else attempt("blocks-loop")
     async with _world() as world:
-        task, _ = await world.started(one)
-        beside, _ = await world.started(other)
-        world.lane.stop(one, StopReason.TIMEOUT)
+        before = asyncio.create_task(world.lane.run(attempt("raises", task_id=OTHER)))
+        first = asyncio.create_task(world.lane.run(poison))
+        behind = [attempt("speaks", {"name": str(id_)}, task_id=id_) for id_ in ids]
+        others = [asyncio.create_task(world.lane.run(each)) for each in behind]
+        if how == "killed":
+            await world.said.next(20)
+            world.lane.stop(poison, StopReason.TIMEOUT)
+        died, raised = _finish(await first), _finish(await before)
+        spoken = [_finish(await each) for each in others]
 
-        assert _finish(await task).error == "timed out after 3600 s and was killed"
-        assert await beside == Released()
+    assert (died.suspect, died.status, raised.suspect) == (True, Status.PENDING, False)
+    assert [each.status for each in spoken] == [Status.DONE] * 3
+    assert len(world.changes("spawned")) == 2
+    said = [
+        event for event in world.events if isinstance(event, HandlerSaid) and event.text == "hello"
+    ]
+    assert sorted(event.task_id for event in said) == ids  # once each
 
 
-async def test_who_runs_beside_one_that_dies_by_itself_is_a_suspect_as_well() -> None:
-    """Nobody can tell which of them it was: alone, each will show."""
+async def test_a_processor_that_dies_with_nothing_begun_costs_the_first_in_line_alone() -> None:
+    """Somebody is charged, so that it comes to an end however often it happens."""
+    one, other = attempt("waits"), attempt("speaks", {"name": "ada"}, task_id=OTHER)
     async with _world() as world:
-        beside, _ = await world.started(attempt("waits", task_id=OTHER))
-        died = _finish(await world.lane.run(attempt("exits", {"code": 1})))
-        stood_by = _finish(await beside)
+        await world.lane.run(attempt("raises"))
+        pid = world.pids()[0]
+        os.kill(pid, signal.SIGSTOP)
+        tasks = [asyncio.create_task(world.lane.run(each)) for each in (one, other)]
+        await turns()
+        os.kill(pid, signal.SIGKILL)
+        first, second = [_finish(await task) for task in tasks]
 
-    assert died.suspect
-    assert stood_by.suspect
-    assert died.error == stood_by.error == "its process died (exit code 1)"
+    assert (first.error, first.suspect) == ("its process died (signal 9)", True)
+    assert second.status is Status.DONE
+
+
+async def test_what_waits_is_taken_back_though_the_handler_stands_on_the_loop() -> None:
+    """The processor is not asked; the one that runs goes on."""
+    async with _world() as world:
+        running, _ = await world.started(attempt("blocks-loop"))
+        waits, stopped = attempt("waits", task_id=OTHER), attempt("waits", task_id=THIRD)
+        given = [asyncio.create_task(world.lane.perform(each)) for each in (waits, stopped)]
+        await turns()
+        world.lane.take_back()
+        assert await asyncio.gather(*given) == [None, None]
+        ended = asyncio.create_task(world.lane.run(stopped))
+        await turns()
+        world.lane.stop(stopped, StopReason.CANCEL)
+        assert _finish(await ended).status is Status.CANCELLED
+        assert not running.done()
+        await world.lane.close()
+        assert await running == Released()
+
+    assert len(world.said._said) == 0  # nobody else has begun
 
 
 async def test_what_a_dead_processor_had_started_dies_with_it() -> None:
@@ -304,15 +355,15 @@ async def test_an_order_that_no_processor_can_read_costs_attempts_and_ends(
     """Given back unharmed it would be claimed again without end; what waits behind it is."""
     async with _world() as world:
         await world.lane.run(attempt("raises"))
-        one, other = attempt("waits"), attempt("waits", task_id=OTHER)
-        orders = iter([Run(b"no JSON"), run_order(other.lease)])
-        monkeypatch.setattr("taskhub.work.lane.run_order", lambda _: next(orders))
+        one, other = attempt("waits"), attempt("speaks", {"name": "ada"}, task_id=OTHER)
+        orders = iter([Run(2, b"no JSON"), run_order(3, other.lease), run_order(1, other.lease)])
+        monkeypatch.setattr("taskhub.work.processor.run_order", lambda *_: next(orders))
         read, behind = await asyncio.gather(world.lane.run(one), world.lane.run(other))
 
     first = _finish(read)
     assert (first.status, first.suspect) == (Status.PENDING, True)
     assert (first.error or "").startswith("its process died")
-    assert behind == Released()
+    assert _finish(behind).status is Status.DONE
 
 
 async def test_a_processor_that_does_not_get_ready_is_killed(tmp_path: Path) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import socket
 from collections.abc import Iterator
+from contextlib import suppress
 
 import msgspec
 import pytest
@@ -14,7 +15,7 @@ from taskhub.ports import Finish
 from taskhub.work.wire import FRAME_LIMIT, LENGTH, Answer, Line, Over, Ready, lease_of, run_order
 
 from tests.unit.work.making import TASK, lease
-from tests.waiting import Signal
+from tests.waiting import Signal, turns
 
 
 @pytest.fixture
@@ -46,7 +47,7 @@ def test_a_lease_survives_the_line_with_its_payload_untouched() -> None:
     """It is JSON that we never parse: not a digit of a number may change."""
     sent = lease(payload={"x": [1, 2.50, "ä", None]})
 
-    assert lease_of(run_order(sent)) == sent
+    assert lease_of(run_order(1, sent)) == sent
 
 
 @pytest.mark.parametrize("told", [None, b'{"fraction":0.5,"text":"","data":7}', b"null"])
@@ -54,7 +55,7 @@ def test_what_a_task_has_told_before_comes_along(told: bytes | None) -> None:
     """A processor that could not read it would be killed for it, again and again."""
     sent = lease(progress=told)
 
-    assert lease_of(run_order(sent)) == sent
+    assert lease_of(run_order(1, sent)) == sent
 
 
 def test_what_parents_have_made_goes_over_the_line() -> None:
@@ -65,7 +66,7 @@ def test_what_parents_have_made_goes_over_the_line() -> None:
     )
     sent = msgspec.structs.replace(lease(), parents=parents)
 
-    assert lease_of(run_order(sent)).parents == parents
+    assert lease_of(run_order(1, sent)).parents == parents
 
 
 @pytest.mark.parametrize(
@@ -79,7 +80,7 @@ async def test_messages_come_whole_however_the_bytes_are_cut(
     ends: tuple[socket.socket, socket.socket], ended: Finish | Stubborn
 ) -> None:
     """A stream knows no messages."""
-    reader, messages = _Reader(), [Ready(), Over(TASK, ended), Ready()]
+    reader, messages = _Reader(), [Ready(), Over(1, ended, 0.5), Ready()]
     await Line.over(ends[0], reader.line)
 
     for byte in b"".join(map(_frame, messages)):
@@ -104,6 +105,30 @@ async def test_nonsense_ends_the_line(
     ends[1].send(nonsense)
 
     await reader.ended.next()
+
+
+async def test_what_was_written_is_told_once_the_kernel_has_all_of_it(
+    ends: tuple[socket.socket, socket.socket],
+) -> None:
+    """A processor begins nothing before: what it did last would be lost with it."""
+    reader, bulky = (
+        _Reader(),
+        Over(1, Finish(id=TASK, fence=1, status=Status.DONE, result=bytes(9**6)), 0),
+    )
+    await Line.over(ends[0], reader.line)
+
+    await reader.line.written()
+    reader.line.send(bulky)
+    writing = asyncio.create_task(reader.line.written())
+    await turns()
+    assert not writing.done()
+    while not writing.done():
+        with suppress(BlockingIOError):
+            ends[1].recv(2**16, socket.MSG_DONTWAIT)
+        await turns()
+    reader.line.send(bulky)
+    ends[1].close()
+    await reader.line.written()
 
 
 async def test_the_end_of_the_other_side_is_heard_after_its_last_message(
