@@ -10,14 +10,15 @@ import msgspec
 from taskhub.model import Event
 
 SCHEDULES = "schedules"
-KINDS = frozenset({"work", "ended", "cancel", "types", "told", SCHEDULES})
+KINDS = frozenset({"work", "later", "ended", "cancel", "types", "told", SCHEDULES})
 """Every kind of bell: what one that cannot be read, or may have been missed, stands for."""
 
 
 class BellKind(msgspec.Struct, frozen=True):
-    """What rang: any of `work` (something may be claimed), `ended` (a task ended), `cancel`,
-    `types` (there are other types of tasks now), `schedules` (one was changed), and `told` when
-    none of these but something else has happened, which only listeners want to hear.
+    """What rang: any of `work` (something may be claimed), `later` (a new task can be claimed
+    later), `ended` (a task ended), `cancel`, `types` (there are other types of tasks now),
+    `schedules` (one was changed), and `told` when none of these but something else has happened,
+    which only listeners want to hear.
     """
 
     kinds: frozenset[str]

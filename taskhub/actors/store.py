@@ -21,7 +21,7 @@ from taskhub.obs.telemetry import (
     StateChanged,
     TasksFollowed,
 )
-from taskhub.ports import Cancel, Changed, Register, Touched
+from taskhub.ports import Cancel, Changed, Create, Register, Touched
 from taskhub.queues import Pause
 from taskhub.registration import Forget
 from taskhub.schedules.writes import Fired, Saved, Synced
@@ -30,6 +30,7 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from taskhub.kernel.actor import Context
+    from taskhub.model import Event, TaskItem
     from taskhub.ports import Committed as Commit
     from taskhub.ports import Result, Store, Write
 
@@ -137,7 +138,7 @@ class StoreActor:
             start = end
 
     def _tell(self, writes: Sequence[Write], done: Commit) -> None:
-        kinds = {_KINDS[event.type] for event in done.events if event.type in _KINDS}
+        kinds = _of_events(writes, done.events)
         kinds.update(filter(None, map(_rung, writes, done.results)))
         if done.followed.let_go:
             kinds.add("work")
@@ -157,6 +158,20 @@ class StoreActor:
         self._health.state, self._health.detail = state, detail
         why = error.reason if error else ""  # /ready is for strangers too, the log is not
         self._emit(StateChanged(part="store", state=state, detail=why))
+
+
+def _of_events(writes: Sequence[Write], events: Sequence[Event]) -> set[str]:
+    """What rings for these events; no worker need look for new tasks that are due later."""
+    later = {write.item.id for write in writes if isinstance(write, Create) and _waits(write.item)}
+    return {
+        "later" if event.id in later and event.type is EventType.CREATED else _KINDS[event.type]
+        for event in events
+        if event.type in _KINDS
+    }
+
+
+def _waits(item: TaskItem) -> bool:
+    return item.run_at > item.created_at
 
 
 def _rung(write: Write, result: Result) -> str:

@@ -70,7 +70,7 @@ def _heartbeat(process: Process) -> ChildSpec:
 
 def _scheduler(process: Process) -> ChildSpec:
     boxes = process.boxes
-    heard = ring(boxes.scheduler, "work", "ended", SCHEDULES)
+    heard = ring(boxes.scheduler, "work", "later", "ended", SCHEDULES)
     process.rings.append(heard)
     declared = definitions(process.live.config)
 

@@ -270,6 +270,18 @@ async def test_an_end_that_lets_a_task_go_rings_for_work(shop: Workshop) -> None
     assert shop.said(TasksFollowed) == [TasksFollowed(let_go=1, failed=0, cancelled=0)]
 
 
+async def test_new_tasks_for_later_wake_no_worker(shop: Workshop) -> None:
+    """Each of them would ask for a claim that finds nothing; the scheduler learns when to ring."""
+    now, later = task(), task(delay=60.0)
+    async with running([shop.store_spec()]):
+        await shop.put(Create(item=later))
+        await shop.put(Create(item=task(delay=9.0)), Create(item=now))
+        await shop.put(Cancel(id=later.id))
+
+    heard = [kinds for _, kinds in await rung(shop)]
+    assert heard == [{"later"}, {"later", "work"}, {"ended"}]
+
+
 async def rung(shop: Workshop) -> list[tuple[list[EventType], set[str]]]:
     """What lies in the publisher's mailbox."""
     shop.outbox.close()
