@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from taskhub.config.stores import EXPECTED, is_server
+from taskhub.config.stores import EXPECTED, Server, server_of
 from taskhub.errors import ConfigError, ConfigProblem
 
 if TYPE_CHECKING:
@@ -25,8 +26,8 @@ SQLITE = "sqlite:///"
 def make_store(config: Config) -> Store:
     """The store that `[store] url` names; raises ConfigError where it, or its driver, is none."""
     url = config.store.url
-    if is_server(url):
-        return _server(config)
+    if server := server_of(url):
+        return _on_server(config, server)
     if not url.startswith(SQLITE):
         raise ConfigError([ConfigProblem("store.url", f"expected {EXPECTED}")])
     from taskhub.store.sqlite import SqliteStore
@@ -35,17 +36,38 @@ def make_store(config: Config) -> Store:
     return SqliteStore(path, lock_timeout=config.store.lock_timeout)
 
 
-def _server(config: Config) -> Store:
+def _on_server(config: Config, server: Server) -> Store:
+    """One whose driver is no part of every installation."""
+    make, driver, name, extra = SERVERS[server]
     try:
-        from taskhub.store.postgres import PostgresStore
-        from taskhub.store.postgres.session import Address
+        return make(config)
     except ModuleNotFoundError as error:
-        if error.name != "psycopg":
+        if error.name != driver:
             raise
-        wanted = "PostgreSQL needs its driver: pip install 'taskhub[postgres]'"
+        wanted = f"{name} needs its driver: pip install 'taskhub[{extra}]'"
         raise ConfigError([ConfigProblem("store.url", wanted)]) from None
+
+
+def _postgresql(config: Config) -> Store:
+    from taskhub.store.postgres import PostgresStore
+    from taskhub.store.postgres.session import Address
+
     address = Address(config.store.url, config.store.password.reveal())
     return PostgresStore(address, lock_timeout=config.store.lock_timeout)
+
+
+def _mssql(config: Config) -> Store:
+    from taskhub.store.mssql.address import Address
+
+    Address(config.store.url, config.store.password.reveal())
+    raise ConfigError([ConfigProblem("store.url", "SQL Server is not in this version")])
+
+
+SERVERS: dict[str, tuple[Callable[[Config], Store], str, str, str]] = {
+    "postgresql": (_postgresql, "psycopg", "PostgreSQL", "postgres"),
+    "mssql": (_mssql, "pyodbc", "SQL Server", "mssql"),
+}
+"""What makes a server's store, the module of its driver, its name, and our extra that has it."""
 
 
 def make_bus(config: Config, role: str) -> EventBus:

@@ -39,7 +39,7 @@ def check(path: Path | None, overrides: tuple[str, ...], unit: str) -> None:
 
 def _import_driver(config: Config) -> None:
     """Of a store on a server; raises ConfigError where it is missing."""
-    if stores.is_server(config.store.url):
+    if stores.server_of(config.store.url):
         from taskhub.app import open_store
 
         open_store(config)

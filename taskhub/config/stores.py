@@ -4,13 +4,20 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator
+from typing import Literal
 from urllib.parse import SplitResult, parse_qsl, urlsplit
 
 from taskhub.config.issuers import Wrong
+from taskhub.config.mssql_urls import FORM, NO_PASSWORD, read_mssql_url
 
-LATER = ("mssql",)
-SERVERS = ("postgresql", "postgres")
-EXPECTED = "sqlite:///PATH or postgresql://USER@HOST:PORT/DATABASE"
+Server = Literal["", "postgresql", "mssql"]
+"""Which server keeps the tasks; none where it is a file."""
+SERVERS: dict[str, Server] = {
+    "postgresql": "postgresql",
+    "postgres": "postgresql",
+    "mssql": "mssql",
+}
+EXPECTED = f"sqlite:///PATH, postgresql://USER@HOST:PORT/DATABASE or {FORM}"
 OPTIONS = frozenset(
     {"host", "port", "sslmode", "sslrootcert", "sslcert", "sslkey", "target_session_attrs"}
 )
@@ -20,9 +27,11 @@ OPTIONS = frozenset(
 def rules(url: str) -> Iterator[Wrong]:
     """What is wrong with `store.url`."""
     scheme = url.partition(":")[0]
-    if scheme in SERVERS:
-        wrong = _wrong_server(url)
-    elif scheme.partition("+")[0] in (*LATER, *SERVERS):
+    if (server := server_of(url)) == "mssql":
+        wrong = _wrong_mssql(url)
+    elif server:
+        wrong = _wrong_postgresql(url)
+    elif scheme.partition("+")[0] in SERVERS:
         wrong = f"{scheme} is not in this version: expected {EXPECTED}"
     else:
         wrong = _wrong_file(url)
@@ -30,9 +39,9 @@ def rules(url: str) -> Iterator[Wrong]:
         yield "store.url", wrong
 
 
-def is_server(url: str) -> bool:
-    """Whether the store is a PostgreSQL server."""
-    return url.partition(":")[0] in SERVERS
+def server_of(url: str) -> Server:
+    """The server that an address names; empty: it names none."""
+    return SERVERS.get(url.partition(":")[0], "")
 
 
 def _wrong_file(url: str) -> str:
@@ -45,14 +54,22 @@ def _wrong_file(url: str) -> str:
     return ""
 
 
-def _wrong_server(url: str) -> str:
+def _wrong_mssql(url: str) -> str:
+    try:
+        read_mssql_url(url)
+    except ValueError as error:
+        return str(error)
+    return ""
+
+
+def _wrong_postgresql(url: str) -> str:
     try:
         parts = urlsplit(url)
         _ = parts.port
     except ValueError:
         return f"expected {EXPECTED}"
     if parts.password is not None:
-        return "expected no password here: it goes into [store] password"
+        return NO_PASSWORD
     if parts.fragment or not parts.path.removeprefix("/") or re.search(r"[\x00-\x20]", url):
         return f"expected {EXPECTED}"
     return _wrong_options(parts)

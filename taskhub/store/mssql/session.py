@@ -1,200 +1,147 @@
-"""A connection to the server: transactions that end, errors that have names, tries anew."""
+"""A session with the server: transactions that end, errors that have names, tries anew."""
 
 from __future__ import annotations
 
-import math
 import random
 import threading
-from collections.abc import Callable, Sequence
-from contextlib import suppress
-from dataclasses import dataclass
-from typing import Any, Protocol, TypeVar
+from collections.abc import Callable
+from math import inf
+from time import monotonic
+from typing import Protocol, TypeVar
 
 import pyodbc
 
 from taskhub.errors import StoreDown, StoreLocked
-from taskhub.store.mssql.troubles import SQL_SERVER, BadData, Codes, Meaning
+from taskhub.store.mssql.connection import Connection, Speech
+from taskhub.store.mssql.driving import Frozen, Helper, Watch
+from taskhub.store.mssql.troubles import BadData, Meaning
 from taskhub.store.steps.breaker import Breaker
 
-pyodbc.pooling = False  # else unixODBC gives out connections that are dead, or in others' state
-
 T = TypeVar("T")
-Row = tuple[Any, ...]
 
 TRIES = 6
 """How often a transaction is begun that the server gives up in favour of others."""
 
-PATIENCE = 15.0
-"""Seconds that a statement may take."""
+MOVES = 4
+"""How often one is begun while the database is moved or woken up."""
 
-BEGIN = "SET TRANSACTION ISOLATION LEVEL READ COMMITTED; BEGIN TRANSACTION"
-COMMIT = "COMMIT TRANSACTION"
-ROLLBACK = "IF @@TRANCOUNT > 0 ROLLBACK TRANSACTION"
-SETTINGS = (
-    "SET NOCOUNT OFF",
-    "SET XACT_ABORT ON",
-    "SET ANSI_NULLS, ANSI_PADDING, ANSI_WARNINGS, ARITHABORT ON",
-    "SET CONCAT_NULL_YIELDS_NULL, QUOTED_IDENTIFIER ON",
-    "SET NUMERIC_ROUNDABORT OFF",
-    "SET LOCK_TIMEOUT {lock_timeout_ms}",
-)
+CONNECTING = 90.0
+"""Seconds after which no driver can still be about to connect."""
 
+STOPPING = 3.0
+"""Seconds that a call of the driver may still take once we want to end."""
 
-@dataclass(frozen=True, slots=True)
-class Answer:
-    """What a statement has answered, all of it."""
+LOOK = 0.1
+"""Seconds between two looks at a call that lasts."""
 
-    rows: list[Row]
-    """Of its first part that has columns."""
-    rowcount: int
-    """How many rows its parts have changed (with OUTPUT: answered) together."""
-
-    def fetchall(self) -> list[Row]:
-        """All rows."""
-        return self.rows
-
-    def fetchone(self) -> Row | None:
-        """The first row."""
-        return self.rows[0] if self.rows else None
-
-
-@dataclass(frozen=True, slots=True)
-class Speech:
-    """How a kind of server is spoken to."""
-
-    codes: Codes
-    settings: Sequence[str]
-    begin: str
-    commit: str
-    rollback: str
-
-
-SPEECH = Speech(SQL_SERVER, SETTINGS, BEGIN, COMMIT, ROLLBACK)
-"""Of SQL Server and Azure SQL."""
-
-
-class Connection:
-    """One statement after the other, by one thread; a failure of the line closes it."""
-
-    def __init__(self, driver: pyodbc.Connection, speech: Speech) -> None:
-        """Speak over the driver's connection, which commits by itself."""
-        self.driver = driver
-        """To lend to SQLAlchemy; whoever has it never ends the transaction."""
-        self._speech = speech
-        self._running: pyodbc.Cursor | None = None
-        self.closed = False
-        self.patience = PATIENCE
-
-    @property
-    def patience(self) -> float:
-        """Seconds that each statement may take from now on; `math.inf`: as long as it likes."""
-        return self._patience
-
-    @patience.setter
-    def patience(self, seconds: float) -> None:
-        self._patience = seconds
-        self.driver.timeout = 0 if math.isinf(seconds) else max(1, math.ceil(seconds))
-
-    def execute(self, text: str, values: Sequence[object] = ()) -> Answer:
-        """Have a statement done and its answer read to the end; raises pyodbc.Error, BadData.
-
-        Values stand for the `?` of the text. A text of several statements fails where any fails.
-        """
-        return self._done(lambda cursor: cursor.execute(text, *values))
-
-    def many(self, text: str, rows: Sequence[Sequence[object]]) -> int:
-        """Have a statement done for each row; how many rows it has changed."""
-        return self._done(lambda cursor: cursor.executemany(text, rows)).rowcount if rows else 0
-
-    def _done(self, ask: Callable[[pyodbc.Cursor], object]) -> Answer:
-        try:
-            self._running = cursor = self.driver.cursor()
-            try:
-                ask(cursor)
-                return _read(cursor)
-            finally:
-                self._running = None
-                cursor.close()
-        except pyodbc.Error as error:
-            raise self._known(error) from None
-
-    def _known(self, error: Exception) -> Exception:
-        meaning = self._speech.codes.meaning(error)
-        if meaning is Meaning.BAD_DATA:
-            return BadData("a value does not fit")
-        if meaning in (Meaning.DOWN, Meaning.MOVING):
-            self.close()
-        return error
-
-    def cancel(self) -> None:
-        """From any thread: the statement that runs ends with an error."""
-        if (cursor := self._running) is not None:
-            with suppress(pyodbc.Error):
-                cursor.cancel()
-
-    def close(self) -> None:
-        """Give it up; may be called twice."""
-        if not self.closed:
-            self.closed = True
-            with suppress(pyodbc.Error):
-                self.driver.close()
-
-
-def _read(cursor: pyodbc.Cursor) -> Answer:
-    """All parts of an answer: an error of a later one is told only to whoever asks for it."""
-    rows: list[Row] | None = None
-    changed = 0
-    while True:
-        if cursor.description is not None:
-            found = [tuple(row) for row in cursor.fetchall()]
-            changed += len(found)
-            rows = found if rows is None else rows
-        elif cursor.rowcount > 0:
-            changed += cursor.rowcount
-        if not cursor.nextset():
-            return Answer(rows or [], changed)
+SILENT = "The server did not answer in time."
 
 
 class Place(Protocol):
     """Where a server is."""
 
-    speech: Speech
+    @property
+    def speech(self) -> Speech:
+        """How it is spoken to."""
 
     def connect(self, name: str, lock_timeout: float) -> Connection:
         """A connection with every setting that we need; raises pyodbc.Error, StoreDown."""
 
 
 class Session:
-    """Connects on first use and again after a failure; used by one thread at a time."""
+    """Connects on first use and again after a failure; used by one thread at a time.
+
+    All that it does is done by a helper, so that whoever asks never waits for ever.
+    """
 
     def __init__(self, address: Place, name: str, *, lock_timeout: float) -> None:
         """Make ready; a statement waits `lock_timeout` seconds for a lock of others."""
         self._address, self._name, self._timeout = address, name, lock_timeout
         self._speech = address.speech
         self._connection: Connection | None = None
+        self._helper: Helper | None = None
+        self._connecting = Watch()
         self._breaker = Breaker()
+        self._is_committing = False
+        self._stopped_at = inf
         self.stop = threading.Event()
         self.retried = 0
         """How many transactions were begun anew."""
 
     def transaction(self, work: Callable[[Connection], T], begin: str = "") -> T:
         """`work` in one durable transaction; raises Trouble."""
+        begin = begin or self._speech.begin
         for attempt in range(TRIES):
             try:
-                return self._once(work, begin or self._speech.begin)
-            except pyodbc.Error as error:
-                if self._speech.codes.meaning(error) is not Meaning.DEADLOCK:
-                    raise self._named(error) from error
+                return self._helped(lambda: self._once(work, begin))
+            except (pyodbc.Error, StoreDown) as error:
+                pause = self._pause(error, attempt)
+                if pause is None:
+                    raise self._named(error) from _cause(error)
             self.retried += 1
-            self.stop.wait(random.uniform(0, 0.005 * 2**attempt))  # noqa: S311 - a pause
+            self.stop.wait(pause)
         raise StoreLocked
 
     def ask(self, work: Callable[[Connection], T]) -> T:
         """`work` without a transaction around it: one statement that reads; raises Trouble."""
         try:
+            return self._helped(lambda: self._asked(work))
+        except pyodbc.Error as error:
+            raise self._named(error) from _cause(error)
+
+    def connect(self) -> Connection:
+        """The connection, made when there is none; raises StoreDown. Only within work."""
+        if self._connection is None or self._connection.closed:
+            self._breaker.refuse()
+            self._connection = self._connected()
+        return self._connection
+
+    def cancel(self) -> None:
+        """From any thread: what is being done ends with an error."""
+        if not self.stop.is_set():
+            self._stopped_at = monotonic()
+            self.stop.set()
+        if (connection := self._connection) is not None:
+            connection.cancel()
+
+    def close(self) -> None:
+        """Give the connection back; may be called twice, and the session used again."""
+        helper, connection = self._helper, self._connection
+        if helper is not None:
+            try:
+                if connection is not None:
+                    helper.do(connection.close, self._look)
+            except Frozen:
+                self._leave(helper)
+            else:
+                helper.end()
+        self._helper = self._connection = None
+
+    # ---- what the helper does
+
+    def _once(self, work: Callable[[Connection], T], begin: str) -> T:
+        self._is_committing = False
+        self._anew(lambda connection: connection.execute(begin))
+        connection = self.connect()
+        try:
+            answer = work(connection)
+            connection.hurry(fresh=False)
+            self._is_committing = True
+            connection.execute(self._speech.commit)
+            return answer
+        except BaseException:
+            self._undo(connection)
+            raise
+        finally:
+            connection.hurry(fresh=True)
+
+    def _asked(self, work: Callable[[Connection], T]) -> T:
+        try:
             return self._anew(work)
         except pyodbc.Error as error:
-            raise self._named(error) from error
+            if self._connection is not None and self._meaning(error) is Meaning.LATE:
+                self._undo(self._connection)
+            raise
 
     def _anew(self, work: Callable[[Connection], T]) -> T:
         """`work`, once more where the connection was lost since it was used last.
@@ -206,57 +153,98 @@ class Session:
         try:
             return work(connection)
         except pyodbc.Error:
-            if is_new or not connection.closed:
+            if is_new or not connection.closed or connection is not self._connection:
                 raise
         return work(self.connect())
 
-    def connect(self) -> Connection:
-        """The connection, made when there is none; raises StoreDown."""
-        if self._connection is None or self._connection.closed:
-            self._breaker.refuse()
-            self._connection = self._connected()
-        return self._connection
+    def _undo(self, connection: Connection) -> None:
+        """End the transaction; a connection that cannot even do that is of no more use."""
+        if not connection.closed:
+            try:
+                connection.hurry(fresh=False)
+                connection.execute(self._speech.rollback)
+            except (pyodbc.Error, BadData):
+                connection.close()
 
     def _connected(self) -> Connection:
+        watch = self._connecting
         try:
-            connection = self._address.connect(self._name, self._timeout)
+            with watch.over(CONNECTING):
+                connection = self._address.connect(self._name, self._timeout)
         except pyodbc.Error as error:
             named = self._speech.codes.trouble(error)
             trouble = named if isinstance(named, StoreDown) else StoreDown()
             self._breaker.failed(trouble)
             raise trouble from error
+        except StoreDown as trouble:
+            self._breaker.failed(trouble)
+            raise
+        if watch is not self._connecting:  # nobody waits for it any more
+            connection.close()
+            raise StoreDown(SILENT)
         self._breaker.succeeded()
         return connection
 
-    def cancel(self) -> None:
-        """From any thread: what is being done ends with an error."""
-        self.stop.set()
-        if (connection := self._connection) is not None:
-            connection.cancel()
+    # ---- what happens where it is asked
 
-    def close(self) -> None:
-        """Give the connection back; may be called twice, and the session used again."""
-        connection, self._connection = self._connection, None
-        if connection is not None:
-            connection.close()
-
-    def _once(self, work: Callable[[Connection], T], begin: str) -> T:
-        self._anew(lambda connection: connection.execute(begin))
-        connection = self.connect()
+    def _helped(self, work: Callable[[], T]) -> T:
+        """Have a helper do it, and leave it behind when it does not return; raises StoreDown."""
+        if self._helper is None:
+            self._helper = Helper(f"{self._name}-driver")
+        helper = self._helper
         try:
-            answer = work(connection)
-            connection.execute(self._speech.commit)
-            return answer
-        except BaseException:
-            self._undo(connection)
-            raise
+            return helper.do(work, self._look)
+        except Frozen:
+            self._leave(helper)
+            trouble = StoreDown(SILENT)
+            self._breaker.failed(trouble)
+            raise trouble from None
 
-    def _undo(self, connection: Connection) -> None:
-        if not connection.closed:
-            try:
-                connection.execute(self._speech.rollback)
-            except (pyodbc.Error, BadData):
-                connection.close()
+    def _look(self) -> float:
+        """How long nothing has to be looked at; raises Frozen."""
+        connection = self._connection
+        watches = [self._connecting, *([connection.watch] if connection is not None else [])]
+        now, until = monotonic(), min(watch.until for watch in watches)
+        if until < inf and self.stop.is_set():
+            began = min(watch.began for watch in watches)
+            until = min(until, max(began, self._stopped_at) + STOPPING)
+        if now >= until:
+            raise Frozen
+        cut = connection.watch.cut if connection is not None else inf
+        if connection is not None and now >= cut:
+            connection.watch.cut = cut = inf
+            connection.cancel()
+        return max(0.001, min(until, cut, now + LOOK) - now)
+
+    def _leave(self, helper: Helper) -> None:
+        connection, self._connection, self._helper = self._connection, None, None
+        self._connecting = Watch()
+        if connection is not None:
+            connection.closed = True
+            helper.leave(connection.drop)
+        else:
+            helper.leave(bool)
+
+    def _meaning(self, error: BaseException | None) -> Meaning | None:
+        return None if error is None else self._speech.codes.meaning(error)
+
+    def _pause(self, error: Exception, attempt: int) -> float | None:
+        """How long to wait before the transaction is begun anew; None: it is not."""
+        meaning = self._meaning(_cause(error))
+        if meaning is Meaning.AGAIN:
+            return random.uniform(0, 0.005 * (1 << attempt))  # noqa: S311 - a pause
+        is_known_undone = not self._is_committing and not self.stop.is_set()
+        if meaning is Meaning.MOVING and is_known_undone and attempt < MOVES:
+            return random.uniform(0.1, 0.2) * (1 << attempt)  # noqa: S311 - a pause
+        return None
 
     def _named(self, error: Exception) -> Exception:
+        if isinstance(error, StoreDown):
+            return error
+        if self.stop.is_set() and self._meaning(error) is Meaning.LATE:
+            return StoreLocked()
         return self._speech.codes.trouble(error) or error
+
+
+def _cause(error: Exception) -> BaseException | None:
+    return error.__cause__ if isinstance(error, StoreDown) else error

@@ -134,17 +134,23 @@ async def test_the_store_is_the_file_that_the_url_names(
 def test_another_store_is_refused_by_name() -> None:
     """Whoever asks for what is not there yet must not get something else."""
     with pytest.raises(ConfigError, match=r"store\.url: expected sqlite:///PATH"):
-        make_store(stored("mssql://server/db"))
+        make_store(stored("mysql://server/db"))
 
 
-def test_a_server_s_store_needs_its_driver(monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize(
+    ("scheme", "folder", "driver", "extra"),
+    [("postgresql", "postgres", "psycopg", "postgres"), ("mssql", "mssql", "pyodbc", "mssql")],
+)
+def test_a_server_s_store_needs_its_driver(
+    scheme: str, folder: str, driver: str, extra: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """It is no part of every installation; whoever wants it is told what to install."""
-    for name in [name for name in sys.modules if name.startswith("taskhub.store.postgres")]:
+    for name in [name for name in sys.modules if name.startswith(f"taskhub.store.{folder}")]:
         monkeypatch.delitem(sys.modules, name)
-    monkeypatch.setitem(sys.modules, "psycopg", None)
+    monkeypatch.setitem(sys.modules, driver, None)
 
-    with pytest.raises(ConfigError, match=r"pip install 'taskhub\[postgres\]'"):
-        make_store(stored("postgresql://taskhub@host/db"))
+    with pytest.raises(ConfigError, match=rf"pip install 'taskhub\[{extra}\]'"):
+        make_store(stored(f"{scheme}://taskhub@host/db"))
 
 
 def test_a_server_s_store_shows_no_password() -> None:

@@ -129,14 +129,15 @@ def test_a_unit_has_a_name_that_fits_everywhere(name: str) -> None:
 @pytest.mark.parametrize(
     ("url", "said"),
     [
-        ("mssql://host/db", "mssql is not in this version"),
+        ("mssql://host/db", "expected a user, mssql://USER@HOST:PORT/DATABASE"),
+        ("mssql://user:word@host/db", "it goes into [store] password"),
         ("mssql+pyodbc://host/db", "mssql+pyodbc is not in this version"),
         ("postgresql+psycopg://host/db", "postgresql+psycopg is not in this version"),
         ("postgresql://user:word@host/db", "it goes into [store] password"),
-        ("postgresql://user@host", "expected sqlite:///PATH or postgresql://"),
+        ("postgresql://user@host", "expected sqlite:///PATH, postgresql://"),
         ("postgresql://user@/db", "expected a host"),
         ("postgresql://host/db?passfile=x", "expected no options but host,"),
-        ("postgresql://host:many/db", "expected sqlite:///PATH or postgresql://"),
+        ("postgresql://host:many/db", "expected sqlite:///PATH, postgresql://"),
         ("mysql://host/db", "expected sqlite:///PATH"),
         ("data/taskhub.db", "expected sqlite:///PATH"),
         ("sqlite:///", "expected sqlite:///PATH"),
