@@ -84,7 +84,8 @@ class Connection:
         self.watch = Watch()
         self._speech, self._sizes = speech, sizes
         self._lock = threading.Lock()
-        self._running: pyodbc.Cursor | None = None
+        self._running: Any = None
+        """The cursor of the statement that is being done."""
         self._is_stopped = False
         self._canceller: threading.Thread | None = None
         self.closed = False
