@@ -14,7 +14,7 @@ from uuid_utils import uuid7
 from taskhub.actors.declaring import declaration, tell_declared
 from taskhub.messages import PASSING, Put
 from taskhub.model import TypeDefaults
-from taskhub.obs.telemetry import Emit, ScheduleBroken, ScheduleFired
+from taskhub.obs.telemetry import Emit, ScheduleBroken, ScheduleFired, SchedulesSeen
 from taskhub.ports import Refused
 from taskhub.schedules.cron import CronError, read
 from taskhub.schedules.making import Birth, defaults_by_type, task
@@ -61,6 +61,7 @@ class Firing:
             agenda = await self._store.agenda(BATCH + len(self._broken))
             writes = await self._writes(agenda)
             if not writes:
+                self._emit(SchedulesSeen(overdue=_overdue(agenda)))
                 return self._pause(agenda)
             results = await Put(*writes).sent_to(self._box)
         except PASSING:
@@ -159,6 +160,12 @@ class Firing:
                 late=(agenda.now - fired.due).total_seconds(),
             )
         )
+
+
+def _overdue(agenda: Agenda) -> float:
+    """Seconds since the first due time that nobody could handle; 0 when there is none."""
+    times = (schedule.next_at for schedule in agenda.due if schedule.next_at is not None)
+    return (agenda.now - min(times, default=agenda.now)).total_seconds()
 
 
 def _item(schedule: Schedule, defaults: Defaults, birth: Birth) -> TaskItem:

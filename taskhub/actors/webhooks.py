@@ -16,7 +16,7 @@ from uuid_utils import uuid7
 
 from taskhub.messages import PASSING, Put
 from taskhub.model import TITLE_LIMIT, Status, TaskId, TaskItem
-from taskhub.obs.telemetry import Complained, Emit, EventsForwarded, WebhookFellBehind
+from taskhub.obs.telemetry import Complained, Emit, EventsForwarded, WebhookFellBehind, WebhookSeen
 from taskhub.ports import EventPage, EventQuery, Forward, Refused, Result, Touched
 from taskhub.telling import (
     DELIVERY,
@@ -103,6 +103,8 @@ class Webhooks:
     async def _round(self) -> Round:
         """One page of events for every webhook, wherever it is."""
         hooks = self._settings().outbound.webhooks
+        for gone in self._followers.keys() - hooks.keys():
+            self._emit(WebhookSeen(webhook=gone, lag=0.0))
         self._followers = {name: at for name, at in self._followers.items() if name in hooks}
         came_to = {await self._begin(name) for name in hooks if name not in self._followers}
         for position in sorted({follower.position for follower in self._followers.values()}):
@@ -138,7 +140,9 @@ class Webhooks:
             missed = page.oldest - 1 - at.position
             self._emit(WebhookFellBehind(webhook=name, events=missed))
         through = page.items[-1].seq if page.items else min(at.position, page.newest)
-        items = tuple(delivery(name, event) for event in page.items if wants(hook, event))
+        wanted = [event for event in page.items if wants(hook, event)]
+        self._emit(WebhookSeen(webhook=name, lag=_age(wanted)))
+        items = tuple(delivery(name, event) for event in wanted)
         if items or not at.stored <= through < at.stored + FLUSH:
             return Forward(webhook=name, after=at.stored, through=through, items=items)
         at.position = through
@@ -149,6 +153,7 @@ class Webhooks:
         if isinstance(result, Touched):
             self._followers[write.webhook] = Follower(write.through, write.through)
             self._emit(EventsForwarded(webhook=write.webhook, count=result.count))
+            self._emit(WebhookSeen(webhook=write.webhook, lag=0.0))
             return True
         if isinstance(result, Refused):
             text = f"webhook {write.webhook}: its deliveries cannot be stored: {result.reason}"
@@ -169,6 +174,11 @@ def wants(hook: WebhookSection, event: PastEvent) -> bool:
         and (not hook.queues or event.queue in hook.queues)
         and (not hook.types or any(_is_like(event.kind, wanted) for wanted in hook.types))
     )
+
+
+def _age(events: Sequence[PastEvent]) -> float:
+    """Seconds since the first of them; 0 when there is none, or clocks differ."""
+    return max(0.0, (datetime.now(UTC) - events[0].at).total_seconds()) if events else 0.0
 
 
 def delivery(webhook: str, event: PastEvent) -> TaskItem:

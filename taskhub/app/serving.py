@@ -27,6 +27,7 @@ from taskhub.http.waiting import for_cancels, for_ends
 from taskhub.kernel.actor import ChildSpec
 from taskhub.kernel.call import Refused, Unreachable, call
 from taskhub.obs.exposition import Exposition, dressed
+from taskhub.obs.telemetry import BacklogSeen
 from taskhub.work.builtins import fail, simulate, transform
 from taskhub.work.outbound.http_task import http_handler
 from taskhub.work.registry import Registry
@@ -67,11 +68,15 @@ def _watch_backlog(process: Process, backlog: Backlog) -> None:
     if watch is None:
         return
 
+    def learn(waiting: int, age: float) -> None:
+        backlog.learn(waiting, age)
+        process.emit(BacklogSeen(ratio=backlog.ratio(process.live.config.limits)))
+
     async def look(is_up: Callable[[], None]) -> None:
         try:
-            await watch.run(is_up, backlog.learn)
+            await watch.run(is_up, learn)
         finally:
-            backlog.learn(0, 0.0)
+            learn(0, 0.0)
 
     process.ways.append(look)
 

@@ -16,6 +16,11 @@ class Backlog:
         """So many tasks wait to be noticed by a worker, the first of them for `age` seconds."""
         self._waiting, self._age = waiting, age
 
+    def ratio(self, limits: LimitsSection) -> float:
+        """How much of the limits is used: at 1 nothing is let in; 0 where there is none."""
+        pairs = ((self._waiting, limits.backlog), (self._age, limits.backlog_age))
+        return max((used / limit for used, limit in pairs if limit), default=0.0)
+
     def check(self, limits: LimitsSection) -> None:
         """Let new tasks in, or raise Backlogged."""
         if limits.backlog and self._waiting >= limits.backlog:

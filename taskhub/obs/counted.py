@@ -21,6 +21,7 @@ from taskhub.obs.meters import (
     histogram,
     only,
 )
+from taskhub.telling import DELIVERY
 
 ROUTE_LIMIT = 400
 """Combinations of method, route template and status."""
@@ -28,6 +29,8 @@ LAG_SAMPLES = 20
 """The lag gauge is the worst of so many last measurements, or a scrape would miss most peaks."""
 SERVER_ERROR = 500
 STATES = ("ok", "degraded", "failed")
+PROCESSOR, ENDED = "processor", "exit code 0"
+"""What a process of handlers that compute is called, and how one that is idle ends."""
 
 
 class Tasks(Counted):
@@ -49,6 +52,9 @@ class Tasks(Counted):
         ).by("queue")
         self.retried = counter("taskhub_worker_task_retries", "Failed attempts to be repeated.")
         self.failed = counter("taskhub_worker_tasks_failed", "Tasks that have ended as Failed.")
+        self.undelivered = counter(
+            "taskhub_webhook_deliveries_failed", "Deliveries that were given up."
+        )
         self.cancelled = counter("taskhub_tasks_cancelled", "Tasks that have ended as Cancelled.")
         self.released = counter("taskhub_worker_tasks_released", "Claimed tasks given back.")
         self.stale = counter("taskhub_stale_finishes", "Outcomes under an old fence, dropped.")
@@ -77,7 +83,7 @@ class Tasks(Counted):
             t.TaskStarted: self._started,
             t.TaskProcessed: self._processed,
             t.TaskRetrying: counts(self.retried),
-            t.TaskFailed: counts(self.failed),
+            t.TaskFailed: self._failed,
             t.TaskCancelled: counts(self.cancelled),
             t.TaskReleased: counts(self.released),
             t.StaleFinish: counts(self.stale),
@@ -94,6 +100,11 @@ class Tasks(Counted):
     def _processed(self, event: t.TaskProcessed) -> None:
         self.processed[event.result].value += 1
         self.duration[event.type].observe(event.duration, example(event, "task_id"))
+
+    def _failed(self, event: t.TaskFailed) -> None:
+        only(self.failed).inc()
+        if event.type == DELIVERY:
+            only(self.undelivered).inc()
 
     def _leases_taken(self, event: t.LeasesTaken) -> None:
         self.taken["requeued"].inc(event.requeued)
@@ -122,13 +133,16 @@ class Actors(Counted):
         self.unstopped = counter("taskhub_actor_unstopped", "Actors that did not stop in time.")
         self.exits = counter("taskhub_process_exits", "Child processes that were reaped.")
         self.exits.by("actor")
+        self.deaths = counter(
+            "taskhub_processor_deaths", "Processes of handlers that were killed, or died."
+        )
         self.blocks = counter("taskhub_loop_blocks", "Times the event loop stood still.")
         self.blockers = counter("taskhub_worker_handler_blocks", "Handlers that stopped the loop.")
         self.blockers.by("type")
         self.lag = gauge("taskhub_loop_lag_seconds", "The worst recent lateness of a timer.")
         self.hooks = counter("taskhub_hook_failures", "Hooks of child processes that failed.")
         self._lags: deque[float] = deque(maxlen=LAG_SAMPLES)
-        for family in (self.gave_up, self.unstopped, self.blocks, self.hooks):
+        for family in (self.gave_up, self.unstopped, self.deaths, self.blocks, self.hooks):
             only(family)
         self.hears = {
             t.ActorChanged: self._changed,
@@ -157,6 +171,8 @@ class Actors(Counted):
 
     def _process_changed(self, event: t.ProcessChanged) -> None:
         self.exits[self.short(event.actor)].inc(event.what == "exited")
+        if event.actor == PROCESSOR and event.what == "exited" and event.detail != ENDED:
+            only(self.deaths).inc()
 
     def lagged(self, event: t.LoopLag) -> None:
         """Keep one measurement."""
@@ -325,12 +341,16 @@ class Schedules(Counted):
             "taskhub_schedule_lateness_seconds", "From due to the task on disk.", TASK_SECONDS
         )
         self.broken = counter("taskhub_schedules_broken", "Schedules that cannot be handled here.")
+        self.overdue = gauge(
+            "taskhub_schedule_overdue_seconds", "Age of the first due time that was not handled."
+        )
         for outcome, reason in STARTS:
             self.runs[outcome, reason].inc(0)
         only(self.lateness)
         self.hears = {
             t.ScheduleFired: self._fired,
             t.ScheduleBroken: counts(self.broken),
+            t.SchedulesSeen: self._seen,
         }
 
     def _fired(self, event: t.ScheduleFired) -> None:
@@ -338,8 +358,14 @@ class Schedules(Counted):
         if event.outcome == "fired" and not event.reason:
             only(self.lateness).observe(max(0.0, event.late))
 
+    def _seen(self, event: t.SchedulesSeen) -> None:
+        only(self.overdue).value = event.overdue
 
-STARTS = (("fired", "none"), ("waiting", "none"), ("skipped", "missed"), ("skipped", "overlap"))
+
+STARTS = (
+    *(("fired", "none"), ("fired", "missed"), ("waiting", "none")),
+    *(("skipped", "missed"), ("skipped", "overlap")),
+)
 """Series that begin at zero: one that is born at 1 hides its first event from rate()."""
 
 
@@ -354,17 +380,27 @@ class Others(Counted):
         self.deliveries.by("webhook")
         self.missed = counter("taskhub_webhook_events_missed", "Events deleted unforwarded.")
         self.missed.by("webhook")
+        self.behind = gauge(
+            "taskhub_webhook_lag_seconds", "Age of the first event that was not forwarded."
+        ).by("webhook")
         self.key_fetches = counter("taskhub_key_fetches", "Times issuers were asked for keys.")
         self.key_fetches.by("part", "result")
         only(self.breakers)
+        for outcome in ("2xx", "3xx", "4xx", "5xx", "unreachable", "refused", "put_off"):
+            self.calls[DELIVERY, outcome].inc(0)
         self.hears = {
             t.RequestSent: lambda event: self.calls[event.type, event.outcome].inc(),
             t.EventsForwarded: lambda event: self.deliveries[event.webhook].inc(event.count),
+            t.WebhookSeen: self._webhook_seen,
             t.WebhookFellBehind: lambda event: self.missed[event.webhook].inc(event.events),
             t.BreakerOpened: self._breaker_changed,
             t.BreakerClosed: self._breaker_changed,
             t.KeysAsked: lambda event: self.key_fetches[event.part, event.result].inc(),
         }
+
+    def _webhook_seen(self, event: t.WebhookSeen) -> None:
+        self.missed[event.webhook].inc(0)
+        self.behind[event.webhook].value = event.lag
 
     def _breaker_changed(self, event: t.BreakerOpened | t.BreakerClosed) -> None:
         only(self.breakers).value = event.open

@@ -27,6 +27,8 @@ SHORTER: Mapping[str, tuple[str, str]] = {
     "TaskHubHeartbeatOld": ("> 60", "> 2"),
     "TaskHubQueueOld": ("> 300", "> 2"),
     "TaskHubCommitsSlow": ("> 0.5", "> 0.1"),
+    "TaskHubProcessorsDying": ("> 3", "> 0"),
+    "TaskHubWebhookBehind": ("> 300", "> 1"),
 }
 """Bounds of alerts that take their time, for a test that has not got it."""
 
@@ -131,6 +133,7 @@ async def watched(folder: Path) -> AsyncIterator[Monitoring]:
     monitoring = Monitoring(folder)
     receiver = web.Application()
     receiver.router.add_post("/alerts", monitoring.hear)
+    receiver.router.add_post("/gone", _gone)
     runner = web.AppRunner(receiver, access_log=None)
     await runner.setup()
     await web.TCPSite(runner, "127.0.0.1", monitoring.ports["receiver"]).start()
@@ -142,6 +145,11 @@ async def watched(folder: Path) -> AsyncIterator[Monitoring]:
             process.kill()
             await process.wait()
         await runner.cleanup()
+
+
+async def _gone(_: web.Request) -> web.Response:
+    """A receiver of webhooks that wants no more of them."""
+    return web.Response(status=410)
 
 
 async def _start(monitoring: Monitoring, name: str) -> Process:

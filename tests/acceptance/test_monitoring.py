@@ -25,12 +25,16 @@ from tests.style.tree import ROOT
 from tests.valkey import ValkeyServer
 
 DEEDS = """
-import asyncio, time
+import asyncio, os, time
 from taskhub import handler
 
 @handler("freeze", attempts=1)
 async def freeze(seconds: float) -> None:
     time.sleep(seconds)
+
+@handler("crash", attempts=1, cpu=True)
+def crash() -> None:
+    os.kill(os.getpid(), 9)
 """
 SETTINGS = """
 [events]
@@ -41,13 +45,19 @@ lock_timeout = 1
 every = 1
 [limits]
 mailbox = 64
+backlog = 20
 [outbound]
 allow = ["127.0.0.0/8"]
+webhooks = {{ gone = {{ url = "http://127.0.0.1:{receiver}/gone" }} }}
 [work]
 {handlers}
 """
 UNSEEN = {"TaskHubNotScraped", "TaskHubNoWorker", "TaskHubNoApi"}
-UNSEEN |= {"TaskHubHeartbeatMissing", "TaskHubPartsUnknown"}
+UNSEEN |= {"TaskHubHeartbeatMissing", "TaskHubPartsUnknown", "TaskHubNoScheduler"}
+REFUSES = """
+CREATE TRIGGER Refuses BEFORE INSERT ON Tasks WHEN NEW.Type = 'webhook'
+BEGIN SELECT RAISE(ABORT, 'no more of them'); END
+"""
 ODD_PATHS = 10_000
 TRUSTS_ALL = ssl.create_default_context()
 TRUSTS_ALL.check_hostname, TRUSTS_ALL.verify_mode = False, ssl.CERT_NONE
@@ -107,9 +117,11 @@ async def stage(tmp_path: Path) -> AsyncIterator[Stage]:
         hub = Piped(tmp_path, http)
         stack.push_async_callback(hub.close)
         events = await stack.enter_async_context(ValkeyServer(tmp_path))
-        hub.configure(SETTINGS.format(events=events.url, handlers=hub.handlers(DEEDS)))
         (tmp_path / "watch").mkdir()
         eyes = await stack.enter_async_context(watched(tmp_path / "watch"))
+        url, receiver = events.url.replace("unix", "unix+streams", 1), eyes.ports["receiver"]
+        handlers = hub.handlers(DEEDS)
+        hub.configure(SETTINGS.format(events=url, receiver=receiver, handlers=handlers))
         yield Stage(hub, eyes, events)
 
 
@@ -124,6 +136,7 @@ async def test_what_is_told_is_scraped_and_every_alert_fires(stage: Stage) -> No
     await every_panel_has_something_to_show(stage)
     await series_are_as_the_page_says(stage)
     await a_bug(stage)
+    await what_is_due_in_trouble(stage)
     await workers_in_trouble(stage)
     await the_world_in_trouble(stage)
     await a_database_in_trouble(stage)
@@ -232,6 +245,34 @@ def series(page: str) -> set[str]:
     return {line.rpartition(" ")[0] for line in lines}
 
 
+async def what_is_due_in_trouble(stage: Stage) -> None:
+    """Schedules that nobody can read and that were missed; a webhook whose deliveries go nowhere.
+
+    One that was left behind for an hour, and a store that refuses, are written by hand.
+    """
+    hub = stage.hub
+    for name in ("missed", "broken"):
+        schedule = {"name": name, "cron": "@hourly", "type": "simulate"}
+        assert (await hub.request("POST", "/schedules", schedule))[0] == 201
+    with closing(sqlite3.connect(hub.folder / "data/taskhub.db")) as database, database:
+        database.execute("UPDATE Schedules SET NextAt = NextAt - 7200000000")
+        database.execute("UPDATE Schedules SET TimeZone = 'No/Where' WHERE Name = 'broken'")
+        database.execute(REFUSES)
+    crash = await hub.post(type="crash")
+    await hub.ended(crash["id"])
+    ended = [await hub.post(payload={"seconds": 0}) for _ in range(3)]
+    await hub.all_ended(task["id"] for task in ended)
+    with closing(sqlite3.connect(hub.folder / "data/taskhub.db")) as database, database:
+        database.execute("DELETE FROM Events WHERE Seq < (SELECT max(Seq) FROM Events)")
+    await stage.eyes.until_fired(
+        *("TaskHubScheduleBroken", "TaskHubScheduleMissed", "TaskHubScheduleOverdue"),
+        *("TaskHubProcessorsDying", "TaskHubWebhookBehind", "TaskHubWebhookMissed"),
+    )
+    with closing(sqlite3.connect(hub.folder / "data/taskhub.db")) as database, database:
+        database.execute("DROP TRIGGER Refuses")
+    await stage.eyes.until_fired("TaskHubDeliveriesFail", "TaskHubDeliveryGivenUp")
+
+
 async def workers_in_trouble(stage: Stage) -> None:
     """A handler that stops the loop, few descriptors, a worker that dies and does not come back."""
     hub, deeds = stage.hub, stage.hub.folder / "deeds.py"
@@ -248,8 +289,10 @@ async def workers_in_trouble(stage: Stage) -> None:
     await hub.started(running["id"])
     deeds.write_text("not Python")
     await hub.kill("tree/worker-1")
+    await asyncio.gather(*(hub.post() for _ in range(18)))
     await stage.eyes.until_fired(
-        *("TaskHubActorDown", "TaskHubRestarting", "TaskHubWorkersDying", "TaskHubQueueOld")
+        *("TaskHubActorDown", "TaskHubRestarting", "TaskHubWorkersDying", "TaskHubQueueOld"),
+        "TaskHubBacklogNear",
     )
 
 

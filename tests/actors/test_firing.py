@@ -14,7 +14,7 @@ from taskhub.kernel.actor import ChildSpec
 from taskhub.kernel.mailbox import Mailbox
 from taskhub.messages import Publish, Wake
 from taskhub.model import DEFAULTS_KEY, Status, TypeInfo
-from taskhub.obs.telemetry import ScheduleBroken, ScheduleFired, SchedulesDeclared
+from taskhub.obs.telemetry import ScheduleBroken, ScheduleFired, SchedulesDeclared, SchedulesSeen
 from taskhub.ports import Finish, Register
 from taskhub.schedules.schedule import (
     Definition,
@@ -263,6 +263,7 @@ async def test_a_task_that_cannot_be_stored_is_told_and_not_tried_for_ever(house
     assert await house.firing.look() == AGAIN
 
     (told,) = house.shop.said(ScheduleBroken)
+    assert house.shop.said(SchedulesSeen)[-1].overdue >= 2.0  # until somebody mends it
     assert told.schedule == "nightly"
     assert await house.runs("other") == [(RunOutcome.FIRED, "")]
     assert await house.runs() == []

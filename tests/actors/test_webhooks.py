@@ -18,7 +18,7 @@ from taskhub.kernel.actor import ChildSpec
 from taskhub.kernel.mailbox import Mailbox
 from taskhub.messages import Wake
 from taskhub.model import EventType, PastEvent, Status, TaskId, TaskItem
-from taskhub.obs.telemetry import Complained, EventsForwarded, WebhookFellBehind
+from taskhub.obs.telemetry import Complained, EventsForwarded, WebhookFellBehind, WebhookSeen
 from taskhub.ports import Cancel, Finish, Progress, Prune
 from taskhub.telling import TaskEvent
 
@@ -323,8 +323,11 @@ async def test_what_cannot_be_stored_is_tried_again_and_said(workshop: Workshop)
         with broken(workshop):
             await done(workshop)
             await workshop.heard(Complained)
+            behind = workshop.said(WebhookSeen)[-1].lag
         await made(workshop, 1)
+        await until(lambda: workshop.said(WebhookSeen)[-1].lag == 0.0)
 
+        assert behind > 0.0
         assert stage.restarts("webhooks") == 0
     assert len(await deliveries(workshop)) == 1
 

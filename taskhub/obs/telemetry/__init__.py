@@ -30,11 +30,13 @@ from taskhub.obs.telemetry.outbound import (
     EventsForwarded,
     RequestSent,
     WebhookFellBehind,
+    WebhookSeen,
 )
 from taskhub.obs.telemetry.schedules import (
     ScheduleBroken,
     ScheduleFired,
     SchedulesDeclared,
+    SchedulesSeen,
 )
 from taskhub.obs.telemetry.tasks import (
     HandlerStubborn,
@@ -54,6 +56,7 @@ from taskhub.obs.telemetry.tasks import (
 )
 from taskhub.obs.telemetry.world import (
     ActAudited,
+    BacklogSeen,
     CertificateLoaded,
     Committed,
     CountedAlone,
@@ -84,6 +87,7 @@ __all__ = [
     "ActorGaveUp",
     "ActorRestarting",
     "ActorUnstopped",
+    "BacklogSeen",
     "BreakerClosed",
     "BreakerOpened",
     "CertificateLoaded",
@@ -124,6 +128,7 @@ __all__ = [
     "ScheduleBroken",
     "ScheduleFired",
     "SchedulesDeclared",
+    "SchedulesSeen",
     "ServerSaid",
     "SignalReceived",
     "StacksDumped",
@@ -141,5 +146,6 @@ __all__ = [
     "TasksFollowed",
     "Telemetry",
     "WebhookFellBehind",
+    "WebhookSeen",
     "WorkWaits",
 ]

@@ -28,6 +28,16 @@ class EventsForwarded(Telemetry, frozen=True, kw_only=True):
     count: int
 
 
+class WebhookSeen(Telemetry, frozen=True, kw_only=True):
+    """How old the first event is that a webhook is still to be told of: for metrics alone.
+
+    Gauge `taskhub_webhook_lag_seconds{webhook}`; 0: there is none.
+    """
+
+    webhook: str
+    lag: float
+
+
 class WebhookFellBehind(Telemetry, frozen=True, kw_only=True):
     """Events were pruned before they were forwarded: nothing ran that forwards, for days.
 

@@ -34,6 +34,15 @@ class ScheduleBroken(Telemetry, frozen=True, kw_only=True):
     reason: str
 
 
+class SchedulesSeen(Telemetry, frozen=True, kw_only=True):
+    """How old the first due time is that is still to be handled: for metrics alone.
+
+    Gauge `taskhub_schedule_overdue_seconds`; 0: there is none.
+    """
+
+    overdue: float
+
+
 class SchedulesDeclared(Telemetry, frozen=True, kw_only=True):
     """What the configuration or a module declares was written to the store, as far as it is new."""
 

@@ -78,6 +78,12 @@ class WorkWaits(Telemetry, frozen=True, kw_only=True):
     """Of the first of all, in seconds."""
 
 
+class BacklogSeen(Telemetry, frozen=True, kw_only=True):
+    """How much of `[limits] backlog` or `backlog_age` what waits has used. Gauge; not logged."""
+
+    ratio: float
+
+
 class Reloaded(Telemetry, frozen=True, kw_only=True):
     """A new configuration was applied; `changes` reads like `work.concurrency: 64 -> 8`."""
 

@@ -100,6 +100,7 @@ def test_what_an_alert_reads_is_recorded(recorded: str) -> None:
 
 
 GAUGES = {"taskhub_actor_up", "taskhub_part_state", "taskhub_heartbeat_age_seconds", "up"}
+GAUGES |= {"taskhub_schedule_overdue_seconds"}
 
 
 @pytest.mark.parametrize("gauge", sorted(GAUGES))

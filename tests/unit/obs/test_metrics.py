@@ -228,6 +228,20 @@ def test_what_ends_with_its_worker_is_counted_as_ended() -> None:
     assert [listener.registry.get_sample_value(name, {"unit": "tree"}) for name in ended] == [2, 1]
 
 
+def test_deaths_of_processes_and_deliveries_that_were_given_up_are_counted_apart() -> None:
+    """An idle process that leaves has not died, and another type is no delivery."""
+    listener = MetricsListener("worker-1")
+    for detail in ("exit code 0", "signal 9"):
+        listener(t.ProcessChanged(actor="processor", pid=1, what="exited", detail=detail))
+    for kind in ("http", "webhook"):
+        listener(t.TaskFailed(task_id="1", type=kind, attempt=1, error="no"))
+
+    lines = text(listener).splitlines()
+    assert 'taskhub_processor_deaths_total{unit="worker-1"} 1.0' in lines
+    assert 'taskhub_webhook_deliveries_failed_total{unit="worker-1"} 1.0' in lines
+    assert 'taskhub_worker_tasks_failed_total{unit="worker-1"} 2.0' in lines
+
+
 def test_strangers_cannot_make_series_without_end() -> None:
     """10,000 types or routes are 10,000 series in nobody's Prometheus."""
     listener = MetricsListener("worker-1")
