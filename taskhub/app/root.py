@@ -18,6 +18,7 @@ from taskhub.app.naming import named
 from taskhub.app.process import Live, Process, assemble
 from taskhub.app.protection import protect
 from taskhub.app.reload import Reload
+from taskhub.app.standing import standing_told
 from taskhub.config.load import check_unit
 from taskhub.config.runtime import make_private, runtime_directory, socket_path
 from taskhub.config.units import UnitEntry, actors, children, entries
@@ -96,7 +97,8 @@ async def _main(
         process.keeper.verbs["loglevel"] = Loudness(process, kin, reload).verb
         await _migrate(process)
         _greet(process, loaded)
-        return await live(process, _specs(process, kin), is_root=True)
+        async with standing_told(process):
+            return await live(process, _specs(process, kin), is_root=True)
 
 
 def _entries(config: Config, unit: str) -> list[UnitEntry | str]:

@@ -53,7 +53,7 @@ class Host:
         self.pulse, self.notifier = Pulse(), Notifier()
         self.status = ""
         """One line for `systemctl status`, told with every READY."""
-        self._doubt = ""
+        self._doubt = self._figures = ""
         self.announce: Callable[[], None] = lambda: None
         """Called when the main actor is ready, before anybody who waits for `is_ready` goes on."""
         self.retire: Callable[[], None] = lambda: None
@@ -69,6 +69,12 @@ class Host:
     def is_ready(self) -> asyncio.Event:
         """Set when the main actor is ready."""
         return self._ctx.is_ready
+
+    def figure(self, text: str) -> None:
+        """Say in `systemctl status`, beside what we are, how much there is to do."""
+        if text != self._figures:
+            self._figures = text
+            self.notifier.status(self._line())
 
     def doubt(self, text: str) -> None:
         """Say in `systemctl status`, beside what we are, what is not as asked; "": all is again."""
@@ -141,7 +147,7 @@ class Host:
         self.announce()
 
     def _line(self) -> str:
-        return "; ".join(text for text in (self.status, self._doubt) if text)
+        return "; ".join(text for text in (self.status, self._figures, self._doubt) if text)
 
     def _install_signals(self, loop: asyncio.AbstractEventLoop) -> None:
         for number in (signal.SIGTERM, signal.SIGINT):

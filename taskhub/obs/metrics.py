@@ -12,7 +12,8 @@ from prometheus_client.registry import Collector
 
 from taskhub.build import commit, version
 from taskhub.obs import telemetry as t
-from taskhub.obs.counted import Actors, Others, Schedules, Tasks, World
+from taskhub.obs.counted import Actors, Tasks, World
+from taskhub.obs.counted_others import Others, Schedules
 from taskhub.obs.counted_stream import Stream
 from taskhub.obs.meters import Family
 from taskhub.obs.process import process_metrics

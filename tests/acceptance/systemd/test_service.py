@@ -67,7 +67,8 @@ def test_it_starts_does_tasks_and_says_where_it_is(running: Guest) -> None:
     done = [ended(running, task) for task in ids]
 
     assert [task["status"] for task in done] == ["Done", "Done"]
-    assert shown(running, SERVICE, "StatusText") == "the API is at http://127.0.0.1:8080"
+    at = "the API is at http://127.0.0.1:8080"
+    until_shown(running, SERVICE, StatusText=f"{at}; 0 running, 0 waiting, 1 worker")
     assert running.run("ps", "-o", "user=", "-C", "taskhub").split() == ["taskhub"]
     logs = running.run("ls", "/var/log/taskhub").split()
     assert sorted({name[:-12] for name in logs}) == ["api", "taskhub", "worker"]

@@ -66,7 +66,7 @@ def test_roles_work_together_and_are_measured_at_one_port(running: Guest) -> Non
     ids = [create(running, payload={"seconds": 0}) for _ in range(10)]
 
     assert {ended(running, task)["status"] for task in ids} == {"Done"}
-    assert shown(running, WORKER, "StatusText") == "ready"
+    until_shown(running, WORKER, StatusText="ready; 0 running, 0 waiting")
     units = {process["unit"] for process in json.loads(running.run("taskhub", "status", "--json"))}
     assert units == {"api-1", "worker-1", "worker-2", "scheduler-1", "metrics-1"}
     lines = running.run("curl", "-sS", "http://127.0.0.1:9464/metrics").splitlines()
