@@ -3,13 +3,30 @@
 from __future__ import annotations
 
 import asyncio
+import json
 from collections.abc import Iterator
+from contextlib import closing
 
+import psycopg
 import pytest
+from taskhub.cli.doctor import postgres as doctor
+from taskhub.cli.doctor.finding import Finding
+from taskhub.config.sections import Config, StoreSection
 
 from tests.acceptance.command_line import taskhub
 from tests.acceptance.installation import Installation
 from tests.postgres_server import IS_HERE, NOT_HERE, PostgresServer
+
+HEALTHY = {
+    "database": "ok",
+    "database server": "ok",
+    "connections": "ok",
+    "durability": "warn",  # the tests' own server flushes nothing
+    "transactions": "ok",
+    "dead rows": "ok",
+    "database clock": "ok",
+    "indexes": "ok",
+}
 
 pytestmark = pytest.mark.skipif(not IS_HERE, reason=NOT_HERE)
 
@@ -55,6 +72,39 @@ async def test_the_schema_of_a_server_is_made_and_told(
     made = await taskhub("db", "ensure", *store, folder=hub.folder)
     status = await taskhub("db", "status", *store, folder=hub.folder)
 
+    seen = await taskhub("doctor", "--json", *store, folder=hub.folder)
+
     assert (empty.code, made.code, status.code) == (1, 0, 0), made
     assert empty.out.startswith("empty")
     assert status.out.endswith("the newest\n")
+    states = {check["name"]: check["state"] for check in json.loads(seen.out)["checks"]}
+    assert HEALTHY.items() <= states.items(), seen.out
+
+
+def found(url: str) -> dict[str, Finding]:
+    """What the doctor says of a database."""
+    config = Config(store=StoreSection(url=url))
+    return {finding.name: finding for finding in doctor.look(config, is_newest=True)}
+
+
+def test_the_doctor_finds_what_hurts_a_server(
+    server: PostgresServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """An index that somebody dropped, a transaction that nobody ends, rows that nobody vacuums."""
+    url = server.database("hurt", "hub")
+    monkeypatch.setattr(doctor, "LONG", -1.0)
+    monkeypatch.setattr(doctor, "MANY", 0)
+    monkeypatch.setattr(doctor, "PROCESS", 1_000)
+    with closing(psycopg.connect(url, application_name="report")) as stranger:
+        stranger.execute('DROP INDEX "Schedules_Due"')
+        stranger.execute('DELETE FROM "Events"')
+        stranger.execute("SELECT pg_stat_force_next_flush()")
+        stranger.commit()
+        stranger.execute("SELECT 1")
+        findings = found(url)
+
+    hurt = {name for name, finding in findings.items() if finding.state != "ok"}
+    assert hurt == {"connections", "durability", "transactions", "dead rows", "indexes"}
+    assert "Schedules_Due" in findings["indexes"].detail
+    assert "(report of postgres)" in findings["transactions"].detail
+    assert all(finding.fix for finding in findings.values() if finding.state != "ok")

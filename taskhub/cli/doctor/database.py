@@ -19,6 +19,7 @@ from taskhub.ports import SchemaState
 
 LOOK = 5.0
 """Seconds for the look at the whole file; a large one is left to an hour of quiet."""
+POSTGRES = ("postgresql", "postgres")
 STEPS = 10_000  # of SQLite's machine between two looks at the time
 BIG_LOG = 1 << 30  # bytes of a write-ahead log that nobody moves into the database
 NO_ROOM, LITTLE_ROOM = 100 << 20, 1 << 30  # bytes
@@ -52,6 +53,10 @@ def _existing(config: Config, path: Path | None) -> Iterator[Finding]:
     yield _standing(where, state)
     if path is not None:
         yield from _health(path)
+    elif where in POSTGRES:
+        from taskhub.cli.doctor import postgres  # its driver may not be installed
+
+        yield from postgres.look(config, is_newest=state.found == state.newest)
 
 
 async def _schema(config: Config) -> SchemaState:

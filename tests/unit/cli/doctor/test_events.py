@@ -39,7 +39,7 @@ async def test_a_server_that_answers(folder: Path) -> None:
         findings = await found(config(valkey.url), folder)
 
     assert {name: finding.state for name, finding in findings.items()} == {
-        "event server": OK, "its memory": OK,
+        "event server": OK, "its memory": OK, "its clients": OK,
     }  # fmt: skip
     assert "valkey" in findings["event server"].detail
 
@@ -65,6 +65,29 @@ async def test_a_server_that_throws_things_away_is_doubtful(folder: Path) -> Non
 
     assert finding.state == WARN
     assert "noeviction" in finding.fix
+
+
+async def test_a_server_that_is_nearly_full_is_doubtful(folder: Path) -> None:
+    """At its limits it takes no hints, and no process of ours."""
+    async with ValkeyServer(folder, "--maxmemory", "100kb", "--maxclients", "1") as valkey:
+        findings = await found(config(valkey.url), folder)
+
+    assert (findings["its memory"].state, findings["its clients"].state) == (WARN, WARN)
+    assert "maxclients" in findings["its clients"].fix
+
+
+@pytest.mark.parametrize(
+    ("told", "took", "state"),
+    [
+        ({"redis_version": "6.0.16"}, 0.001, WARN),
+        ({"redis_version": "7.4.1"}, 0.001, OK),
+        ({"redis_version": "7.2.4", "valkey_version": "9.1.0"}, 0.2, WARN),
+        ({}, 0.001, OK),
+    ],
+)
+def test_an_old_or_slow_server_is_doubtful(told: dict[str, str], took: float, state: str) -> None:
+    """What streams need; what each bell costs."""
+    assert doctor._version(told, took).state == state
 
 
 async def test_a_server_that_is_away(folder: Path) -> None:
