@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -101,6 +101,10 @@ def sockets(config: Config) -> list[Path]:
     """The supervision sockets that are there: the root's first, then by name."""
     directory = runtime_directory(config, os.environ)
     known = {socket_path(directory, unit) for unit in _instances(config)}
+    return _there(directory, known)
+
+
+def _there(directory: Path, known: Iterable[Path] = ()) -> list[Path]:
     there = {path for path in known if path.exists()} | set(directory.glob("*.sock"))
     return sorted(there, key=lambda path: (path.stem != ROOT, path.stem))
 
@@ -186,8 +190,8 @@ def reload(path: Path | None, overrides: tuple[str, ...], *, dry_run: bool, as_j
     Nothing is changed when there is any mistake in it, or when any process that runs here cannot
     work with it (exit code 2).
     """
-    config = options.loaded(path, overrides).config
-    found = ((each, _told_to(each, CHECK, tell=not dry_run)) for each in sockets(config))
+    places = _to_reload(path, overrides)
+    found = ((each, _told_to(each, CHECK, tell=not dry_run)) for each in places)
     checked = {each: answer for each, answer in found if answer}
     if not checked:
         raise exits.Failure(exits.UNREACHABLE, "no TaskHub runs here that can be told to reload")
@@ -200,6 +204,20 @@ def reload(path: Path | None, overrides: tuple[str, ...], *, dry_run: bool, as_j
         for answer in answers:
             _report(answer)
     return exits.USAGE if any(answer["problems"] for answer in answers) else exits.OK
+
+
+def _to_reload(path: Path | None, overrides: Sequence[str]) -> list[Path]:
+    """The sockets of all that may have to change; a file that is wrong is mostly found here.
+
+    The ExecReload of a service cannot read its credentials: there the processes judge the file.
+    """
+    given = os.environ.get("RUNTIME_DIRECTORY") if "CREDENTIALS_DIRECTORY" in os.environ else None
+    try:
+        return sockets(options.loaded(path, overrides).config)
+    except exits.Failure:
+        if not given:
+            raise
+        return _there(Path(given.partition(":")[0]))
 
 
 def _reloaded(paths: Iterable[Path]) -> list[dict[str, Any]]:

@@ -6,6 +6,7 @@ import json
 
 import pytest
 
+from tests.acceptance.installation import PATIENCE
 from tests.acceptance.systemd.asking import (
     Caller,
     create,
@@ -16,6 +17,7 @@ from tests.acceptance.systemd.asking import (
 )
 from tests.acceptance.systemd.guest import Guest
 from tests.acceptance.systemd.installing import CONFIGURATION, SETTINGS
+from tests.waiting import blocking_until
 
 API, WORKER, SECOND = "taskhub-api", "taskhub-worker", "taskhub-worker@2"
 ROLES = [API, WORKER, SECOND, "taskhub-scheduler", "taskhub-metrics"]
@@ -105,6 +107,30 @@ def test_a_worker_that_is_killed_or_hangs_is_started_again(running: Guest) -> No
     assert ended(running, hung)["status"] == "Failed"
     assert ended(running, create(running, payload={"seconds": 0}))["status"] == "Done"
     assert {role: shown(running, role, "MainPID") for role in pids} == pids
+
+
+def test_what_one_role_cannot_take_no_role_takes(running: Guest) -> None:
+    """Whichever is reloaded, all are asked before one changes; the target reloads all of them."""
+
+    def levels() -> dict[str, str]:
+        told = json.loads(running.run("taskhub", "status", "--json"))
+        return {process["unit"]: process["levels"][process["unit"]] for process in told}
+
+    before = levels()
+    wrong = "[logs]\ndirectory = '/proc/none'\nlevel = 'debug'\n"
+    running.write(SETTINGS, CONFIGURATION.partition("[logs]")[0] + EVENTS + wrong)
+    code, _ = running.ended("systemctl", "reload", WORKER)
+    status = shown(running, WORKER, "StatusText")
+    assert (code, levels()) == (1, before)
+    assert "a reload was refused, nothing has changed: " in status
+    assert shown(running, WORKER, "ActiveState") == "active"
+
+    running.write(SETTINGS, CONFIGURATION + "level = 'debug'\n" + EVENTS)
+    running.run("systemctl", "reload", "taskhub.target")
+    blocking_until(lambda: set(levels().values()) == {"debug"}, PATIENCE, str(levels()), every=0.2)
+    running.write(SETTINGS, CONFIGURATION + EVENTS)
+    assert running.ended("systemctl", "reload", API)[0] == 0
+    assert levels() == before
 
 
 def test_the_api_restarts_without_refusing_a_connection(running: Guest) -> None:

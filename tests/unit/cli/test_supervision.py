@@ -251,6 +251,23 @@ def test_a_wrong_file_is_never_sent(run: Run, place: Path, folder: Path) -> None
     assert (ended.code, asked) == (2, [])
 
 
+def test_beneath_systemd_the_processes_judge_the_file(
+    run: Run, place: Path, folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """An ExecReload cannot read the credentials that they have; they also tell it in their log."""
+    monkeypatch.setenv("RUNTIME_DIRECTORY", str(place.parent))
+    monkeypatch.setenv("CREDENTIALS_DIRECTORY", str(folder / "none"))
+    done = answering(applied=True, changes=["work.lease: 15 -> 20 (in-place)"])
+    with process(place, reload=done, reload_check=GOOD):
+        good = run("reload")
+    with process(place, reload=done, reload_check=answering(problems=["http.prot: unknown"])):
+        bad = run("reload")
+
+    assert (good.code, good.out.splitlines()[0]) == (0, "tree: applied")
+    assert (bad.code, bad.out) == (2, "")
+    assert "http.prot: unknown" in bad.err
+
+
 def test_a_dry_run_asks_without_changing(run: Run, place: Path) -> None:
     """Another verb, so that no process can take it for the real one."""
     would = answering(applied=False, changes=["work.lease: 15 -> 20 (in-place)"])

@@ -106,7 +106,8 @@ def test_the_watchdog_the_reload_and_the_stop_reach_the_supervisor_alone(service
     told = {name: settings(service, name) for name in ("Type", "NotifyAccess", "KillMode")}
 
     assert told == {"Type": ["notify"], "NotifyAccess": ["main"], "KillMode": ["mixed"]}
-    assert settings(service, "ExecReload") == ["/bin/kill -HUP $MAINPID"]
+    assert settings(service, "ExecReload") == ["/usr/bin/env taskhub reload"]
+    assert settings(service, "ReloadPropagatedFrom") == settings(service, "PartOf")
     assert float(settings(service, "WatchdogSec")[0]) > 0
 
 
