@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import re
+
 import pytest
 
 from tests.acceptance.installation import KEY, PATIENCE
+from tests.acceptance.runbook import blocks
 from tests.acceptance.systemd.asking import (
     Caller,
     begun,
@@ -146,6 +149,22 @@ def test_a_key_that_comes_by_a_file_changes_with_a_reload(running: Guest) -> Non
     key(running, KEY)
     running.run("systemctl", "reload", SERVICE)
     blocking_until(lambda: answers(200), PATIENCE)
+
+
+def test_the_commands_of_the_runbook_for_systemd_work(running: Guest) -> None:
+    """Where the page itself is tested, something stands in for systemctl and journalctl."""
+    lines = [line for block in blocks() for line in block.commands.splitlines()]
+    commands = dict.fromkeys(
+        line for line in lines if re.search(r"\b(systemctl|journalctl) ", line)
+    )
+    assert len(commands) >= 5
+
+    said = {command: running.run("bash", "-ec", command) for command in commands}
+
+    assert " waiting, 1 worker" in said["systemctl status taskhub --no-pager"]
+    assert "taskhub.service" in said["journalctl -u taskhub -n 20 --no-pager"]
+    assert "StacksDumped" in running.run("sh", "-c", "cat /var/log/taskhub/taskhub*.log")
+    until_shown(running, SERVICE, ActiveState="active")
 
 
 def test_a_restart_refuses_no_connection(running: Guest) -> None:
