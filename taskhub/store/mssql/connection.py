@@ -32,7 +32,7 @@ COMMIT = "COMMIT TRANSACTION"
 ROLLBACK = "IF @@TRANCOUNT > 0 ROLLBACK TRANSACTION"
 SETTINGS = (
     "SET NOCOUNT OFF",
-    "SET XACT_ABORT ON",
+    "SET XACT_ABORT OFF",  # a statement that fails is undone alone, or to a mark; we end the rest
     "SET ANSI_NULLS, ANSI_PADDING, ANSI_WARNINGS, ARITHABORT ON",
     "SET CONCAT_NULL_YIELDS_NULL, QUOTED_IDENTIFIER ON",
     "SET NUMERIC_ROUNDABORT OFF",
@@ -109,7 +109,11 @@ class Connection:
     @patience.setter
     def patience(self, seconds: float) -> None:
         self._patience = seconds
-        self.driver.timeout = 0 if math.isinf(seconds) else max(1, math.ceil(seconds))
+        self._cut = seconds if seconds < 1 else math.inf  # the driver counts whole seconds
+        try:
+            self.driver.timeout = 0 if math.isinf(seconds) else max(1, math.ceil(seconds))
+        except pyodbc.Error:  # this driver counts none at all
+            self._cut = seconds
 
     def hurry(self, *, fresh: bool) -> None:
         """Go back to the usual patience: all of it, or only what is missing of it."""
@@ -125,8 +129,7 @@ class Connection:
         if self.closed:
             raise pyodbc.OperationalError("08S01", "[08S01] the connection is closed")
         limit = max(1.0, self._patience + 1) * DRIVERS_PATIENCE + GRACE
-        cut = self._patience if self._patience < 1 else math.inf  # the driver counts seconds
-        with self.watch.over(limit, cut):
+        with self.watch.over(limit, self._cut):
             try:
                 return self._done(text, values)
             except pyodbc.Error as error:

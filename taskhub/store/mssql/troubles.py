@@ -106,6 +106,9 @@ def stopped() -> Exception:
 REFUSED = "The database refuses our user or password: look at [store]."
 NO_DATABASE = "The server has no such database, or keeps us out: look at [store] url."
 FORBIDDEN = "The database does not allow our user to do this."
+NO_SNAPSHOTS = (
+    "The database allows no snapshots: SET ALLOW_SNAPSHOT_ISOLATION ON (docs/sqlserver.md)."
+)
 READ_ONLY = "The server takes no writes now; it may be a secondary."
 MOVED = "The server is busy, or the database is moved or woken up. Try again shortly."
 CROWDED = "The server has no free connections or workers."
@@ -125,7 +128,7 @@ _MOVING = (
 _AGAIN = (1205, 3935, 3960, 3961, 41301, 41302, 41305, 41325, 41839)
 _BAD = (245, 511, 515, 547, 1946, 2601, 2627, 2628, 8114, 8115, 8152, 8169, 13606, 13608, 13609)
 _DOWN = (*(64, 109, 121, 233, 10053, 10054, 10060, 11001, 17142, 17809, 6005, 983), 978)
-_DENIED = (229, 230, 262, 300, 916, 3906, 3908, 18452, 18456, 18470, 18486, 18487, 18488, 40615)
+_DENIED = (229, 230, 262, 300, 916, 3906, 3908, 3952, 18452, 18456, 18470, 18486, 18487, 18488)
 
 SQL_SERVER = Codes(
     numbers={
@@ -136,6 +139,7 @@ SQL_SERVER = Codes(
         **dict.fromkeys(_DENIED, Meaning.DENIED),
         **dict.fromkeys((1101, 1105, 9002, 40544), Meaning.FULL),
         1222: Meaning.LOCKED,
+        40615: Meaning.DENIED,
     },
     states={
         "01000": Meaning.DENIED,  # unixODBC's, where a driver does not load
@@ -158,6 +162,7 @@ SQL_SERVER = Codes(
         **dict.fromkeys(("HYT00", "HYT01"), SLOW),
         **dict.fromkeys(("08001", "08S01", "08004"), NO_LINE),
         **dict.fromkeys(("01000", "IM002", "IM003", "IM004"), NO_DRIVER),
+        3952: NO_SNAPSHOTS,
         4060: NO_DATABASE,
         40615: "The server's firewall keeps this host out.",
     },

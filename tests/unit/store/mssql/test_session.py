@@ -45,7 +45,7 @@ def test_a_connection_begins_with_our_settings(session: Session, server: TdsServ
     server.answers = {"SELECT": rows(1, 2, 3)}
 
     assert session.transaction(say("SELECT n")) == [(1,), (2,), (3,)]
-    assert server.begun("SET XACT_ABORT ON;") == server.begun("LOCK_TIMEOUT 2500") == 1
+    assert server.begun("SET XACT_ABORT OFF;") == server.begun("LOCK_TIMEOUT 2500") == 1
     assert server.begun("QUOTED_IDENTIFIER ON") == 1
     assert [server.begun(word) for word in ("BEGIN TRAN", "COMMIT TRAN", "ROLLBACK")] == [1, 1, 0]
 

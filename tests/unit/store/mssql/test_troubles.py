@@ -63,6 +63,7 @@ def test_codes_are_read_from_whatever_stands_there(made: pyodbc.Error, code: Sai
         (error("HY000", 40615, function="SQLDriverConnect"), StoreDown, "firewall"),
         (error("42000", 10928), StoreDown, "no free connections"),
         (error("42000", 229), StoreDown, "does not allow our user"),
+        (error("HY000", 3952), StoreDown, "ALLOW_SNAPSHOT_ISOLATION ON"),
         (error("25000", 3906), StoreDown, "takes no writes"),
         (error("HYT00", 0), StoreDown, "did not answer in time"),
         (error("HYT00", 0, function="SQLDriverConnect"), StoreDown, "did not answer in time"),
@@ -118,4 +119,4 @@ def test_no_code_has_two_meanings() -> None:
     numbers = [number for one in lists for number in one]
 
     assert len(numbers) == len(set(numbers))
-    assert len(set(SQL_SERVER.numbers)) == len(numbers) + 5
+    assert len(set(SQL_SERVER.numbers)) == len(numbers) + 6
