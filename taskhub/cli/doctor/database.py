@@ -7,14 +7,15 @@ import shutil
 import sqlite3
 import time
 from collections.abc import Iterator
-from contextlib import closing
+from contextlib import closing, suppress
 from pathlib import Path
 
 from taskhub.app import open_store
 from taskhub.app.backends import SQLITE
 from taskhub.cli.doctor.finding import Finding, fail, ok, warn
 from taskhub.config.sections import Config
-from taskhub.errors import TaskHubError
+from taskhub.config.stores import server_of
+from taskhub.errors import ConfigError, TaskHubError
 from taskhub.ports import SchemaState
 
 LOOK = 5.0
@@ -28,6 +29,8 @@ NO_ROOM, LITTLE_ROOM = 100 << 20, 1 << 30  # bytes
 def look(config: Config) -> Iterator[Finding]:
     """Every finding of the database that `[store] url` names."""
     path = _file(config)
+    if server_of(config.store.url) == "mssql":
+        yield from _driver()
     if path is not None and not path.exists():
         yield warn("database", f"{path} is not there yet", "taskhub db ensure")
     else:
@@ -41,6 +44,19 @@ def look(config: Config) -> Iterator[Finding]:
 def _file(config: Config) -> Path | None:
     url = config.store.url
     return Path(url.removeprefix(SQLITE)).absolute() if url.startswith(SQLITE) else None
+
+
+def _driver() -> Iterator[Finding]:
+    """Which ODBC driver speaks to the server; where there is none, the next finding says so."""
+    with suppress(ModuleNotFoundError, ConfigError):
+        from taskhub.store.mssql.drivers import found
+
+        driver = found()
+        fix = "install Microsoft's msodbcsql18 (docs/sqlserver.md)"
+        if driver.is_freetds:
+            yield warn("ODBC driver", "FreeTDS, which checks no certificate", fix)
+        else:
+            yield ok("ODBC driver", driver.words)
 
 
 def _existing(config: Config, path: Path | None) -> Iterator[Finding]:

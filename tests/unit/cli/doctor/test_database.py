@@ -8,10 +8,13 @@ from contextlib import closing
 from pathlib import Path
 from typing import NamedTuple
 
+import pyodbc
 import pytest
 from taskhub.cli.doctor import database as doctor
 from taskhub.cli.doctor.finding import FAIL, OK, WARN, Finding
 from taskhub.config.sections import Config, StoreSection
+from taskhub.store.mssql import address, drivers  # noqa: F401 - an address finds its driver
+from taskhub.store.mssql.drivers import FREETDS, Driver
 
 
 def found(config: Config) -> dict[str, Finding]:
@@ -120,3 +123,36 @@ def test_the_room_that_is_left(
     finding = found(config)["disk"]
     assert finding.state == state
     assert ("retention" in finding.fix) == (state != OK)
+
+
+@pytest.mark.parametrize(
+    ("driver", "state", "said"),
+    [
+        (Driver("ODBC Driver 18 for SQL Server"), OK, "ODBC Driver 18 for SQL Server"),
+        (Driver("/x/libmsodbcsql-18.so"), OK, "of mssql-python-odbc, libmsodbcsql-18.so"),
+        (Driver(FREETDS, is_freetds=True), WARN, "checks no certificate"),
+    ],
+)
+def test_the_odbc_driver_is_named(
+    driver: Driver, state: str, said: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Which one is taken depends on what is installed; the server need not answer for it."""
+    monkeypatch.setattr(drivers, "found", lambda: driver)
+    url = "mssql://sa@127.0.0.1:1/tasks?encrypt=no&login_timeout=1"
+
+    findings = found(Config(store=StoreSection(url=url)))
+
+    assert findings["ODBC driver"].state == state
+    assert said in findings["ODBC driver"].detail
+    assert findings["database"].state == FAIL
+
+
+def test_no_odbc_driver_is_told_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    """With what to install."""
+    monkeypatch.setattr(drivers, "in_wheel", lambda: None)
+    monkeypatch.setattr(pyodbc, "drivers", list)
+
+    findings = found(Config(store=StoreSection(url="mssql://sa@db/tasks")))
+
+    assert "ODBC driver" not in findings
+    assert "install Microsoft's msodbcsql18" in findings["database"].detail
