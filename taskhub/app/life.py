@@ -92,6 +92,7 @@ async def live(process: Process, specs: Sequence[ChildSpec], *, is_root: bool) -
     sampler = _Sampler(partial(_look, process))
     gc.freeze()  # what was imported stays: no look need pass over it again
     gc.set_threshold(YOUNG)
+    gc.enable()
     sys.setswitchinterval(POOL_TURN if "pool" in process.entries else TURN)
     await process.bus.open()
     sampler.start()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import os
 import sys
 from collections.abc import Sequence
@@ -14,6 +15,7 @@ def main(args: Sequence[str] | None = None) -> int:
     """Run the command line `args` (None: that of this process); returns the exit code."""
     words = sys.argv[1:] if args is None else list(args)
     if words[:1] == [CHILD]:
+        gc.disable()  # until it lives: what is imported stays, each look at it is in vain
         from taskhub.app import child_main
 
         return child_main()

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import asyncio
 import shutil
 import subprocess
 from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
 
 import pytest
+from taskhub.store.sqlite import SqliteStore
 
 from tests.acceptance.installation import Installation, installed
 
@@ -15,9 +17,19 @@ ROOT = Path(__file__).parents[2]
 SYSTEM_PYTHON = "/usr/bin/python3"
 
 
+@pytest.fixture(scope="session")
+def tables(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A database without a row; to make its tables is half of a first start."""
+    database = tmp_path_factory.mktemp("tables") / "taskhub.db"
+    asyncio.run(SqliteStore(database).migrate())
+    return database
+
+
 @pytest.fixture
-async def hub(tmp_path: Path) -> AsyncIterator[Installation]:
+async def hub(tmp_path: Path, tables: Path) -> AsyncIterator[Installation]:
     """A TaskHub in a folder of its own; what still runs of it at the end is stopped."""
+    (tmp_path / "data").mkdir(mode=0o750)
+    shutil.copy(tables, tmp_path / "data")
     async with installed(tmp_path) as installation:
         yield installation
 

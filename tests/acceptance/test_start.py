@@ -142,7 +142,7 @@ async def test_a_port_in_use_is_named_in_one_line(hub: Installation) -> None:
     assert (ended.code, ended.out) == (2, "")
     assert [line for line in ended.err.splitlines() if "http.port" in line and "in use" in line]
     assert len(ended.err.splitlines()) == 2, "how many mistakes, and this one"
-    assert not (hub.folder / "data").exists()
+    assert [file.name for file in (hub.folder / "data").iterdir()] == ["taskhub.db"]
 
 
 async def test_a_log_folder_that_cannot_be_written_is_named_in_one_line(hub: Installation) -> None:
