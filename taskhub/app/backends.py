@@ -7,7 +7,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from taskhub.config.stores import EXPECTED, Server, server_of
+from taskhub.config.units import entries
 from taskhub.errors import ConfigError, ConfigProblem
+from taskhub.kernel.imports import import_without
 
 if TYPE_CHECKING:
     from taskhub.bus import EventBus
@@ -68,6 +70,15 @@ SERVERS: dict[str, tuple[Callable[[Config], Store], str, str, str]] = {
     "mssql": (_mssql, "pyodbc", "SQL Server", "mssql"),
 }
 """What makes a server's store, the module of its driver, its name, and our extra that has it."""
+
+
+def import_sparingly(config: Config, unit: str) -> None:
+    """Import the event server's client without the SDK of metrics that it takes along, 3 MB.
+
+    Not where handlers run: theirs may use what it can do with that.
+    """
+    if config.events.url != "local" and "pool" not in entries(config.units, unit):
+        import_without("opentelemetry", "redis")
 
 
 def make_bus(config: Config, role: str) -> EventBus:

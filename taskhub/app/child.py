@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 
 import msgspec
 
+from taskhub.app.backends import import_sparingly
 from taskhub.app.dump import dump
 from taskhub.app.kin import Snapshot
 from taskhub.app.life import live, local_specs, run_loop
@@ -38,6 +39,7 @@ def main() -> int:
         return EXIT_ORPHANED
     config = decode(told.config)
     protect(config.units, told.unit)
+    import_sparingly(config, told.unit)
     with open_log(config.logs, told.name, levels=config.log_levels) as log:
         try:
             return run_loop(_main(told, Live(config), log, lifeline), log)

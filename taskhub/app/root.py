@@ -6,6 +6,7 @@ import os
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from taskhub.app.backends import import_sparingly
 from taskhub.app.dump import dump
 from taskhub.app.embedded import EMBEDDED, with_server
 from taskhub.app.forest import Forest
@@ -40,6 +41,7 @@ def run(loaded: Loaded, unit: str, *, hangup_stops: bool = False) -> int:
     refuse_grandchildren(loaded.config, unit)
     refuse_silence(loaded.config.logs, unit)
     protect(loaded.config.units, unit)
+    import_sparingly(loaded.config, unit)
     runtime = make_private(runtime_directory(loaded.config, os.environ))
     with (
         named(runtime, unit) as name,

@@ -6,10 +6,10 @@ import asyncio
 import time
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from contextlib import suppress
+from functools import cache, cached_property
 from itertools import islice
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-import jsonschema_rs
 import msgspec
 
 from taskhub.errors import FieldError, Invalid, Trouble
@@ -17,6 +17,9 @@ from taskhub.http.members import step
 from taskhub.http.reading import in_time
 from taskhub.http.waiting import rung_or_time
 from taskhub.model import DEFAULTS_KEY, TypeDefaults, TypeInfo
+
+if TYPE_CHECKING:
+    import jsonschema_rs
 
 Read = Callable[[], Awaitable[list[TypeInfo]]]
 
@@ -29,27 +32,36 @@ ERRORS_MOST = 100
 MASK = "the value"
 """Stands in messages for what the client has sent."""
 
-_FOREIGN_NAMES = (
-    jsonschema_rs.ValidationErrorKind.AdditionalProperties,
-    jsonschema_rs.ValidationErrorKind.UnevaluatedProperties,
-    jsonschema_rs.ValidationErrorKind.PropertyNames,
-)
+_OF_MEMBERS = frozenset({"properties", "required", "additionalProperties", "title", "description"})
+"""What a schema may say of an object without saying anything of one that has no members."""
 
 
-class KnownType(msgspec.Struct, frozen=True):
+class KnownType:
     """A type as the API needs it: defaults of new tasks, and the rules of their payloads."""
 
-    info: TypeInfo
-    defaults: TypeDefaults
-    validator: Any
+    def __init__(self, info: TypeInfo) -> None:
+        self.info, self.defaults = info, defaults_of(info)
+        self._rules = {name: rule for name, rule in info.schema.items() if name != DEFAULTS_KEY}
+        self._takes_nothing = takes_nothing(self._rules)
+
+    @cached_property
+    def _validator(self) -> Any:
+        """Made for the first payload that needs it: whoever sends none is spared its 6 MB.
+
+        A schema that nobody can read is taken as one without rules: its worker decides.
+        """
+        try:
+            return validator_of(self._rules) if self._rules else None
+        except ValueError:
+            return None
 
     def broken(self, value: Any) -> list[FieldError]:
         """The rules of the type's schema that a payload breaks, as far as an answer can list."""
-        if self.validator is None:
+        if (self._takes_nothing and value == {}) or self._validator is None:
             return []
         return [
             FieldError(_pointer(error.instance_path), _sentence(error))
-            for error in islice(self.validator.iter_errors(value), ERRORS_MOST)
+            for error in islice(self._validator.iter_errors(value), ERRORS_MOST)
         ]
 
     def check(self, payload: Any) -> None:
@@ -74,7 +86,7 @@ class Catalog:
     ) -> None:
         self._read, self._clock, self._takes_unknown = read, clock, takes_unknown
         self.fixed: Mapping[str, TypeInfo] = {info.name: info for info in fixed}
-        self._fixed = {info.name: _known(info) for info in fixed}
+        self._fixed = {info.name: KnownType(info) for info in fixed}
         self._known = dict(self._fixed)
         self._all: Sequence[TypeInfo] = sorted(fixed, key=lambda info: info.name)
         self._infos: Sequence[TypeInfo] = ()
@@ -98,7 +110,7 @@ class Catalog:
         if name not in self._known and self._clock() - self._looked_at >= SOONEST:
             await self._look()
         known = self._known.get(name)
-        return _known(TypeInfo(name)) if known is None and self._takes_unknown() else known
+        return KnownType(TypeInfo(name)) if known is None and self._takes_unknown() else known
 
     async def look(self) -> None:
         """Read the store's types; when it is not well, what is known stays."""
@@ -127,17 +139,13 @@ class Catalog:
 
     def _compiled(self, info: TypeInfo) -> KnownType:
         old = self._known.get(info.name)
-        return old if old is not None and old.info == info else _known(info)
+        return old if old is not None and old.info == info else KnownType(info)
 
 
-def _known(info: TypeInfo) -> KnownType:
-    """A type whose schema nobody can read is taken as one without rules: its worker decides."""
-    rules = {name: rule for name, rule in info.schema.items() if name != DEFAULTS_KEY}
-    try:
-        validator = validator_of(rules) if rules else None
-    except ValueError:
-        validator = None
-    return KnownType(info, defaults_of(info), validator)
+def takes_nothing(rules: Mapping[str, Any]) -> bool:
+    """Whether it is plain that an object without members breaks no rule."""
+    kind, needed = rules.get("type"), rules.get("required", [])
+    return kind == "object" and needed == [] and rules.keys() - {"type"} <= _OF_MEMBERS
 
 
 def defaults_of(info: TypeInfo) -> TypeDefaults:
@@ -150,6 +158,8 @@ def defaults_of(info: TypeInfo) -> TypeDefaults:
 
 def validator_of(rules: dict[str, Any]) -> Any:
     """Formats count, as they do for the worker: a `date-time` must be one."""
+    import jsonschema_rs
+
     return jsonschema_rs.validator_for(rules, mask=MASK, offline=True, validate_formats=True)
 
 
@@ -157,8 +167,16 @@ def _pointer(path: Sequence[str | int]) -> str:
     return "".join(step(str(part)) for part in path)
 
 
+@cache
+def _foreign_names() -> tuple[type, ...]:
+    """Errors whose sentence would repeat what a client has called its members."""
+    from jsonschema_rs import ValidationErrorKind as Kind
+
+    return (Kind.AdditionalProperties, Kind.UnevaluatedProperties, Kind.PropertyNames)
+
+
 def _sentence(error: jsonschema_rs.ValidationError) -> str:
     """What the validator says, without the names that a client made up."""
-    if isinstance(error.kind, _FOREIGN_NAMES):
+    if isinstance(error.kind, _foreign_names()):
         return "no other members are known here"
     return error.message[:200]

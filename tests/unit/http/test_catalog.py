@@ -8,7 +8,7 @@ from pathlib import Path
 import msgspec
 import pytest
 from taskhub.errors import StoreDown
-from taskhub.http.catalog import FRESH, Catalog
+from taskhub.http.catalog import FRESH, Catalog, KnownType
 from taskhub.model import DEFAULTS_KEY, TypeDefaults, TypeInfo
 from taskhub.ports import Register
 
@@ -187,3 +187,15 @@ async def test_formats_count_as_they_do_for_the_worker() -> None:
 
     assert [error.pointer for error in known.broken({"at": "soon"})] == ["/at"]
     assert known.broken({"at": "2030-01-31T08:00:00Z"}) == []
+
+
+def test_no_members_break_no_rule_of_members_and_other_rules_are_asked_for() -> None:
+    """Only what is plain is taken without the validator, whose answer it must be."""
+    of_members = {"properties": {"a": {"type": "integer"}}, "additionalProperties": False}
+    cases: dict[str, object] = {"title": "T", "required": ["a"], "minProperties": 1}
+    for word, rule in cases.items():
+        more = {word: rule}
+        known = KnownType(TypeInfo("t", {"type": "object", **of_members, **more}))
+        assert len(known.broken({})) == (word != "title")
+        assert len(known.broken({"b": 1})) == 1 + (word == "required")
+        assert known.broken([])

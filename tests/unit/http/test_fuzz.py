@@ -13,12 +13,12 @@ from taskhub.errors import Malformed, TaskHubError
 from taskhub.http import new_task
 from taskhub.http.catalog import KnownType
 from taskhub.http.strict_json import strictly
-from taskhub.model import TypeDefaults, TypeInfo
+from taskhub.model import TypeInfo
 
 from tests.unit.http.house import House
 
 NOW = datetime(2026, 11, 24, tzinfo=UTC)
-KNOWN = KnownType(TypeInfo("simulate"), TypeDefaults(), None)
+KNOWN = KnownType(TypeInfo("simulate"))
 MEMBERS = ["title", "type", "queue", "priority", "payload", "runAt", "delaySeconds", "maxAttempts"]
 
 json_values = st.recursive(
