@@ -2,17 +2,19 @@
 
 from __future__ import annotations
 
+import socket
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 
 import pyodbc
 
 from taskhub.config.mssql_urls import MssqlUrl, read_mssql_url
-from taskhub.errors import ConfigError, ConfigProblem
+from taskhub.errors import ConfigError, ConfigProblem, StoreDown
 from taskhub.store.mssql import drivers, entra
 from taskhub.store.mssql.connection import SPEECH, Connection, Speech
 from taskhub.store.mssql.drivers import Driver
 from taskhub.store.mssql.entra import Entra
+from taskhub.store.mssql.troubles import NO_LINE
 
 ACCESS_TOKEN = 1256
 """The attribute of Microsoft's driver that takes a token in place of a password."""
@@ -46,6 +48,8 @@ class Address:
         """A connection with every setting that we need; raises pyodbc.Error, StoreDown."""
         url = read_mssql_url(self.url)
         before = {ACCESS_TOKEN: self.tokens.token(url.host, url.user)} if url.is_entra else {}
+        if not url.multi_subnet_failover:
+            knock(url)
         raw = pyodbc.connect(
             connection_string(url, self.password, self.driver, name),
             autocommit=True,
@@ -53,6 +57,14 @@ class Address:
             attrs_before=before,
         )
         return Connection(raw, self.speech, self.driver.sizes).ready(lock_timeout)
+
+
+def knock(url: MssqlUrl) -> None:
+    """Raise StoreDown where nobody listens: Microsoft's driver would wait all the time it has."""
+    try:
+        socket.create_connection((url.host, url.port), timeout=url.login_timeout).close()
+    except OSError as error:
+        raise StoreDown(NO_LINE) from error
 
 
 def _wrong(url: MssqlUrl, driver: Driver) -> str:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import re
 import threading
 from collections.abc import Callable, Sequence
 from contextlib import suppress
@@ -26,6 +27,9 @@ PATIENCE = 10.0
 DRIVERS_PATIENCE, GRACE = 3, 5.0
 """Where a server is frozen Microsoft's driver gives up after three times that (FreeTDS: twice);
 the seconds after which we do."""
+
+PLACE = re.compile(r"'[^']*'|\[[^\]]*\]|\?")
+NULL = "CAST(NULL AS NVARCHAR(MAX))"
 
 BEGIN = "SET TRANSACTION ISOLATION LEVEL READ COMMITTED; BEGIN TRANSACTION"
 COMMIT = "COMMIT TRANSACTION"
@@ -141,6 +145,7 @@ class Connection:
             self._running, self._is_stopped = cursor, False
         try:
             if values and self._sizes is not None:
+                text, values = without_none(text, values)
                 cursor.setinputsizes(self._sizes(values))
             cursor.execute(text, *values)
             answer = _read(cursor)
@@ -193,6 +198,21 @@ class Connection:
         """Give the driver's connection back."""
         with suppress(pyodbc.Error), self.watch.over(GRACE):
             self.driver.close()
+
+
+def without_none(text: str, values: Sequence[object]) -> tuple[str, Sequence[object]]:
+    """The same with NULL in the text: as a value the driver would ask the server for its type.
+
+    That is one round trip more for each statement, and one that some statements cannot pass.
+    """
+    if all(value is not None for value in values):
+        return text, values
+    rest = iter(values)
+
+    def placed(part: re.Match[str]) -> str:
+        return part[0] if part[0] != "?" or next(rest) is not None else NULL
+
+    return PLACE.sub(placed, text), [value for value in values if value is not None]
 
 
 def _read(cursor: pyodbc.Cursor) -> Answer:

@@ -61,6 +61,30 @@ def test_values_are_declared_alike_whatever_their_length(
     assert "x" * 9_000 in call
 
 
+def test_nothing_is_said_in_the_text(session: Session, server: TdsServer) -> None:
+    """As a value it would cost a question about its type, and the server does not always know."""
+    session.ask(say("SELECT '?', [?], ?, ?, ?", None, "a", None))
+
+    (call,) = [said for said in server.heard if "'?'" in said]
+    null = "CAST(NULL AS NVARCHAR(MAX))"
+    assert f"SELECT '?', [?], {null}, @P1, {null}" in call
+    assert not server.begun("sp_describe")
+
+
+def test_a_port_where_nobody_listens_is_known_at_once(driver: Driver) -> None:
+    """The driver would wait until the login is late, and not say why."""
+    with TdsServer().running() as gone:
+        pass
+    address = Address(f"mssql://sa@127.0.0.1:{gone.port}/tasks?login_timeout=60", driver=driver)
+    session = Session(address, "taskhub-test", lock_timeout=1)
+
+    with pytest.raises(StoreDown, match="cannot be reached") as told:
+        session.ask(say("SELECT n"))
+
+    assert "refused" in told.value.reason
+    session.close()
+
+
 def test_answers_of_many_packets_are_read_to_the_end(session: Session, server: TdsServer) -> None:
     """Row by row, whatever the size of a packet."""
     server.answers = {"SELECT": rows(*range(10_000))}
