@@ -30,6 +30,7 @@ if TYPE_CHECKING:
     from taskhub.bus import EventBus
     from taskhub.config.sections import Config
     from taskhub.events.redis_streams import WorkStream
+    from taskhub.http.context import PartHealth
     from taskhub.kernel.supervisor import Supervisor
     from taskhub.messages import Publish, Put, Stop, Wake
     from taskhub.obs.start import Log
@@ -123,6 +124,8 @@ class Process:
     supervisor: Supervisor | None = None
     tracing: Tracing | None = None
     """What makes spans of what this process does, where that is asked for."""
+    issuers: Callable[[], Sequence[PartHealth]] = tuple
+    """How the issuers are whose keys tokens are checked with; without an API there are none."""
     holdings: Holdings | None = None
     """What the pool of this process holds, if it has one."""
     stack: ExitStack = field(default_factory=ExitStack)

@@ -47,6 +47,8 @@ def _health(process: Process) -> Iterator[Part]:
     for actor, name, state, detail in parts:
         if actor in process.entries:
             yield _part(name, state, detail)
+    for each in process.issuers():
+        yield _part(each.name, each.state, each.detail)
 
 
 def _body(process: Process) -> Iterator[Part]:

@@ -118,6 +118,7 @@ def _door_of(config: Config) -> tuple[float, float, bool]:
 def _context(process: Process) -> ApiContext:
     keyring, config = Keyring(process.emit), process.live.config
     view = _View(process, keyring)
+    process.issuers = keyring.health
     counts = make_counts(config, process.name, process.emit)
     return ApiContext(
         store_box=process.boxes.store,

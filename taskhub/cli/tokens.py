@@ -67,7 +67,11 @@ def minted(
 
     secret = section.issuer_signing_key.reveal()
     if not secret and any(issuer.metadata for issuer in issuers(section)):
-        raise exits.Failure(exits.USAGE, "the issuer publishes its keys: only it makes tokens")
+        raise exits.Failure(
+            exits.USAGE,
+            "the issuer publishes its keys: only it makes tokens; where the service has a key of "
+            "its own: Jwt__IssuerSigningKey_FILE=/etc/credstore/taskhub.jwt.issuer_signing_key",
+        )
     if not secret:
         raise exits.Failure(
             exits.USAGE,

@@ -17,6 +17,7 @@ from taskhub.config.sections import Config
 from taskhub.kernel.call import Refused, Unreachable, call_blocking
 
 FEW_FILES = 4_096  # each connection, each follower of events and each handler's file is one
+LOG = "the log says more: journalctl -u taskhub -e"
 NEARLY_ALL = 0.8  # of the files that may be open
 _BUILT = re.compile(rb'^taskhub_build_info\{.*version="([^"]*)".*\} 1', re.MULTILINE)
 _OPEN_FILES = re.compile(r"^Max open files\s+(\d+)", re.MULTILINE)
@@ -37,9 +38,16 @@ def _states(found: Sequence[Process]) -> Iterator[Finding]:
         return
     reasons = [reason for process in found for reason in unready(process)]
     for reason in reasons:
-        yield fail("processes", reason, "the log says more: journalctl -u taskhub -e")
-    if not reasons:
+        yield fail("processes", reason, LOG)
+    doubts = [(each.unit, part) for each in found for part in each.parts if _is_away(part)]
+    for unit, part in doubts:
+        yield warn("processes", f"{unit}: {part['name']}: {part['detail']}", LOG)
+    if not reasons and not doubts:
         yield ok("processes", f"{', '.join(process.unit for process in found)}: ready")
+
+
+def _is_away(part: dict[str, str]) -> bool:
+    return part["state"] == "degraded"
 
 
 def _versions(config: Config) -> Finding:

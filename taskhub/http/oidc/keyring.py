@@ -67,9 +67,13 @@ class Keyring:
             provider.close()
 
     def health(self) -> list[PartHealth]:
-        """How each provider is; that one issuer has no keys fails us only where none has any."""
-        has_any = self._has_own_keys or any(p.keys.keys for p in self._providers.values())
-        return [_part(provider, has_any) for provider in self._providers.values()]
+        """How each provider is; that one issuer has no keys fails us only where none has any.
+
+        Any thread may ask: a reload may change them meanwhile.
+        """
+        providers = list(self._providers.values())
+        has_any = self._has_own_keys or any(provider.keys.keys for provider in providers)
+        return [_part(provider, has_any) for provider in providers]
 
     def _provider(self, issuer: Issuer) -> Provider:
         old = self._providers.get(issuer.place)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any, cast
 
 from taskhub.app.readiness import readiness
+from taskhub.http.context import PartHealth
 from taskhub.kernel.child import ActorState, State
 from taskhub.kernel.supervisor import Supervisor
 
@@ -46,6 +47,17 @@ async def test_a_process_that_does_its_work_is_ready(house: Household) -> None:
     has(ready(house), ActorState("tree/store", State.READY, 1.0, 0))
 
     assert of(house) == (True, "ok", [OK])
+
+
+async def test_an_api_that_can_check_no_token_is_not_ready(house: Household) -> None:
+    """Its port says so, and so must its socket: `taskhub status` and the doctor ask there."""
+    ready(house).process.issuers = lambda: [PartHealth("keys", "failed", "no answer")]
+
+    assert of(house) == (
+        False,
+        "failed",
+        [OK, {"name": "keys", "state": "failed", "detail": "no answer"}],
+    )
 
 
 async def test_it_is_not_ready_before_its_start_is_over_nor_when_it_drains(

@@ -186,6 +186,15 @@ def states(config: Config) -> dict[str, Finding]:
     return {finding.name: finding for finding in running.look(config)}
 
 
+def test_what_is_merely_away_is_doubtful(folder: Path) -> None:
+    """Work goes on without the event server: nobody need get up, and somebody should know."""
+    away = {"name": "events", "state": "degraded", "detail": "it does not answer"}
+    with process(folder / "run/tree.sock", ready=answering(ready=True, parts=[away])):
+        finding = states(Config())["processes"]
+
+    assert (finding.state, finding.detail) == (WARN, "tree: events: it does not answer")
+
+
 def test_no_process_runs(folder: Path) -> None:
     """Perhaps it was not started yet."""
     findings = states(Config())
