@@ -19,11 +19,16 @@ if TYPE_CHECKING:
     from taskhub.client.structs import Child as Child
     from taskhub.client.structs import Event as Event
     from taskhub.client.structs import FailureGroup as FailureGroup
+    from taskhub.client.structs import Handed as Handed
+    from taskhub.client.structs import LeaseState as LeaseState
+    from taskhub.client.structs import Outcome as Outcome
     from taskhub.client.structs import Parent as Parent
     from taskhub.client.structs import Status as Status
     from taskhub.client.structs import TaskItem as TaskItem
     from taskhub.client.structs import TaskPage as TaskPage
     from taskhub.client.sync import SyncTaskHub as SyncTaskHub
+    from taskhub.client.worker import Failure as Failure
+    from taskhub.client.worker import Job as Job
 
 _HOMES = {
     "Attempt": "structs",
@@ -32,7 +37,12 @@ _HOMES = {
     "BulkReport": "structs",
     "Child": "structs",
     "Event": "structs",
+    "Failure": "worker",
     "FailureGroup": "structs",
+    "Handed": "structs",
+    "Job": "worker",
+    "LeaseState": "structs",
+    "Outcome": "structs",
     "Parent": "structs",
     "Problem": "errors",
     "Retries": "retries",
@@ -53,7 +63,12 @@ __all__ = [
     "BulkReport",
     "Child",
     "Event",
+    "Failure",
     "FailureGroup",
+    "Handed",
+    "Job",
+    "LeaseState",
+    "Outcome",
     "Parent",
     "Problem",
     "Retries",

@@ -44,6 +44,7 @@ from taskhub.client.structs import (
     Verb,
     added,
 )
+from taskhub.client.work import Work
 
 PAGE = 200
 """Tasks in one answer, at most."""
@@ -73,6 +74,8 @@ class TaskHub:
         retries: Retries = Retries(),  # noqa: B008 - frozen
     ) -> None:
         self._line = Line(url, token, timeout, retries)
+        self.work = Work(self._line)
+        """What external workers say."""
 
     def __repr__(self) -> str:
         return f"{type(self).__name__}({origin_of(self._line.address)!r})"

@@ -87,7 +87,10 @@ class Line:
 
     async def fetch(self, ask: Ask, shape: type[T]) -> T:
         """The body of a good answer as a value."""
-        reply = await self.send(ask)
+        return self.read(await self.send(ask), shape)
+
+    def read(self, reply: Reply, shape: type[T]) -> T:
+        """The body as a value; raises Unexpected."""
         try:
             return msgspec.json.decode(reply.body, type=shape)
         except (msgspec.MsgspecError, ValueError, RecursionError) as error:

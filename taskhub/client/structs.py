@@ -283,6 +283,58 @@ class BatchAnswer(msgspec.Struct, frozen=True):
     items: list[BatchItem]
 
 
+class Handed(msgspec.Struct, frozen=True, kw_only=True, rename="camel"):
+    """A task in the hands of a worker, until `lease_until` unless it renews its lease."""
+
+    id: str
+    lease: str
+    """A secret, worth something to the subject that has claimed."""
+    lease_until: datetime
+    fence: int
+    task: TaskItem
+    parents: tuple[Parent, ...] = ()
+
+    def __repr__(self) -> str:
+        return f"Handed({self.id!r}, until {self.lease_until:%H:%M:%S} UTC)"
+
+
+class HandedList(msgspec.Struct, frozen=True):
+    """The tasks that were claimed, the most urgent first."""
+
+    items: list[Handed]
+
+
+class LeaseState(msgspec.Struct, frozen=True, kw_only=True, rename="camel"):
+    """A lease that goes on."""
+
+    id: str
+    lease_until: datetime
+    cancel_requested: bool
+
+
+class Outcome(msgspec.Struct, frozen=True):
+    """What has become of a task whose attempt has ended."""
+
+    id: str
+    status: Status
+
+
+class KnownTypes(msgspec.Struct, frozen=True):
+    """The names of the types that are registered now."""
+
+    types: list[str]
+
+
+class WorkType(TypedDict, total=False):
+    """What a new task gets of a type that external workers do, where nothing else is said."""
+
+    queue: str
+    timeout_seconds: float
+    max_attempts: int
+    keep_result_seconds: float
+    payload_schema: dict[str, Any]
+
+
 class EventFilter(TypedDict, total=False):
     """Which events are meant; all that is given must fit. Several with commas: `Done,Failed`."""
 

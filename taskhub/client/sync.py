@@ -28,12 +28,17 @@ from taskhub.client.structs import (
     EventFilter,
     FailureGroup,
     Filter,
+    Handed,
+    LeaseState,
     NewTask,
+    Outcome,
     Parent,
     TaskItem,
     TaskPage,
     Verb,
+    WorkType,
 )
+from taskhub.client.work import LEASE, Work
 
 T = TypeVar("T")
 
@@ -112,6 +117,69 @@ class LoopThread:
         await self._loop.shutdown_asyncgens()
 
 
+class SyncWork:
+    """As `Work`, but for `serve`: whoever claims here renews the lease by itself."""
+
+    def __init__(self, work: Work, thread: LoopThread) -> None:
+        self._work, self._run = work, thread.run
+
+    def register(self, name: str, **defaults: Unpack[WorkType]) -> None:
+        """Make a type known that this worker does. See Work.register."""
+        self._run(self._work.register(name, **defaults))
+
+    def claim(
+        self,
+        types: Iterable[str],
+        *,
+        worker: str = "worker",
+        limit: int = 1,
+        lease_seconds: float = LEASE,
+        wait: float = 0.0,
+        queues: Iterable[str] = (),
+    ) -> list[Handed]:
+        """Up to `limit` tasks, the most urgent first. See Work.claim."""
+        claim = self._work.claim(
+            types,
+            worker=worker,
+            limit=limit,
+            lease_seconds=lease_seconds,
+            wait=wait,
+            queues=queues,
+        )
+        return self._run(claim)
+
+    def renew(self, held: Handed, *, lease_seconds: float = LEASE, wait: float = 0.0) -> LeaseState:
+        """Keep it for so many seconds more. See Work.renew."""
+        return self._run(self._work.renew(held, lease_seconds=lease_seconds, wait=wait))
+
+    def progress(self, held: Handed, fraction: float, text: str = "", data: object = None) -> None:
+        """Say how far the work is. See Work.progress."""
+        self._run(self._work.progress(held, fraction, text, data))
+
+    def complete(self, held: Handed, result: object = None) -> Outcome:
+        """The task is done. See Work.complete."""
+        return self._run(self._work.complete(held, result))
+
+    def fail(
+        self,
+        held: Handed,
+        error: str,
+        *,
+        exception: str | None = None,
+        retry_in_seconds: float | None = None,
+        final: bool = False,
+    ) -> Outcome:
+        """The attempt has failed. See Work.fail."""
+        failing = self._work.fail(
+            held, error, exception=exception, retry_in_seconds=retry_in_seconds, final=final
+        )
+        return self._run(failing)
+
+    def release(self, held: Handed) -> None:
+        """Give the task back: the attempt does not count."""
+        self._run(self._work.release(held))
+
+
 class SyncTaskHub:
     """One TaskHub, as `TaskHub` is, with plain methods; any thread may call them.
 
@@ -128,6 +196,8 @@ class SyncTaskHub:
     ) -> None:
         self._hub = TaskHub(url, token, timeout=timeout, retries=retries)
         self._thread = LoopThread()
+        self.work = SyncWork(self._hub.work, self._thread)
+        """What external workers say."""
         self._end = weakref.finalize(self, _end, self._thread, self._hub)
 
     def __repr__(self) -> str:

@@ -6,6 +6,7 @@ import asyncio
 import os
 import shutil
 import signal
+import sys
 from collections.abc import AsyncIterator, Iterator
 from contextlib import suppress
 from pathlib import Path
@@ -72,14 +73,19 @@ class Crew:
         return self._folder / f"worker-{number}.log"
 
 
-@pytest.fixture(params=["bash", "node"])
+@pytest.fixture(params=["bash", "node", "python"])
 def crew(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Crew]:
     """Nobody yet."""
-    needed = {"bash": ("bash", "curl", "jq", "setpriv"), "node": ("node",)}[request.param]
+    needed = {"bash": ("bash", "curl", "jq", "setpriv"), "node": ("node",)}.get(request.param, ())
     if missing := [program for program in needed if shutil.which(program) is None]:
         pytest.skip(f"needs {' and '.join(missing)}")
-    script = {"bash": "worker.sh", "node": "worker.mjs"}[request.param]
-    crew = Crew([request.param, str(EXAMPLES / script)], tmp_path)
+    commands = {
+        "bash": ["bash", "worker.sh"],
+        "node": ["node", "worker.mjs"],
+        "python": [sys.executable, "worker.py"],
+    }
+    program, script = commands[request.param]
+    crew = Crew([program, str(EXAMPLES / script)], tmp_path)
     yield crew
     crew.dismiss()
 

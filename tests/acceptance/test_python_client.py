@@ -13,6 +13,7 @@ from taskhub.client import Retries, TaskHub, TaskItem
 
 from tests.acceptance.installation import PATIENCE, Installation, token
 
+SCOPES = "tasks.read tasks.write tasks.work"
 PAGE = Path(__file__).parents[2] / "docs/python-client.md"
 EXAMPLES = re.findall(r"```python\n(.*?)```", PAGE.read_text(encoding="utf-8"), re.DOTALL)
 
@@ -21,7 +22,7 @@ async def run(source: str, hub: Installation) -> tuple[int, str]:
     """The example as a program of its own: its exit code and all that it said."""
     process = await asyncio.create_subprocess_exec(
         *(sys.executable, "-X", "dev", "-W", "error", "-c", source),
-        env={**os.environ, "TASKHUB_URL": hub.url, "TASKHUB_TOKEN": token()},
+        env={**os.environ, "TASKHUB_URL": hub.url, "TASKHUB_TOKEN": token(scope=SCOPES)},
         cwd=hub.folder,
         stdout=asyncio.subprocess.PIPE,
         stderr=asyncio.subprocess.STDOUT,

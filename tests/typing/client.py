@@ -9,6 +9,10 @@ from typing import Any, assert_type
 from taskhub.client import (
     BulkReport,
     Event,
+    Handed,
+    Job,
+    LeaseState,
+    Outcome,
     Retries,
     Status,
     SyncTaskHub,
@@ -17,6 +21,17 @@ from taskhub.client import (
     TaskPage,
     errors,
 )
+
+
+async def resize(job: Job) -> dict[str, int]:
+    """A handler in the loop."""
+    job.progress(0.5, "half")
+    return {"attempt": job.task.attempts}
+
+
+def scale(job: Job) -> None:
+    """A handler in a thread."""
+    assert_type(job.cancelled, bool)
 
 
 async def asynchronous(hub: TaskHub) -> None:
@@ -38,6 +53,12 @@ async def asynchronous(hub: TaskHub) -> None:
         assert_type(changed, TaskItem)
     async for event in hub.events(after=7, event="TaskDone"):
         assert_type(event, Event)
+    for held in await hub.work.claim(["resize"], wait=5):
+        assert_type(held, Handed)
+        assert_type(held.task, TaskItem)
+        assert_type(await hub.work.renew(held), LeaseState)
+        assert_type(await hub.work.complete(held, {"any": "JSON"}), Outcome)
+    await hub.work.serve({"resize": resize, "scale": scale}, concurrency=4)
     async with aclosing(hub.watch(task.id)) as changes:
         assert_type(await anext(changes), TaskItem)
 
