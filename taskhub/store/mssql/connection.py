@@ -31,9 +31,9 @@ the seconds after which we do."""
 PLACE = re.compile(r"'[^']*'|\[[^\]]*\]|\?")
 NULL = "CAST(NULL AS NVARCHAR(MAX))"
 
+ROLLBACK = "IF @@TRANCOUNT > 0 ROLLBACK TRANSACTION"
 BEGIN = "SET TRANSACTION ISOLATION LEVEL READ COMMITTED; BEGIN TRANSACTION"
 COMMIT = "COMMIT TRANSACTION"
-ROLLBACK = "IF @@TRANCOUNT > 0 ROLLBACK TRANSACTION"
 SETTINGS = (
     "SET NOCOUNT OFF",
     "SET XACT_ABORT OFF",  # a statement that fails is undone alone, or to a mark; we end the rest
@@ -119,9 +119,9 @@ class Connection:
         except pyodbc.Error:  # this driver counts none at all
             self._cut = seconds
 
-    def hurry(self, *, fresh: bool) -> None:
-        """Go back to the usual patience: all of it, or only what is missing of it."""
-        wanted = PATIENCE if fresh else max(self._patience, PATIENCE)
+    def rest(self, *, at_least: bool = False) -> None:
+        """Have the usual patience again, or at least that."""
+        wanted = max(self._patience, PATIENCE) if at_least else PATIENCE
         if wanted != self._patience and not self.closed:
             self.patience = wanted
 

@@ -85,7 +85,7 @@ class Session:
     def ask(self, work: Callable[[Connection], T]) -> T:
         """`work` without a transaction around it: one statement that reads; raises Trouble."""
         try:
-            return self._helped(lambda: self._asked(work))
+            return self._helped(lambda: self._anew(lambda line: self._asked(line, work)))
         except pyodbc.Error as error:
             raise self._named(error) from _cause(error)
 
@@ -121,11 +121,10 @@ class Session:
 
     def _once(self, work: Callable[[Connection], T], begin: str) -> T:
         self._is_committing = False
-        self._anew(lambda connection: connection.execute(begin))
-        connection = self.connect()
+        connection = self._anew(lambda line: self._begun(line, begin))
         try:
             answer = work(connection)
-            connection.hurry(fresh=False)
+            connection.rest(at_least=True)
             self._is_committing = True
             connection.execute(self._speech.commit)
             return answer
@@ -133,15 +132,25 @@ class Session:
             self._undo(connection)
             raise
         finally:
-            connection.hurry(fresh=True)
+            connection.rest()
 
-    def _asked(self, work: Callable[[Connection], T]) -> T:
+    def _begun(self, connection: Connection, begin: str) -> Connection:
         try:
-            return self._anew(work)
-        except pyodbc.Error as error:
-            if self._connection is not None and self._meaning(error) is Meaning.LATE:
-                self._undo(self._connection)
+            connection.execute(begin)
+        except BaseException:  # a second transaction within one that stayed would never be durable
+            self._undo(connection)
             raise
+        return connection
+
+    def _asked(self, connection: Connection, work: Callable[[Connection], T]) -> T:
+        try:
+            return work(connection)
+        except pyodbc.Error as error:
+            if self._meaning(error) is Meaning.LATE:
+                self._undo(connection)
+            raise
+        finally:
+            connection.rest()
 
     def _anew(self, work: Callable[[Connection], T]) -> T:
         """`work`, once more where the connection was lost since it was used last.
@@ -152,8 +161,9 @@ class Session:
         connection = self.connect()
         try:
             return work(connection)
-        except pyodbc.Error:
-            if is_new or not connection.closed or connection is not self._connection:
+        except pyodbc.Error as error:
+            is_lost = self._meaning(error) is Meaning.DOWN and connection is self._connection
+            if is_new or not is_lost:
                 raise
         return work(self.connect())
 
@@ -161,7 +171,7 @@ class Session:
         """End the transaction; a connection that cannot even do that is of no more use."""
         if not connection.closed:
             try:
-                connection.hurry(fresh=False)
+                connection.rest(at_least=True)
                 connection.execute(self._speech.rollback)
             except (pyodbc.Error, BadData):
                 connection.close()

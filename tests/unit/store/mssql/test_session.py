@@ -220,6 +220,20 @@ def test_a_statement_has_no_more_than_its_seconds(session: Session, server: TdsS
     assert server.begun("ROLLBACK") == 1
 
 
+def test_a_beginning_that_is_late_is_undone(
+    session: Session, server: TdsServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It may have begun all the same: a commit within it would commit nothing."""
+    monkeypatch.setattr(connection, "PATIENCE", 0.05)
+    server.once = {"BEGIN TRAN": None}
+
+    with pytest.raises(StoreDown) as told:
+        session.transaction(say("UPDATE n"))
+
+    assert is_late(told.value)
+    assert [server.begun(word) for word in ("BEGIN TRAN", "ROLLBACK", "UPDATE")] == [1, 1, 0]
+
+
 def test_a_server_that_is_frozen_holds_nobody(
     session: Session, server: TdsServer, monkeypatch: pytest.MonkeyPatch
 ) -> None:
