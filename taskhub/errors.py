@@ -68,6 +68,12 @@ class BackupFailed(TaskHubError):
     code = "backup-failed"
 
 
+class CopyFailed(TaskHubError):
+    """The database was not copied."""
+
+    code = "copy-failed"
+
+
 class KeysAway(Trouble):
     """The keys of the token's issuer cannot be had, so it cannot be checked. Try again shortly."""
 
@@ -89,6 +95,12 @@ class SchemaOlder(TaskHubError):
     """The database has an older schema. Run `taskhub db migrate`."""
 
     code = "schema-older"
+
+
+class HalfCopied(TaskHubError):
+    """The database is half of a copy. Run the same `taskhub db copy` again, or empty it."""
+
+    code = "half-copied"
 
 
 class BusAway(Trouble):

@@ -5,11 +5,13 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
     from pathlib import Path
 
     from taskhub.config.load import Loaded
     from taskhub.config.sections import Config
     from taskhub.ports import Store
+    from taskhub.store.moving import Copied, Plan, Progress
 
 
 def run(loaded: Loaded, unit: str, *, hangup_stops: bool = False) -> int:
@@ -53,3 +55,32 @@ def back_up(config: Config, target: Path) -> int:
     if (source := sqlite_file(config)) is None:
         raise BackupFailed("it is not SQLite's: take the program that comes with the database")
     return copy(source, target.absolute())
+
+
+def plan_copy(source: Config, target: Config) -> Plan:
+    """What `copy_store` would copy; it refuses the same, and changes nothing."""
+    from taskhub.app.backends import make_side
+    from taskhub.store.moving import look
+
+    _refuse_same(source, target)
+    return look(make_side(source), make_side(target))
+
+
+def copy_store(source: Config, target: Config, tell: Callable[[Progress], None]) -> list[Copied]:
+    """Copy one store into another, or go on with it; every table, each the same on both sides.
+
+    Raises CopyFailed, or the Trouble of a database.
+    """
+    from taskhub.app.backends import make_side
+    from taskhub.store.moving import copy
+
+    _refuse_same(source, target)
+    return copy(make_side(source), make_side(target), tell)
+
+
+def _refuse_same(source: Config, target: Config) -> None:
+    from taskhub.config.runtime import absolute_store_url
+    from taskhub.errors import CopyFailed
+
+    if absolute_store_url(source.store.url) == absolute_store_url(target.store.url):
+        raise CopyFailed("the source and the target are the same")

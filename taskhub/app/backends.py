@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeVar
 
 from taskhub.config.stores import EXPECTED, Server, server_of
 from taskhub.config.units import entries
@@ -21,7 +21,9 @@ if TYPE_CHECKING:
     from taskhub.model import Owner
     from taskhub.obs.telemetry import Emit
     from taskhub.ports import Store
+    from taskhub.store.moving import Side
 
+T = TypeVar("T")
 SQLITE = "sqlite:///"
 
 
@@ -29,7 +31,7 @@ def make_store(config: Config) -> Store:
     """The store that `[store] url` names; raises ConfigError where it, or its driver, is none."""
     url = config.store.url
     if server := server_of(url):
-        return _on_server(config, server)
+        return _on_server(config, server, STORES[server])
     if not url.startswith(SQLITE):
         raise ConfigError([ConfigProblem("store.url", f"expected {EXPECTED}")])
     from taskhub.store.sqlite import SqliteStore
@@ -38,9 +40,19 @@ def make_store(config: Config) -> Store:
     return SqliteStore(path, lock_timeout=config.store.lock_timeout)
 
 
-def _on_server(config: Config, server: Server) -> Store:
-    """One whose driver is no part of every installation."""
-    make, driver, name, extra = SERVERS[server]
+def make_side(config: Config) -> Side:
+    """The store that `[store] url` names as one end of a copy; raises as `make_store` does."""
+    if server := server_of(config.store.url):
+        return _on_server(config, server, SIDES[server])
+    from taskhub.store.sqlite.moving import SqliteSide
+
+    path = Path(config.store.url.removeprefix(SQLITE)).absolute()
+    return SqliteSide(path, config.store.lock_timeout)
+
+
+def _on_server(config: Config, server: Server, make: Callable[[Config], T]) -> T:
+    """What `make` makes; the driver is no part of every installation."""
+    driver, name, extra = SERVERS[server]
     try:
         return make(config)
     except ModuleNotFoundError as error:
@@ -58,6 +70,14 @@ def _postgresql(config: Config) -> Store:
     return PostgresStore(address, lock_timeout=config.store.lock_timeout)
 
 
+def _postgresql_side(config: Config) -> Side:
+    from taskhub.store.postgres.moving import PostgresSide
+    from taskhub.store.postgres.session import Address
+
+    address = Address(config.store.url, config.store.password.reveal())
+    return PostgresSide(address, config.store.lock_timeout)
+
+
 def _mssql(config: Config) -> Store:
     from taskhub.store.mssql.address import Address
 
@@ -65,11 +85,21 @@ def _mssql(config: Config) -> Store:
     raise ConfigError([ConfigProblem("store.url", "SQL Server is not in this version")])
 
 
-SERVERS: dict[str, tuple[Callable[[Config], Store], str, str, str]] = {
-    "postgresql": (_postgresql, "psycopg", "PostgreSQL", "postgres"),
-    "mssql": (_mssql, "pyodbc", "SQL Server", "mssql"),
+def _mssql_side(_: Config) -> Side:
+    raise ConfigError([ConfigProblem("store.url", "SQL Server cannot be copied yet")])
+
+
+SERVERS: dict[str, tuple[str, str, str]] = {
+    "postgresql": ("psycopg", "PostgreSQL", "postgres"),
+    "mssql": ("pyodbc", "SQL Server", "mssql"),
 }
-"""What makes a server's store, the module of its driver, its name, and our extra that has it."""
+"""The module of a server's driver, its name, and our extra that has it."""
+
+STORES: dict[str, Callable[[Config], Store]] = {"postgresql": _postgresql, "mssql": _mssql}
+SIDES: dict[str, Callable[[Config], Side]] = {
+    "postgresql": _postgresql_side,
+    "mssql": _mssql_side,
+}
 
 
 def import_sparingly(config: Config, unit: str) -> None:

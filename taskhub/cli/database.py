@@ -10,16 +10,21 @@ from typing import TypeVar
 import click
 
 from taskhub.cli import exits, options, say
+from taskhub.cli.copying import copy
 from taskhub.config.sections import Config
-from taskhub.errors import BackupFailed, SchemaNewer
+from taskhub.errors import BackupFailed
 from taskhub.ports import SchemaState, Store
+from taskhub.store import migrations
 
 T = TypeVar("T")
 
 
 @click.group()
 def db() -> None:
-    """Make, move and look at the database's schema."""
+    """Make, move and look at the database's schema; keep or copy what is in it."""
+
+
+db.add_command(copy)
 
 
 @db.command()
@@ -30,9 +35,7 @@ def ensure(path: Path | None, overrides: tuple[str, ...]) -> None:
     state = _with_store(config, lambda store: store.schema())
     if state.found is None:
         _tell(_with_store(config, lambda store: store.migrate()), state.newest)
-    elif state.found != state.newest and not state.missing:
-        raise SchemaNewer
-    elif state.missing:
+    elif migrations.missing_after(state.found):
         raise exits.Failure(
             exits.FAILED, f"the schema is {state.found}: run `taskhub db migrate` to move it on"
         )
@@ -127,4 +130,6 @@ def _sentence(state: SchemaState) -> str:
         return f"{state.found}, the newest"
     if state.missing:
         return f"{state.found}; missing: {', '.join(state.missing)}"
+    if state.found.startswith(migrations.COPYING):
+        return f"half of a copy; the newest is {state.newest}"
     return f"{state.found}, made by a newer TaskHub; this one knows {state.newest}"

@@ -78,12 +78,14 @@ async def test_a_file_that_is_no_database_is_one_line(tmp_path: Path) -> None:
 async def test_a_backup_is_made_while_it_runs_and_holds_what_was_taken_in(
     hub: Installation, tmp_path: Path
 ) -> None:
-    """A second one of the same name is refused."""
+    """A second one of the same name is refused; and so is moving what runs."""
     await hub.start()
     made = [await hub.post(delaySeconds=3_600) for _ in range(3)]
     command = ("db", "backup", str(tmp_path / "copy.db"), "--config", str(hub.config))
     first = await taskhub(*command, folder=hub.folder)
     second = await taskhub(*command, folder=hub.folder)
+    ends = ("--from", f"sqlite:///{hub.folder}/data/taskhub.db", "--to", "sqlite:///moved.db")
+    moved = await taskhub("db", "copy", *ends, folder=tmp_path)
     await hub.stop()
 
     with sqlite3.connect(tmp_path / "copy.db") as copy:
@@ -91,4 +93,5 @@ async def test_a_backup_is_made_while_it_runs_and_holds_what_was_taken_in(
     copy.close()
     assert (first.code, second.code) == (0, 1)
     assert second.err == f"taskhub: {tmp_path}/copy.db is there already\n"
+    assert (moved.code, "stop TaskHub first" in moved.err) == (1, True), moved.err
     assert found == {task["id"] for task in made}

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import json
+import re
+import sqlite3
 from collections.abc import Iterator
 from contextlib import closing
 
@@ -108,3 +110,25 @@ def test_the_doctor_finds_what_hurts_a_server(
     assert "Schedules_Due" in findings["indexes"].detail
     assert "(report of postgres)" in findings["transactions"].detail
     assert all(finding.fix for finding in findings.values() if finding.state != "ok")
+
+
+async def test_a_store_moves_to_a_server_and_is_the_same_there(
+    hub: Installation, server: PostgresServer
+) -> None:
+    """Once: what is filled is not filled again."""
+    made = await taskhub("db", "ensure", folder=hub.folder)
+    url = server.database("moved", "template0")
+    ends = ("--from", "sqlite:///data/taskhub.db", "--to", url)
+    with closing(sqlite3.connect(hub.folder / "data/taskhub.db")) as file, file:
+        file.execute("INSERT INTO Queues VALUES ('nächtlich', 1, 2, '')")
+
+    looked = await taskhub("db", "copy", *ends, "--dry-run", folder=hub.folder)
+    copied = await taskhub("db", "copy", *ends, folder=hub.folder)
+    again = await taskhub("db", "copy", *ends, folder=hub.folder)
+
+    assert (made.code, looked.code, copied.code, again.code) == (0, 0, 0, 1), copied
+    assert re.search(r"^Queues +1 +0$", looked.out, re.MULTILINE)
+    assert re.search(r"^Queues +1 +[0-9a-f]{32}$", copied.out, re.MULTILINE)
+    assert "not empty, and no half of a copy: 1 rows in Queues\n" in again.err
+    with closing(psycopg.connect(url)) as there:
+        assert there.execute('SELECT * FROM "Queues"').fetchall() == [("nächtlich", 1, 2, "")]

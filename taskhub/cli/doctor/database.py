@@ -17,6 +17,7 @@ from taskhub.config.sections import Config
 from taskhub.config.stores import server_of
 from taskhub.errors import ConfigError, TaskHubError
 from taskhub.ports import SchemaState
+from taskhub.store.migrations import COPYING
 
 LOOK = 5.0
 """Seconds for the look at the whole file; a large one is left to an hour of quiet."""
@@ -97,6 +98,9 @@ def _standing(where: str, state: SchemaState) -> Finding:
     if state.missing:
         text = f"{where}: schema {state.found}, this TaskHub needs {state.newest}"
         return warn("database", text, "taskhub db migrate (a start of TaskHub does it too)")
+    if state.found.startswith(COPYING):
+        fix = "run the same taskhub db copy again, or empty it (docs/moving.md)"
+        return fail("database", f"{where} is half of a copy", fix)
     text = f"{where}: schema {state.found}, made by a newer TaskHub than this one"
     return fail("database", text, "install that TaskHub again, or restore a backup")
 

@@ -6,13 +6,16 @@ the schema must really be moved, or shown as SQL text.
 
 from __future__ import annotations
 
-from taskhub.errors import SchemaNewer, SchemaOlder
+from taskhub.errors import HalfCopied, SchemaNewer, SchemaOlder
 from taskhub.ports import SchemaState
 
 REVISIONS = tuple(f"{number:04}" for number in range(1, 13))
 """Every revision, oldest first; a test holds this beside the files in `versions/`."""
 
 NEWEST = REVISIONS[-1]
+
+COPYING = "copying-"
+"""How the revision begins while a database is filled with a copy of another one."""
 
 
 def state(found: str | None) -> SchemaState:
@@ -24,10 +27,20 @@ def state(found: str | None) -> SchemaState:
     return SchemaState(found, NEWEST, REVISIONS[REVISIONS.index(found) + 1 :])
 
 
+def missing_after(found: str | None) -> list[str]:
+    """The revisions that come after the one found; raises SchemaNewer, HalfCopied."""
+    if found is not None and found.startswith(COPYING):
+        raise HalfCopied
+    if found not in (None, *REVISIONS):
+        raise SchemaNewer
+    return list(state(found).missing)
+
+
 def refuse_unless_newest(found: str | None) -> None:
-    """Raise SchemaOlder or SchemaNewer unless the schema is the one that this version needs."""
+    """Raise SchemaOlder, SchemaNewer or HalfCopied: this version needs another schema."""
     if found == NEWEST:
         return
     if found is None:
         raise SchemaOlder("The database is empty. Run `taskhub db ensure`.")
-    raise SchemaOlder if found in REVISIONS else SchemaNewer
+    if missing_after(found):
+        raise SchemaOlder

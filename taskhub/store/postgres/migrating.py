@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from taskhub.errors import SchemaNewer
 from taskhub.store import migrations
 from taskhub.store.migrations.lending import upgrade_on
 from taskhub.store.postgres.session import Connection
@@ -16,10 +15,11 @@ MIGRATING = NUMBERS + 1
 
 def revision_in(session: Session[Connection]) -> str | None:
     """The revision of the database's schema; None when there is none. Raises Trouble."""
-    return session.ask(_revision)
+    return session.ask(revision)
 
 
-def _revision(connection: Connection) -> str | None:
+def revision(connection: Connection) -> str | None:
+    """The revision of the schema behind a connection; None when there is none."""
     known = connection.execute("SELECT to_regclass('alembic_version')").fetchone()
     if known is None or known[0] is None:
         return None
@@ -29,18 +29,16 @@ def _revision(connection: Connection) -> str | None:
 
 def migrate(session: Session[Connection]) -> list[str]:
     """Run the missing steps in one transaction, return their names; raises SchemaNewer, Trouble."""
-    return session.transaction(_upgrade)
+    return session.transaction(upgrade)
 
 
-def _upgrade(connection: Connection) -> list[str]:
+def upgrade(connection: Connection) -> list[str]:
+    """Run the missing steps in the caller's transaction; their names."""
     connection.patience = FOREVER
     for limit in ("lock_timeout", "statement_timeout", "idle_in_transaction_session_timeout"):
         connection.execute("SELECT set_config(%s, '0', true)", [limit])  # an index takes its time
     connection.execute("SELECT pg_advisory_xact_lock(%s)", [MIGRATING])
-    found = _revision(connection)
-    if found not in (None, *migrations.REVISIONS):
-        raise SchemaNewer
-    missing = list(migrations.state(found).missing)
+    missing = migrations.missing_after(revision(connection))
     if missing:
         # It would want to look at the connection itself to learn of a type that we do not use.
         upgrade_on(connection, "postgresql+psycopg", use_native_hstore=False)

@@ -6,7 +6,7 @@ import sqlite3
 from contextlib import closing
 from pathlib import Path
 
-from taskhub.errors import SchemaNewer, StoreDown
+from taskhub.errors import StoreDown
 from taskhub.store import migrations
 from taskhub.store.migrations.lending import upgrade_on
 from taskhub.store.sqlite.session import Session, connect, make_file, trouble_of
@@ -18,12 +18,13 @@ def revision_in(path: Path) -> str | None:
         return None
     try:
         with closing(connect(path)) as connection:
-            return _revision(connection)
+            return revision(connection)
     except sqlite3.Error as error:
         raise trouble_of(error) or StoreDown from error
 
 
-def _revision(connection: sqlite3.Connection) -> str | None:
+def revision(connection: sqlite3.Connection) -> str | None:
+    """The revision of the schema behind a connection; None when there is none."""
     known = "SELECT 1 FROM sqlite_master WHERE name = 'alembic_version'"
     if connection.execute(known).fetchone() is None:
         return None
@@ -32,27 +33,21 @@ def _revision(connection: sqlite3.Connection) -> str | None:
 
 
 def migrate(path: Path, lock_timeout: float) -> list[str]:
-    """Run the missing steps in one transaction, return their names; raises SchemaNewer, Trouble."""
+    """Run the missing steps in one transaction, return their names; raises Trouble, SchemaNewer."""
     try:
         make_file(path)
     except OSError as error:
         raise StoreDown from error
     session = Session(path, lock_timeout=lock_timeout)
     try:
-        return session.transaction(_upgrade)
+        return session.transaction(upgrade)
     finally:
         session.close()
 
 
-def _upgrade(connection: sqlite3.Connection) -> list[str]:
-    missing = _missing(_revision(connection))
+def upgrade(connection: sqlite3.Connection) -> list[str]:
+    """Run the missing steps in the caller's transaction; their names."""
+    missing = migrations.missing_after(revision(connection))
     if missing:
         upgrade_on(connection, "sqlite")
     return missing
-
-
-def _missing(found: str | None) -> list[str]:
-    state = migrations.state(found)
-    if found not in (None, *migrations.REVISIONS):
-        raise SchemaNewer
-    return list(state.missing)
