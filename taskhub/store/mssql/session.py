@@ -70,10 +70,17 @@ class Session:
 
     def transaction(self, work: Callable[[Connection], T], begin: str = "") -> T:
         """`work` in one durable transaction; raises Trouble."""
-        begin = begin or self._speech.begin
+        return self._tried(lambda: self._once(work, begin or self._speech.begin))
+
+    def ask(self, work: Callable[[Connection], T]) -> T:
+        """`work` without a transaction around it: one statement that reads; raises Trouble."""
+        return self._tried(lambda: self._anew(lambda line: self._asked(line, work)))
+
+    def _tried(self, work: Callable[[], T]) -> T:
         for attempt in range(TRIES):
+            self._is_committing = False
             try:
-                return self._helped(lambda: self._once(work, begin))
+                return self._helped(work)
             except (pyodbc.Error, StoreDown) as error:
                 pause = self._pause(error, attempt)
                 if pause is None:
@@ -81,13 +88,6 @@ class Session:
             self.retried += 1
             self.stop.wait(pause)
         raise StoreLocked
-
-    def ask(self, work: Callable[[Connection], T]) -> T:
-        """`work` without a transaction around it: one statement that reads; raises Trouble."""
-        try:
-            return self._helped(lambda: self._anew(lambda line: self._asked(line, work)))
-        except pyodbc.Error as error:
-            raise self._named(error) from _cause(error)
 
     def connect(self) -> Connection:
         """The connection, made when there is none; raises StoreDown. Only within work."""
@@ -120,7 +120,6 @@ class Session:
     # ---- what the helper does
 
     def _once(self, work: Callable[[Connection], T], begin: str) -> T:
-        self._is_committing = False
         connection = self._anew(lambda line: self._begun(line, begin))
         try:
             answer = work(connection)

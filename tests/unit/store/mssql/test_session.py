@@ -138,6 +138,7 @@ def test_a_database_that_is_moved_is_found_again(session: Session, server: TdsSe
     server.once = {"UPDATE": error(40197)}
     server.logging_in = [error(40613)]
 
+    session.ask(say("SELECT n"))
     session.transaction(say("UPDATE n"))
 
     assert session.retried == 2
