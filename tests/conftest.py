@@ -17,7 +17,7 @@ from tests.virtual_clock import VirtualLoop
 
 ENDS_WITHIN = 5.0  # seconds that a task, thread or process may need to end by itself
 OURS = re.compile(
-    r"TASKHUB_|[A-Z]+__|NOTIFY_SOCKET|WATCHDOG_|LISTEN_|CREDENTIALS_DIRECTORY|"
+    r"TASKHUB_(?!TEST_)|[A-Z]+__|NOTIFY_SOCKET|WATCHDOG_|LISTEN_|CREDENTIALS_DIRECTORY|"
     r"NO_COLOR|FORCE_COLOR|CLICOLOR",
     re.IGNORECASE,
 )

@@ -79,10 +79,11 @@ def _postgresql_side(config: Config) -> Side:
 
 
 def _mssql(config: Config) -> Store:
+    from taskhub.store.mssql import MssqlStore
     from taskhub.store.mssql.address import Address
 
-    Address(config.store.url, config.store.password.reveal())
-    raise ConfigError([ConfigProblem("store.url", "SQL Server is not in this version")])
+    address = Address(config.store.url, config.store.password.reveal())
+    return MssqlStore(address, lock_timeout=config.store.lock_timeout)
 
 
 def _mssql_side(_: Config) -> Side:

@@ -85,7 +85,7 @@ def backup(path: Path | None, overrides: tuple[str, ...], target: Path) -> None:
 @click.option("--since", help="Only the steps after this version [default: an empty database].")
 @click.option(
     "--database",
-    type=click.Choice(["sqlite", "postgresql"]),
+    type=click.Choice(["sqlite", "postgresql", "mssql"]),
     default="sqlite",
     show_default=True,
     help="Whose SQL.",

@@ -4,12 +4,17 @@ from __future__ import annotations
 
 from alembic import context
 
+from taskhub.store.migrations.dialects import BEGIN
 from taskhub.store.schema import metadata
 
 given = context.config.attributes
-if connection := given.get("connection"):
+connection = given.get("connection")
+if connection is not None:
     context.configure(connection=connection, target_metadata=metadata)
 else:
     context.configure(dialect_name=given["dialect"], target_metadata=metadata)
 with context.begin_transaction():
+    if connection is None:
+        for statement in BEGIN.get(given["dialect"], ()):
+            context.execute(statement)
     context.run_migrations()

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import asyncio
+import os
 import shutil
 import sqlite3
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import AbstractContextManager, closing, contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -13,8 +14,10 @@ from typing import Any
 
 from taskhub.store.sqlite import SqliteStore
 
+from tests.conformance.store import mssql
 from tests.conformance.store.backend import Backend, Hands, Maker
 from tests.conformance.store.postgres import postgres_at, postgres_server
+from tests.conformance.store.translated import on_postgres, translated_at
 from tests.postgres_server import IS_HERE
 
 
@@ -82,7 +85,7 @@ class SqliteMaker:
 
 
 @contextmanager
-def sqlite_files(folder: Path) -> Iterator[SqliteMaker]:
+def sqlite_files(folder: Path, others: Mapping[str, Maker]) -> Iterator[SqliteMaker]:
     """Makes files."""
     template = folder / "template.db"
     asyncio.run(SqliteBackend(template).store().migrate())
@@ -98,15 +101,47 @@ def sqlite_at(place: str) -> SqliteBackend:
 class Kind:
     """A kind of database."""
 
-    begin: Callable[[Path], AbstractContextManager[Maker]]
-    """Makes ready what all its tests share, in a folder of its own."""
+    begin: Callable[[Path, Mapping[str, Maker]], AbstractContextManager[Maker]]
+    """Makes ready what all its tests share, in a folder of its own or on what another kind has."""
     at: Callable[[str], Backend]
     """The database in this place, as another process finds it."""
     share: float = 1.0
     """How much of what is drawn at random is lived through: a server takes longer than a file."""
 
 
-BACKENDS: dict[str, Kind] = {"sqlite": Kind(sqlite_files, sqlite_at)} | (
-    {"postgres": Kind(postgres_server, postgres_at, 0.2)} if IS_HERE else {}
-)
+BACKENDS: dict[str, Kind] = {"sqlite": Kind(sqlite_files, sqlite_at)}
 """To add a back end: a class like the ones above, and a word here."""
+if IS_HERE:
+    BACKENDS["postgres"] = Kind(postgres_server, postgres_at, 0.2)
+    BACKENDS["tsql"] = Kind(on_postgres, translated_at, 0.1)
+if mssql.IS_HERE:
+    BACKENDS["mssql"] = Kind(mssql.mssql_server, mssql.mssql_at, 0.1)
+
+SELECTED = frozenset(
+    {
+        "test_a_child_with_a_key_waits_for_its_parent_and_then_for_its_turn",
+        "test_a_group_is_found_by_its_fingerprint",
+        "test_a_poisonous_row_is_refused_alone",
+        "test_a_store_and_the_model_live_the_same_lives",
+        "test_acts_are_newest_first_and_heartbeats_do_not_drown_them",
+        "test_many_stores_fire_each_due_time_once",
+        "test_numbers_appear_in_order_while_others_write",
+        "test_of_many_who_try_at_the_same_time_one_makes_each_delivery",
+        "test_old_rows_are_pruned_a_few_at_a_time",
+        "test_results_are_emptied_when_their_time_is_over",
+        "test_schedules_and_the_model_live_the_same_lives",
+        "test_the_same_key_twice_in_one_batch_makes_one_task",
+        "test_the_suite_sees_what_is_broken",
+    }
+)
+"""What an ordinary run tries of `tsql`; with TASKHUB_TEST_TSQL=all it is everything."""
+TOO_SLOW = "test_schedulers_that_are_killed_fire_each_due_time_once"
+"""A new process translates for seconds before it does what it is killed in."""
+
+
+def is_tried(kind: str, test: str) -> bool:
+    """Whether this run tries a test on this kind."""
+    if kind != "tsql":
+        return True
+    is_whole = os.environ.get("TASKHUB_TEST_TSQL") == "all"
+    return test in SELECTED or (is_whole and test != TOO_SLOW)

@@ -9,8 +9,22 @@ from pathlib import Path
 import pytest
 
 from tests.conformance.store.backend import Backend, Hands, Maker
-from tests.conformance.store.backends import BACKENDS
+from tests.conformance.store.backends import BACKENDS, is_tried
 from tests.conformance.store.world import World
+
+
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    """An ordinary run tries a selection of what is translated for each test anew."""
+    left = [item for item in items if not _is_tried(item)]
+    if left:
+        config.hook.pytest_deselected(items=left)
+        items[:] = [item for item in items if _is_tried(item)]
+
+
+def _is_tried(item: pytest.Item) -> bool:
+    spec = getattr(item, "callspec", None)
+    kind = "" if spec is None else spec.params.get("kind", "")
+    return is_tried(kind, getattr(item, "originalname", item.name))
 
 
 class Makers(dict[str, Maker]):
@@ -25,7 +39,7 @@ class Makers(dict[str, Maker]):
 
     def begin(self, kind: str) -> Maker:
         """Make ready what all tests of this kind share."""
-        self[kind] = made = self._stack.enter_context(BACKENDS[kind].begin(self._folder))
+        self[kind] = made = self._stack.enter_context(BACKENDS[kind].begin(self._folder, self))
         return made
 
 

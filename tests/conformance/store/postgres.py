@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import closing, contextmanager
 from dataclasses import dataclass, field
 from itertools import count
@@ -19,7 +19,7 @@ from taskhub.store.postgres.session import Address
 from taskhub.store.postgres.texts import spoken
 from taskhub.store.schema import metadata
 
-from tests.conformance.store.backend import Hands
+from tests.conformance.store.backend import Hands, Maker
 from tests.postgres_server import PostgresServer
 
 TEMPLATE = "migrated"
@@ -109,7 +109,7 @@ def _wipe(place: str) -> None:
 
 
 @contextmanager
-def postgres_server(folder: Path) -> Iterator[PostgresMaker]:
+def postgres_server(folder: Path, others: Mapping[str, Maker]) -> Iterator[PostgresMaker]:
     """A server with a migrated database to copy."""
     with PostgresServer.running() as server:
         place = server.database(TEMPLATE, "template0")

@@ -426,8 +426,25 @@ BROKEN["postgres"] = {
     for name, (statement, old, new, seen_by) in BROKEN["sqlite"].items()
 }
 
-CASES = [(kind, name) for kind in BACKENDS for name in BROKEN[kind]]
-FIRST = [(kind, name) for kind in BACKENDS for name in list(BROKEN[kind])[:2]]
+TSQL_TEXTS: dict[str, tuple[str, str, str]] = {
+    "finish by id": ("finish", "AND t.Fence = ended.OfFence", ""),
+    "finish whatever the status": ("finish", "WHERE t.Status = 'Processing'", ""),
+    "claim from paused queues": (
+        "due",
+        "Queues.Name = kinds.InQueue AND Queues.Paused = 1",
+        "1 = 0",
+    ),
+    "sweep living owners": ("sweep", "3 * CAST(", "0 * CAST("),
+    "a failure does not matter": ("decide", "one.After LIKE 'fail %'", "1 = 0"),
+    "nobody counts what has begun": ("start", "s.Count + new.Number", "new.Number"),
+    "a rate looks back too short a time": ("started_of", "At > :since", "At > :since + 10000000"),
+}
+"""The same for some of them in T-SQL: that it is a translation that runs must not hide a fault."""
+
+BROKEN["tsql"] = {name: (*said, BROKEN["sqlite"][name][-1]) for name, said in TSQL_TEXTS.items()}
+
+CASES = [(kind, name) for kind in BACKENDS for name in BROKEN.get(kind, {})]
+FIRST = [(kind, name) for kind in BACKENDS for name in list(BROKEN.get(kind, {}))[:2]]
 
 
 @pytest.mark.parametrize(("kind", "name"), CASES)

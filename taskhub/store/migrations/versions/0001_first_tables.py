@@ -73,7 +73,7 @@ def _partial(name: str, columns: Columns, where: str) -> None:
 def _history() -> None:
     op.create_table(
         "Events",
-        sa.Column("Seq", dialects.number(), primary_key=True),
+        sa.Column("Seq", dialects.number(), primary_key=True, autoincrement=dialects.counted()),
         sa.Column("At", sa.BigInteger, nullable=False),
         sa.Column("Type", sa.String(20), nullable=False),
         sa.Column("TaskId", sa.String(36), nullable=False),
@@ -87,19 +87,19 @@ def _history() -> None:
         sa.Column("Actor", sa.String(200), nullable=False),
         sa.Column("TaskId", sa.String(36)),
     )
-    refusal = dialects.refusal("the audit log is append-only")
-    dialects.trigger("Audit_is_append_only", "BEFORE UPDATE", "Audit", refusal)
+    dialects.only_grows("Audit", "the audit log is append-only")
 
 
 def _keys() -> None:
     op.create_table(
         "IdempotencyKeys",
-        sa.Column("Principal", sa.String(200), primary_key=True),
-        sa.Column("Key", sa.String(255), primary_key=True),
+        sa.Column("Principal", sa.String(200), nullable=False),
+        sa.Column("Key", sa.String(255), nullable=False),
         sa.Column("RequestHash", sa.String(128), nullable=False),
         sa.Column("TaskId", sa.String(36), nullable=False),
         sa.Column("ExpiresAt", sa.BigInteger, nullable=False),
         sa.Column("Answer", sa.LargeBinary, nullable=False),
+        sa.PrimaryKeyConstraint("Principal", "Key", mssql_clustered=False),
     )
     op.create_index("IdempotencyKeys_ExpiresAt", "IdempotencyKeys", ["ExpiresAt"])
     op.create_table(

@@ -37,8 +37,7 @@ def upgrade() -> None:
         sa.Column("Error", sa.Text),
         sa.Column("Trace", sa.Text),
     )
-    own = 'DELETE FROM "Attempts" WHERE "TaskId" = OLD."Id"'
-    dialects.trigger("Attempts_end_with_tasks", "AFTER DELETE", "Tasks", own)
+    dialects.goes_with("Attempts", {"TaskId": "Id"})
 
 
 def _index(name: str, columns: list[str], where: str) -> None:

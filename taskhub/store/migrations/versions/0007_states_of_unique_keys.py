@@ -21,9 +21,5 @@ def upgrade() -> None:
     op.add_column("UniqueKeys", states)
     expires = dialects.where('"ExpiresAt" IS NOT NULL')
     op.create_index("UniqueKeys_ExpiresAt", "UniqueKeys", ["ExpiresAt"], **expires)
-    held = 'OLD."UniqueKey" IS NOT NULL'
-    own = (
-        'DELETE FROM "UniqueKeys" WHERE "Type" = OLD."Type" AND "Key" = OLD."UniqueKey" '
-        'AND "TaskId" = OLD."Id"'
-    )
-    dialects.trigger("UniqueKeys_end_with_tasks", "AFTER DELETE", "Tasks", own, held)
+    own = {"Type": "Type", "Key": "UniqueKey", "TaskId": "Id"}
+    dialects.goes_with("UniqueKeys", own, needs="UniqueKey")

@@ -30,5 +30,4 @@ def upgrade() -> None:
         sa.Column("TaskId", sa.String(36), primary_key=True),
         sa.Column("EndedAs", sa.String(10), nullable=False),
     )
-    own = 'DELETE FROM "Waits" WHERE "TaskId" = OLD."Id"'
-    dialects.trigger("Waits_end_with_tasks", "AFTER DELETE", "Tasks", own)
+    dialects.goes_with("Waits", {"TaskId": "Id"})
