@@ -10,7 +10,7 @@ from taskhub.actors.holdings import Holdings
 from taskhub.actors.pool import Lanes, Pool, PoolParts
 from taskhub.actors.reaper import Holder, Neighbours, Reaper
 from taskhub.app.rings import ring
-from taskhub.app.tracing import traced
+from taskhub.app.tracing import traced, tracing_of
 from taskhub.config.environment import foreign
 from taskhub.config.snapshot import encode
 from taskhub.kernel.actor import ChildSpec
@@ -35,7 +35,7 @@ if TYPE_CHECKING:
     from taskhub.app.process import Process
     from taskhub.work.registry import Registry
 
-NOT_FOR_HANDLERS = ("jwt", "redis", "store", "tracing")
+NOT_FOR_HANDLERS = ("jwt", "redis", "store")
 """Sections whose secrets a processor needs for nothing."""
 SPARE = 10.0
 """Seconds that a pool gets beyond the grace time, to settle what its handlers leave."""
@@ -43,7 +43,7 @@ SPARE = 10.0
 
 def pool_spec(process: Process) -> ChildSpec:
     """The child spec of the pool; its lock and its ledger are the whole process's."""
-    calls = Calls(process.live, process.emit)
+    calls = Calls(process.live, process.emit, tracing=tracing_of(process))
     registry = discover(
         process.live.config.work.handlers, folder=process.folder, also=outbound_handlers(calls)
     )
@@ -137,12 +137,7 @@ def _lanes(process: Process, registry: Registry, calls: Calls, pool: Pool) -> La
         on_progress=pool.on_progress,
         result_limit=lambda: process.live.config.work.max_result,
     )
-    spec = ProcessorSpec(
-        env=foreign(os.environ),
-        handlers=process.live.config.work.handlers,
-        folder=process.folder,
-        settings=lambda: encode(process.live.config, NOT_FOR_HANDLERS),
-    )
+    spec = _processor(process)
 
     def lane() -> ProcessorLane:
         return ProcessorLane(registry, spec, process.emit, on_progress=pool.on_progress)
@@ -166,4 +161,18 @@ def _lanes(process: Process, registry: Registry, calls: Calls, pool: Pool) -> La
         resize=threads.resize,
         close=close,
         apart=dict.fromkeys(registry.computing, traced(process, crew)),
+    )
+
+
+def _processor(process: Process) -> ProcessorSpec:
+    """How a child process is made; where handlers' spans are sent it must know in any case."""
+    tracing = tracing_of(process)
+    hidden = (*NOT_FOR_HANDLERS, "tracing") if tracing is None else NOT_FOR_HANDLERS
+    return ProcessorSpec(
+        env=foreign(os.environ),
+        handlers=process.live.config.work.handlers,
+        folder=process.folder,
+        settings=lambda: encode(process.live.config, hidden),
+        unit=process.name,
+        says_goodbye=tracing is not None,
     )

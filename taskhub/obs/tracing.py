@@ -13,6 +13,7 @@ from contextlib import contextmanager, suppress
 from contextvars import ContextVar
 from importlib.metadata import version
 from typing import TYPE_CHECKING, Any
+from urllib.parse import SplitResult, urlsplit
 from uuid import UUID
 
 from opentelemetry import trace
@@ -20,7 +21,7 @@ from opentelemetry.sdk.resources import Resource
 from opentelemetry.sdk.trace import TracerProvider
 from opentelemetry.sdk.trace.export import BatchSpanProcessor
 from opentelemetry.sdk.trace.id_generator import RandomIdGenerator
-from opentelemetry.sdk.trace.sampling import ParentBased, TraceIdRatioBased
+from opentelemetry.sdk.trace.sampling import Decision, ParentBased, TraceIdRatioBased
 from opentelemetry.trace import Link, NonRecordingSpan, SpanContext, SpanKind, TraceFlags
 from opentelemetry.trace.status import Status as SpanStatus
 from opentelemetry.trace.status import StatusCode
@@ -37,7 +38,7 @@ if TYPE_CHECKING:
 
 LAST_WORDS = 2_000  # milliseconds for what is not sent when the process ends
 PATIENCE = 5.0  # seconds for one sending
-SERVER_ERROR = 500
+CLIENT_ERROR, SERVER_ERROR = 400, 500
 _CONTEXT = re.compile(r"00-([0-9a-f]{32})-([0-9a-f]{16})-([0-9a-f]{2})")
 
 
@@ -88,14 +89,30 @@ class Done:
             self._span.set_status(SpanStatus(StatusCode.ERROR, what.error or outcome))
 
 
+class Called:
+    """A request of ours to another host, in a trace: `trace_parent` is what it is told."""
+
+    __slots__ = ("_span", "trace_parent")
+
+    def __init__(self, span: trace.Span) -> None:
+        self._span, self.trace_parent = span, written(span.get_span_context())
+
+    def answered(self, status: int) -> None:
+        """It has answered with this status."""
+        self._span.set_attribute("http.response.status_code", status)
+        if status >= CLIENT_ERROR:
+            self._span.set_status(SpanStatus(StatusCode.ERROR))
+
+
 class Tracing:
     """Makes spans until `close`; sending them never holds anybody up."""
 
     def __init__(self, exporter: SpanExporter, unit: str, ratio: float = 1.0) -> None:
         """Be the process's tracing: handlers that make spans of their own make them here."""
         self._ids = _Ids()
+        self._sampler = TraceIdRatioBased(ratio)
         self.provider = TracerProvider(
-            sampler=ParentBased(TraceIdRatioBased(ratio)),
+            sampler=ParentBased(self._sampler),
             resource=_resource(unit),
             id_generator=self._ids,
         )
@@ -119,6 +136,34 @@ class Tracing:
         span = self._begun(lease)
         with trace.use_span(span, end_on_exit=True, record_exception=False):
             yield Done(span)
+
+    @contextmanager
+    def within(self, lease: Lease) -> Iterator[None]:
+        """As inside the span of an attempt that another process of ours makes."""
+        item = lease.item
+        parent = _context(lease.trace_parent)
+        context = trace.get_current_span(parent).get_span_context()
+        whole = context.trace_id or UUID(item.id).int
+        flags = context.trace_flags if context.is_valid else self._flags(whole)
+        span = SpanContext(whole, span_of(item.id, lease.fence), is_remote=True, trace_flags=flags)
+        with trace.use_span(NonRecordingSpan(span)):
+            yield
+
+    def _flags(self, whole: int) -> TraceFlags:
+        """Whether a trace that begins here is kept; the same everywhere."""
+        decision = self._sampler.should_sample(None, whole, "").decision
+        is_kept = decision is Decision.RECORD_AND_SAMPLE
+        return TraceFlags(TraceFlags.SAMPLED if is_kept else TraceFlags.DEFAULT)
+
+    @contextmanager
+    def call(self, method: str, origin: str) -> Iterator[Called]:
+        """The span of a request that is sent for the task at hand; of its URL the host alone."""
+        host = urlsplit(origin)
+        attributes: dict[str, Any] = {"http.request.method": method}
+        attributes |= {"server.address": host.hostname or "", "server.port": _port(host)}
+        span = self._tracer.start_span(method, kind=SpanKind.CLIENT, attributes=attributes)
+        with trace.use_span(span, end_on_exit=True, record_exception=False):
+            yield Called(span)
 
     def _begun(self, lease: Lease) -> trace.Span:
         item, ids = lease.item, self._ids
@@ -186,6 +231,10 @@ def _context(trace_parent: str | None) -> Context:
         trace_flags=TraceFlags(int(found[3], 16)),
     )
     return trace.set_span_in_context(NonRecordingSpan(ids))
+
+
+def _port(host: SplitResult) -> int:
+    return host.port or (443 if host.scheme == "https" else 80)
 
 
 def _links(lease: Lease) -> Sequence[Link]:

@@ -92,8 +92,7 @@ class Crew:
         """End every process, at once; may be called twice."""
         if self._watch is not None:
             self._watch.cancel()
-        for place in self._places:
-            await place.lane.close()
+        await asyncio.gather(*(place.lane.close() for place in self._places))
 
     # ---- the line ----
 

@@ -97,6 +97,11 @@ class Job:
         return self._attempt.lease.fence
 
     @property
+    def trace_parent(self) -> str | None:
+        """The W3C `traceparent` that came with the task, for what is asked on its behalf."""
+        return self._attempt.lease.trace_parent
+
+    @property
     def deadline(self) -> float:
         """When the handler is stopped, in seconds of `time.monotonic()`."""
         return self._attempt.deadline

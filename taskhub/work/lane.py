@@ -101,14 +101,17 @@ class ProcessorLane:
                 _answer(attempt, None)
 
     async def close(self) -> None:
-        """End every processor, at once; may be called twice."""
+        """End every processor, at once (an idle one may say goodbye); may be called twice."""
         for timer in (self._idle, self._limit):
             if timer is not None:
                 timer.cancel()
         for processor in (living := list(self._living)):
             for attempt in processor.inflight.values():
                 attempt.reason = attempt.reason or StopReason.DRAIN
-            processor.kill("its worker ends")
+            if processor.inflight or not (self._spec.says_goodbye and processor.is_ready):
+                processor.kill("its worker ends")
+            elif not processor.is_dying:
+                processor.hang_up()
         for processor in living:
             await processor.dead()
 

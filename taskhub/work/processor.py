@@ -48,6 +48,9 @@ class ProcessorSpec:
     settings: Callable[[], bytes] = lambda: encode(Config())
     """What of the configuration its handlers may see, when it is started."""
     grace: float = GRACE
+    unit: str = "worker"
+    says_goodbye: bool = False
+    """Whether an idle one ends by itself when its worker does: it may have spans to send."""
     start_within: float = 30.0
     idle: float = 60.0
 
@@ -100,6 +103,7 @@ class Processor:
                     folder=None if spec.folder is None else str(spec.folder),
                     settings=spec.settings(),
                     grace=spec.grace,
+                    unit=spec.unit,
                 )
             )
             spawned = spawn(_process_spec(spec, setup, theirs.fileno(), tickets.reading))

@@ -9,12 +9,15 @@ import socket
 import sys
 from collections import deque
 from collections.abc import Callable, Sequence
+from contextlib import AbstractContextManager, nullcontext
 from functools import partial
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import msgspec
 
 from taskhub.attempts import Stubborn
+from taskhub.config.sections import NO_TRACING, Config
 from taskhub.config.snapshot import decode
 from taskhub.errors import ConfigError
 from taskhub.kernel.lifeline import Orphaned, attach
@@ -29,6 +32,10 @@ from taskhub.work.threads import Threads
 from taskhub.work.tickets import Tickets
 from taskhub.work.wire import Halt, Line, Order, Over, Ready, Reported, Run, Setup, Told, lease_of
 
+if TYPE_CHECKING:
+    from taskhub.model import Lease
+    from taskhub.obs.tracing import Tracing
+
 EXIT_HANDLERS = 78
 """The exit code when the handlers cannot be imported (EX_CONFIG of sysexits.h)."""
 
@@ -39,7 +46,9 @@ class Processor:
     What is in line may be taken back at any time; a task is ours once we have its ticket.
     """
 
-    def __init__(self, registry: Registry, setup: Setup, result_limit: int) -> None:
+    def __init__(
+        self, registry: Registry, setup: Setup, result_limit: int, tracing: Tracing | None = None
+    ) -> None:
         self._threads = Threads(1)
         self._runner = Runner(
             registry,
@@ -49,6 +58,7 @@ class Processor:
             result_limit=lambda: result_limit,
             grace=setup.grace,
         )
+        self._within = _untraced if tracing is None else tracing.within
         self._tickets = Tickets(setup.tickets)
         self._ticket: int | None = None
         """Taken for an order that has yet to come."""
@@ -91,7 +101,8 @@ class Processor:
 
     async def _run(self, order: Run) -> None:
         self._attempt = Attempt(lease_of(order))
-        ended = await self._runner.run(self._attempt)
+        with self._within(self._attempt.lease):
+            ended = await self._runner.run(self._attempt)
         self._line.send(Over(order.number, ended, self._attempt.seconds))
         self._attempt = None
         if isinstance(ended, Stubborn):  # we are killed for it, and nothing else begins here
@@ -128,7 +139,8 @@ def main(argv: Sequence[str]) -> int:
         return 0
     try:
         config = decode(setup.settings)
-        calls = Calls(lambda: config, _say_nothing)
+        tracing = _tracing(config, setup.unit)
+        calls = Calls(lambda: config, _say_nothing, tracing=tracing)
         folder = Path(setup.folder) if setup.folder else None
         registry = discover(setup.handlers, folder=folder, also=outbound_handlers(calls))
     except ConfigError as error:
@@ -138,9 +150,24 @@ def main(argv: Sequence[str]) -> int:
         end.set_inheritable(False)
         os.set_inheritable(setup.tickets, False)
         end.setblocking(False)
-        processor = partial(Processor, registry, setup, config.work.max_result)
+        processor = partial(Processor, registry, setup, config.work.max_result, tracing)
         asyncio.run(_live(processor, calls, end))
+    if tracing is not None:
+        tracing.close()
     return 0
+
+
+def _tracing(config: Config, unit: str) -> Tracing | None:
+    """For spans that handlers make themselves; those of their attempts are made by the worker."""
+    if config.tracing.exporter == NO_TRACING:
+        return None
+    from taskhub.obs.tracing import open_tracing  # 10 MB, for those who want it
+
+    return open_tracing(config.tracing, unit)
+
+
+def _untraced(_: Lease) -> AbstractContextManager[None]:
+    return nullcontext()
 
 
 async def _live(make: Callable[[], Processor], calls: Calls, end: socket.socket) -> None:

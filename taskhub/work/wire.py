@@ -33,6 +33,8 @@ class Setup(msgspec.Struct, frozen=True):
     settings: bytes
     """A snapshot of the configuration; it may hold secrets."""
     grace: float
+    unit: str
+    """The process that it works for: where its handlers' own spans come from."""
 
 
 class Run(msgspec.Struct, frozen=True, tag=True):

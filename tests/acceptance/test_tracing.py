@@ -27,10 +27,19 @@ async def paint(job: Job) -> None:
 def draw() -> None:
     with trace.get_tracer("mine").start_as_current_span("sharpening"):
         pass
+
+@handler("apart", cpu=True)
+def carve(job: Job) -> None:
+    job.log.info("carving")
+    with trace.get_tracer("mine").start_as_current_span("chiselling"):
+        pass
 """
+TOLD = {"TaskCreated", "TaskStarted", "TaskProcessed", "HandlerSaid"}
 SETTINGS = """
 [work]
 {handlers}
+[outbound]
+allow = ["127.0.0.1/32"]
 [tracing]
 exporter = "otlp"
 endpoint = "http://127.0.0.1:{port}/v1/traces"
@@ -62,9 +71,11 @@ async def traced(hub: Installation) -> tuple[dict[str, Any], list[Any], dict[str
     hub.configure(SETTINGS.format(handlers=hub.handlers(HANDLERS), port=port))
     receiver = OtelTapHttpProtobufReceiver(OtelTapHttpProtobufReceiverSettings(http_port=port))
     async with receiver as tap:
-        coming = asyncio.create_task(spans(tap, 8))
+        coming = asyncio.create_task(spans(tap, 15))
         await hub.start()
-        tasks = {kind: await asked(hub, kind) for kind in ("async", "thread")}
+        calls = {"url": f"{hub.url}/actors", "method": "GET", "expect": [401]}
+        tasks = {kind: await asked(hub, kind) for kind in ("async", "thread", "apart")}
+        tasks["http"] = await asked(hub, "http", calls)
         done = await hub.all_ended(task["id"] for task in tasks.values())
         await hub.stop()  # what is not sent yet is sent now
         for span in await coming:
@@ -72,9 +83,10 @@ async def traced(hub: Installation) -> tuple[dict[str, Any], list[Any], dict[str
     return tasks, done, by_name
 
 
-async def asked(hub: Installation, kind: str) -> Any:
+async def asked(hub: Installation, kind: str, payload: object = None) -> Any:
     """A new task of a client that has begun a trace."""
-    body, parent = {"title": "x", "type": kind}, f"00-{TRACE}-{CLIENT}-01"
+    body = {"title": "x", "type": kind, **({} if payload is None else {"payload": payload})}
+    parent = f"00-{TRACE}-{CLIENT}-01"
     return (await hub.request("POST", "/tasks", body, traceparent=parent))[1]
 
 
@@ -84,7 +96,7 @@ async def test_one_trace_leads_from_the_request_through_every_attempt(
     """API, row, worker, retry, the handler's own spans in the loop and in a thread: one id."""
     tasks, done, by_name = await traced(hub)
 
-    assert [task["status"] for task in done] == ["Done"] * 2
+    assert [task["status"] for task in done] == ["Done"] * 4
     statuses = {attribute(span, "http.response.status_code") for span in by_name["POST /tasks"]}
     assert statuses == {201}
     assert {span.parent_span_id.hex() for span in by_name["POST /tasks"]} == {CLIENT}
@@ -99,6 +111,18 @@ async def test_one_trace_leads_from_the_request_through_every_attempt(
     assert attribute(first, "messaging.message.id") == tasks["async"]["id"]
     assert {span.parent_span_id for span in by_name["mixing"]} == {first.span_id, second.span_id}
     assert [span.parent_span_id for span in by_name["sharpening"]] == [drawn.span_id]
-    lines = [line for line in hub.lines() if line.get("TaskId") == tasks["async"]["id"]]
-    kinds = {line["@i"] for line in lines if line.get("TraceId") == TRACE}
-    assert {"TaskCreated", "TaskStarted", "TaskRetrying", "TaskProcessed", "HandlerSaid"} <= kinds
+    assert {"TaskRetrying", *TOLD} <= told(hub, tasks["async"])
+    (carved,), (chiselled,) = by_name["process apart"], by_name["chiselling"]
+    assert chiselled.parent_span_id == carved.span_id
+    assert told(hub, tasks["apart"]) >= TOLD
+    (called,), (calling,), (heard,) = (
+        by_name[each] for each in ("process http", "GET", "GET /actors")
+    )
+    assert (heard.parent_span_id, calling.parent_span_id) == (calling.span_id, called.span_id)
+    assert attribute(calling, "http.response.status_code") == 401
+
+
+def told(hub: Installation, task: dict[str, Any]) -> set[str]:
+    """What the log tells of a task in its trace."""
+    lines = [line for line in hub.lines() if line.get("TaskId") == task["id"]]
+    return {line["@i"] for line in lines if line.get("TraceId") == TRACE}

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Annotated
 
 from msgspec import Meta
@@ -31,6 +32,6 @@ HeaderValue = Annotated[str, Meta(pattern=VALUE_PATTERN, max_length=LENGTH)]
 Headers = Annotated[dict[HeaderName, HeaderValue], Meta(max_length=COUNT)]
 
 
-def has(headers: dict[str, str], name: str) -> bool:
+def has(headers: Mapping[str, str], name: str) -> bool:
     """Whether a header is there, in whatever case."""
     return any(given.lower() == name for given in headers)

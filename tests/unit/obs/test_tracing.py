@@ -110,6 +110,51 @@ def test_a_task_without_a_trace_has_its_own(seen: Seen) -> None:
     assert spans[0].attributes["taskhub.outcome"] == "Released"
 
 
+@pytest.mark.parametrize("parent", [PARENT, None])
+def test_what_a_child_process_makes_is_inside_the_span_that_its_worker_makes(
+    seen: Seen, parent: str | None
+) -> None:
+    """Nothing need be handed over: both know the task."""
+    one = lease(2, trace_parent=parent)
+    tracer = seen.tracing.provider.get_tracer("mine")
+    with seen.tracing.within(one), tracer.start_as_current_span("chiselling"):
+        pass
+    with seen.tracing.attempt(one):
+        pass
+
+    chiselling, attempt = seen.spans()
+    assert chiselling.context.trace_id == attempt.context.trace_id
+    assert chiselling.parent.span_id == attempt.context.span_id
+
+
+@pytest.mark.parametrize(("parent", "ratio"), [(f"{PARENT[:-2]}00", 1.0), (None, 0.0)])
+def test_of_a_trace_that_is_not_kept_a_child_process_keeps_nothing(
+    parent: str | None, ratio: float
+) -> None:
+    """It decides as its worker does."""
+    exporter = InMemorySpanExporter()
+    tracing = Tracing(exporter, "worker-1", ratio)
+    tracer = tracing.provider.get_tracer("mine")
+    with tracing.within(lease(trace_parent=parent)), tracer.start_as_current_span("chiselling"):
+        pass
+    tracing.close()
+
+    assert exporter.get_finished_spans() == ()
+
+
+@pytest.mark.parametrize("status", [200, 503])
+def test_a_call_to_another_host_is_a_span_of_the_task_at_hand(seen: Seen, status: int) -> None:
+    """The other host is told its id, nobody the path: there may be a secret in it."""
+    with seen.tracing.attempt(lease()), seen.tracing.call("POST", "https://other") as called:
+        called.answered(status)
+
+    call, attempt = seen.spans()
+    assert (call.name, call.parent.span_id) == ("POST", attempt.context.span_id)
+    assert called.trace_parent == f"{PARENT[:36]}{call.context.span_id:016x}-01"
+    assert call.attributes["http.response.status_code"] == status
+    assert (call.status.status_code is StatusCode.ERROR) == (status == 503)
+
+
 def test_off_it_is_not_even_imported() -> None:
     """It would cost every process 10 MB."""
     names = "taskhub.app.root, taskhub.app.child, taskhub.app.working, taskhub.app.serving"

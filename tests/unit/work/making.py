@@ -33,6 +33,7 @@ def lease(
     suspect: bool = False,
     progress: bytes | None = None,
     task_id: TaskId = TASK,
+    trace: str | None = None,
 ) -> Lease:
     """A claimed task."""
     now = datetime.now(UTC)
@@ -58,7 +59,7 @@ def lease(
         finished_at=None,
         created_by="tests",
     )
-    return Lease(item=item, fence=7, suspect=suspect)
+    return Lease(item=item, fence=7, suspect=suspect, trace_parent=trace)
 
 
 def attempt(kind: str = "job", payload: Any = None, **more: Any) -> Attempt:

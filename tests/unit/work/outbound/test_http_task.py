@@ -14,17 +14,20 @@ import jsonschema_rs
 import msgspec
 import pytest
 from aiohttp import web
+from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanExporter
 from taskhub.model import Status
 from taskhub.obs.telemetry import BreakerOpened, RequestSent
+from taskhub.obs.tracing import Tracing, written
 from taskhub.ports import Finish
 from taskhub.work.outbound.breaker import FAILURES, REST_FIRST
-from taskhub.work.outbound.calls import FREE_FOR
+from taskhub.work.outbound.calls import FREE_FOR, Calls
 from taskhub.work.outbound.http_task import http_handler
 from taskhub.work.registry import Registry
 
 from tests.unit.work.making import TASK, attempt, running
 from tests.unit.work.outbound.receiving import HERE, Place, Receiver, place
 
+TRACE_PARENT = "00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01"
 SECRET = "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw"
 
 
@@ -43,6 +46,32 @@ def pause(finish: Finish) -> float:
     """Seconds until the next attempt, nearly."""
     assert finish.run_at is not None
     return (finish.run_at - datetime.now(UTC)).total_seconds()
+
+
+async def test_the_receiver_is_told_the_trace_unless_the_task_says_another_one() -> None:
+    """Of the task as it came, or of the span of this very call, where there are spans."""
+    exporter, named = InMemorySpanExporter(), {"TraceParent": TRACE_PARENT.replace("7", "8")}
+    tracing = Tracing(exporter, "worker-1")
+    async with Receiver(answering(404)).up() as receiver, place(*HERE) as here:
+        port = int(receiver.url.rpartition(":")[2])
+        spanned = Place(Calls(lambda: here.config, here.said.append, tracing=tracing))
+        for at, headers in ((here, {}), (here, named), (spanned, {})):
+            await at.run(
+                {"url": f"{receiver.url}/?key=secret", "headers": headers}, trace=TRACE_PARENT
+            )
+        await here.run({"url": receiver.url})
+        await spanned.calls.close()
+    tracing.close()
+
+    (span,) = exporter.get_finished_spans()
+    told = [got.headers.get("traceparent") for got in receiver.requests]
+    assert told == [TRACE_PARENT, named["TraceParent"], written(span.context), None]
+    assert span.attributes == {
+        "http.request.method": "POST",
+        "server.address": "127.0.0.1",
+        "server.port": port,
+        "http.response.status_code": 404,
+    }
 
 
 async def test_a_task_is_a_request_and_its_answer_the_result() -> None:
