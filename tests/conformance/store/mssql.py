@@ -22,8 +22,6 @@ from tests.conformance.store.backend import Hands, Maker
 
 SERVER = os.environ.get("TASKHUB_TEST_MSSQL", "")
 """An ODBC connection string without a database: whoever it names may make some, and drop them."""
-IS_HERE = bool(SERVER)
-NOT_HERE = "TASKHUB_TEST_MSSQL names no SQL Server"
 
 WANTED = ("READ_COMMITTED_SNAPSHOT ON", "ALLOW_SNAPSHOT_ISOLATION ON")
 TABLES = sorted(metadata.tables)
@@ -140,8 +138,3 @@ def mssql_server(folder: Path, others: Mapping[str, Maker]) -> Iterator[MssqlMak
         for place in maker.places:
             alone = f"ALTER DATABASE [{place}] SET SINGLE_USER WITH ROLLBACK IMMEDIATE"
             _on_server([alone, f"DROP DATABASE [{place}]"])
-
-
-def mssql_at(place: str) -> MssqlBackend:
-    """A database that is there, for another process."""
-    return MssqlBackend(place)

@@ -165,8 +165,3 @@ class TranslatedMaker:
 def on_postgres(folder: Path, others: Mapping[str, Maker]) -> Iterator[TranslatedMaker]:
     """The server that the tests of PostgreSQL have."""
     yield TranslatedMaker(others["postgres"])
-
-
-def translated_at(place: str) -> TranslatedBackend:
-    """A database that is there, for another process."""
-    return TranslatedBackend(place)
