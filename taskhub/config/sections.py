@@ -108,7 +108,7 @@ class JwtSection(Section, frozen=True, kw_only=True):
 
 
 class StoreSection(Section, frozen=True, kw_only=True):
-    """`[store]`: where tasks live: `sqlite:///path` or `postgresql://user@host/database`."""
+    """`[store]`: where tasks live: a file, PostgreSQL or SQL Server; `stores` has all forms."""
 
     url: str = "sqlite:///data/taskhub.db"
     password: Secret = Secret("")
