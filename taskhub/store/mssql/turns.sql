@@ -6,40 +6,8 @@
 SELECT CASE WHEN EXISTS (SELECT 1 FROM Tasks WHERE Status = 'Pending' AND Suspect = 2)
             THEN 1 ELSE 0 END;
 
--- room = how many more tasks of a key may begin
-(SELECT MIN(room.Number)
-   FROM (SELECT CAST(:limit AS BIGINT) AS Number
-          UNION ALL
-         SELECT ring.MostOfKey - (SELECT COUNT(*) FROM Tasks AS t
-                                   WHERE t.Status = 'Processing' AND t.GroupKey IS NOT NULL
-                                     AND t.Queue = ring.InQueue AND t.GroupKey = ring.OfKey)
-          WHERE ring.MostOfKey IS NOT NULL
-          UNION ALL
-         SELECT ring.RateOfKey - (SELECT COALESCE(SUM(CAST(s.Count AS BIGINT)), 0) FROM Starts AS s
-                                   WHERE s.Queue = ring.InQueue AND s.GroupKey = ring.OfKey
-                                     AND s.At > ring.Since)
-          WHERE ring.RateOfKey IS NOT NULL) AS room)
-
--- is_at_limit = whether no task of a key may begin: as many run, or have begun, as may
--- It says what `room` does without an aggregate, for the recursive part of a CTE has none.
-EXISTS (SELECT 1 FROM (SELECT ROW_NUMBER() OVER (ORDER BY t.Id) AS Number FROM Tasks AS t
-                        WHERE t.Status = 'Processing' AND t.GroupKey IS NOT NULL
-                          AND t.Queue = ring.InQueue AND t.GroupKey = jump.GroupKey) AS running
-         WHERE running.Number >= ring.MostOfKey)
-OR EXISTS (SELECT 1 FROM (SELECT SUM(CAST(s.Count AS BIGINT)) OVER (ORDER BY s.At) AS Number
-                            FROM Starts AS s
-                           WHERE s.Queue = ring.InQueue AND s.GroupKey = jump.GroupKey
-                             AND s.At > ring.Since) AS begun
-            WHERE begun.Number >= ring.RateOfKey)
-OR ring.MostOfKey <= 0 OR ring.RateOfKey <= 0
-
--- due_in_turn: up to :limit due tasks of keys, in the order of their turns, and lock them
--- As in `due`, each step over the index is one seek. `ring` goes from key to key: from the one after
--- that which had the last turn to the last, and from the first to that one, each until :limit of
--- them have something to do (or it has looked at :walk: those that are at their limit are passed
--- over). `line` then takes one task of each key, and another one of each, and so on: turn by turn,
--- priority by priority. A key whose tasks are of several types has one turn, not several.
-WITH kinds (OfType, InQueue) AS (
+-- begins_in_turn = the types, queues and priorities of which tasks wait, and where to begin in each
+kinds (OfType, InQueue) AS (
     SELECT jump.Type, jump.Queue
       FROM OPENJSON(:types) WITH (Value NVARCHAR(100) '$') AS wanted
      CROSS APPLY (SELECT TOP (1) t.Type, t.Queue FROM Tasks AS t
@@ -91,7 +59,42 @@ WITH kinds (OfType, InQueue) AS (
            levels.Since, levels.AtPriority, 1, CAST('' AS NVARCHAR(100)) {exact}
       FROM levels
      WHERE levels.LastKey <> ''
-), ring (OfType, InQueue, LastKey, MostOfKey, RateOfKey, Since, AtPriority, IsRound, OfKey, Seen,
+)
+
+-- room = how many more tasks of a key may begin
+(SELECT MIN(room.Number)
+   FROM (SELECT CAST(:limit AS BIGINT) AS Number
+          UNION ALL
+         SELECT ring.MostOfKey - (SELECT COUNT(*) FROM Tasks AS t
+                                   WHERE t.Status = 'Processing' AND t.GroupKey IS NOT NULL
+                                     AND t.Queue = ring.InQueue AND t.GroupKey = ring.OfKey)
+          WHERE ring.MostOfKey IS NOT NULL
+          UNION ALL
+         SELECT ring.RateOfKey - (SELECT COALESCE(SUM(CAST(s.Count AS BIGINT)), 0) FROM Starts AS s
+                                   WHERE s.Queue = ring.InQueue AND s.GroupKey = ring.OfKey
+                                     AND s.At > ring.Since)
+          WHERE ring.RateOfKey IS NOT NULL) AS room)
+
+-- is_at_limit = whether no task of a key may begin: as many run, or have begun, as may
+-- It says what `room` does without an aggregate, for the recursive part of a CTE has none.
+EXISTS (SELECT 1 FROM (SELECT ROW_NUMBER() OVER (ORDER BY t.Id) AS Number FROM Tasks AS t
+                        WHERE t.Status = 'Processing' AND t.GroupKey IS NOT NULL
+                          AND t.Queue = ring.InQueue AND t.GroupKey = jump.GroupKey) AS running
+         WHERE running.Number >= ring.MostOfKey)
+OR EXISTS (SELECT 1 FROM (SELECT SUM(CAST(s.Count AS BIGINT)) OVER (ORDER BY s.At) AS Number
+                            FROM Starts AS s
+                           WHERE s.Queue = ring.InQueue AND s.GroupKey = jump.GroupKey
+                             AND s.At > ring.Since) AS begun
+            WHERE begun.Number >= ring.RateOfKey)
+OR ring.MostOfKey <= 0 OR ring.RateOfKey <= 0
+
+-- due_in_turn: up to :limit due tasks of keys, in the order of their turns, and lock them
+-- As in `due`, each step over the index is one seek. `ring` goes from key to key: from the one after
+-- that which had the last turn to the last, and from the first to that one, each until :limit of
+-- them have something to do (or it has looked at :walk: those that are at their limit are passed
+-- over). `line` then takes one task of each key, and another one of each, and so on: turn by turn,
+-- priority by priority. A key whose tasks are of several types has one turn, not several.
+WITH {begins_in_turn}, ring (OfType, InQueue, LastKey, MostOfKey, RateOfKey, Since, AtPriority, IsRound, OfKey, Seen,
          Found) AS (
     SELECT begins.OfType, begins.InQueue, begins.LastKey, begins.MostOfKey, begins.RateOfKey,
            begins.Since, begins.AtPriority, begins.IsRound, begins.FirstKey, 0, 0
@@ -132,6 +135,30 @@ SELECT TOP (:limit) line.Room, {lease}
  WHERE line.Turn < line.Room AND Tasks.Status = 'Pending' AND Tasks.Suspect = 2
  ORDER BY line.AtPriority DESC, line.Turn, line.IsRound, line.OfKey, line.InQueue, line.DueAt,
           line.RowId
+OPTION (MAXRECURSION 0);
+
+-- walked: where `due_in_turn`, if it has found fewer than :limit, has looked at :walk keys of a queue
+-- Before so many tasks wait nothing is walked.
+WITH {begins_in_turn}, ring (OfType, InQueue, LastKey, AtPriority, IsRound, OfKey, Seen) AS (
+    SELECT begins.OfType, begins.InQueue, begins.LastKey, begins.AtPriority, begins.IsRound,
+           begins.FirstKey, 0
+      FROM begins
+     WHERE :walk = (SELECT COUNT(*)
+                      FROM (SELECT TOP (:walk) t.Id FROM Tasks AS t
+                             WHERE t.Status = 'Pending' AND t.Suspect = 2) AS waiting)
+     UNION ALL
+    SELECT ring.OfType, ring.InQueue, ring.LastKey, ring.AtPriority, ring.IsRound, jump.GroupKey,
+           ring.Seen + 1
+      FROM ring
+     CROSS APPLY (SELECT t.GroupKey, ROW_NUMBER() OVER (ORDER BY t.GroupKey) AS Number
+                    FROM Tasks AS t
+                   WHERE t.Status = 'Pending' AND t.Suspect = 2 AND t.Type = ring.OfType
+                     AND t.Queue = ring.InQueue AND t.Priority = ring.AtPriority
+                     AND t.GroupKey > ring.OfKey) AS jump
+     WHERE jump.Number = 1 AND ring.Seen < :walk
+       AND (ring.IsRound = 0 OR jump.GroupKey <= ring.LastKey)
+)
+SELECT ring.InQueue, ring.IsRound, ring.OfKey FROM ring WHERE ring.Seen = :walk
 OPTION (MAXRECURSION 0);
 
 -- next_in_turn: as next_due, for the tasks that wait for their turn

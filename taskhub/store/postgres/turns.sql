@@ -5,27 +5,8 @@
 -- any_in_turn: whether there is a task that waits for its turn
 SELECT EXISTS (SELECT 1 FROM Tasks WHERE Status = 'Pending' AND Suspect = 2);
 
--- of_key = the pending tasks of one key in their order
-FROM Tasks
-WHERE Status = 'Pending' AND Suspect = 2 AND Type = OfType AND Queue = InQueue
-  AND Priority = AtPriority AND GroupKey = OfKey AND RunAt <= :now
-
--- room = how many more tasks of a key may begin
-least(CASE WHEN MostOfKey IS NULL THEN CAST(:limit AS bigint)
-           ELSE MostOfKey - (SELECT count(*) FROM Tasks
-                              WHERE Status = 'Processing' AND GroupKey IS NOT NULL
-                                AND Queue = InQueue AND GroupKey = OfKey) END,
-      CASE WHEN RateOfKey IS NULL THEN CAST(:limit AS bigint)
-           ELSE RateOfKey - (SELECT coalesce(sum(Count), 0)::bigint FROM Starts
-                              WHERE Queue = InQueue AND GroupKey = OfKey AND At > Since) END)
-
--- due_in_turn: up to :limit due tasks of keys, in the order of their turns, and lock them
--- As in `due`, each step over the index is one seek. `ring` goes from key to key, from the one after
--- that which had the last turn, until :limit of them have something to do (or it has looked at
--- :walk: those that are at their limit are passed over). `line` then takes one task of each key,
--- and another one of each, and so on: turn by turn, priority by priority. A key whose tasks are of
--- several types has one turn, not several.
-WITH RECURSIVE kinds (OfType, InQueue) AS (
+-- levels_in_turn = the types, queues and priorities of which tasks wait for their turn
+kinds (OfType, InQueue) AS (
     SELECT wanted.value,
            (SELECT Queue FROM Tasks
              WHERE Status = 'Pending' AND Suspect = 2 AND Type = wanted.value
@@ -63,7 +44,29 @@ WITH RECURSIVE kinds (OfType, InQueue) AS (
              ORDER BY Priority DESC LIMIT 1)
       FROM levels
      WHERE AtPriority IS NOT NULL
-), ring (OfType, InQueue, LastKey, MostOfKey, RateOfKey, Since, AtPriority, IsRound, OfKey, Seen,
+)
+
+-- of_key = the pending tasks of one key in their order
+FROM Tasks
+WHERE Status = 'Pending' AND Suspect = 2 AND Type = OfType AND Queue = InQueue
+  AND Priority = AtPriority AND GroupKey = OfKey AND RunAt <= :now
+
+-- room = how many more tasks of a key may begin
+least(CASE WHEN MostOfKey IS NULL THEN CAST(:limit AS bigint)
+           ELSE MostOfKey - (SELECT count(*) FROM Tasks
+                              WHERE Status = 'Processing' AND GroupKey IS NOT NULL
+                                AND Queue = InQueue AND GroupKey = OfKey) END,
+      CASE WHEN RateOfKey IS NULL THEN CAST(:limit AS bigint)
+           ELSE RateOfKey - (SELECT coalesce(sum(Count), 0)::bigint FROM Starts
+                              WHERE Queue = InQueue AND GroupKey = OfKey AND At > Since) END)
+
+-- due_in_turn: up to :limit due tasks of keys, in the order of their turns, and lock them
+-- As in `due`, each step over the index is one seek. `ring` goes from key to key, from the one after
+-- that which had the last turn, until :limit of them have something to do (or it has looked at
+-- :walk: those that are at their limit are passed over). `line` then takes one task of each key,
+-- and another one of each, and so on: turn by turn, priority by priority. A key whose tasks are of
+-- several types has one turn, not several.
+WITH RECURSIVE {levels_in_turn}, ring (OfType, InQueue, LastKey, MostOfKey, RateOfKey, Since, AtPriority, IsRound, OfKey, Seen,
          Found) AS (
     SELECT levels.*, false, CAST(LastKey AS text), 0, 0 FROM levels WHERE AtPriority IS NOT NULL
      UNION ALL
@@ -95,6 +98,29 @@ SELECT Room, {lease} FROM line JOIN Tasks ON Tasks.Id = Row
  WHERE Turn < Room AND Tasks.Status = 'Pending' AND Tasks.Suspect = 2
  ORDER BY AtPriority DESC, Turn, IsRound, OfKey, InQueue, DueAt, Row LIMIT :limit
    FOR UPDATE OF Tasks SKIP LOCKED;
+
+-- walked: where `due_in_turn`, if it has found fewer than :limit, has looked at :walk keys of a queue
+-- Before so many tasks wait nothing is walked.
+WITH RECURSIVE {levels_in_turn}, many (IsMany) AS MATERIALIZED (
+    SELECT count(*) = :walk
+      FROM (SELECT 1 FROM Tasks WHERE Status = 'Pending' AND Suspect = 2 LIMIT :walk) AS waiting
+), ring (OfType, InQueue, LastKey, AtPriority, IsRound, OfKey, Seen) AS (
+    SELECT OfType, InQueue, LastKey, AtPriority, false, CAST(LastKey AS text), 0
+      FROM levels WHERE AtPriority IS NOT NULL AND (SELECT IsMany FROM many)
+     UNION ALL
+    SELECT OfType, InQueue, LastKey, AtPriority, IsRound OR OfKey IS NULL,
+           (SELECT CAST(GroupKey AS text) FROM Tasks
+             WHERE Status = 'Pending' AND Suspect = 2 AND Type = OfType AND Queue = InQueue
+               AND Priority = AtPriority AND GroupKey > coalesce(OfKey, '')
+             ORDER BY GroupKey LIMIT 1),
+           Seen + 1
+      FROM ring
+     WHERE Seen < :walk
+       AND CASE WHEN IsRound THEN OfKey <= LastKey ELSE OfKey IS NOT NULL OR LastKey <> '' END
+)
+SELECT InQueue, (IsRound OR OfKey IS NULL)::int, coalesce(OfKey, '') FROM ring
+ WHERE Seen = :walk AND CASE WHEN IsRound THEN OfKey <= LastKey
+                             ELSE OfKey IS NOT NULL OR LastKey <> '' END;
 
 -- next_in_turn: as next_due, for the tasks that wait for their turn
 WITH RECURSIVE lines (Type, Queue, RunAt) AS (

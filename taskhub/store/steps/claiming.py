@@ -20,7 +20,7 @@ from taskhub.store.steps.batch import LIMITS, PAUSES, Batch
 from taskhub.store.steps.rows import Row, json, lease_of
 
 WALK = 4_000
-"""Keys of a queue that a claim looks at, at most, for those that are not at their limit."""
+"""Keys of a queue that a claim looks at, at most: the next claim goes on where it has stopped."""
 SLICES = 20
 """Slices of a rate's time: what began is forgotten a slice at a time, never too early."""
 WHOLE = ""
@@ -88,6 +88,9 @@ def _take(batch: Batch, write: Claim, rows: Sequence[Row]) -> None:
 
 # ---- keys and limits ---------------------------------------------------------------------------
 
+Offer = tuple[Row, int]
+"""A task that may begin, and how many more of its key may."""
+
 
 @dataclass(slots=True)
 class Choice:
@@ -118,38 +121,69 @@ class Choice:
             self.room[queue] -= 1
         self.rows.append(row)
 
+    def offer_all(self, offers: Iterable[Offer]) -> None:
+        """One after the other."""
+        for row, room_of_key in offers:
+            self.offer(row, room_of_key)
+
 
 def _within_limits(batch: Batch, write: Claim) -> tuple[list[Row], bool]:
     """Round after round: a queue that has become full leaves its place to others.
 
-    Also whether a limit may have kept something back.
+    Also whether a limit may have kept something back, or another claim would look at more keys.
     """
     batch.transaction.apart(LIMITS)
     most = min(1, write.limit) if write.suspects else max(0, write.limit)
     rows: list[Row] = []
+    has_stopped = False
     while True:
-        room = _rooms(batch, write.limits)
-        choice = Choice(most - len(rows), room)
-        full = [queue for queue, left in room.items() if left <= 0]
-        for row, room_of_key in _offers(batch, write, choice.most, full):
-            choice.offer(row, room_of_key)
-        _begin(batch, write, choice.rows)
+        choice = Choice(most - len(rows), _rooms(batch, write.limits))
+        stops = _choose(batch, write, choice)
+        _begin(batch, write, choice.rows, stops)
         rows += choice.rows
+        has_stopped = has_stopped or bool(stops)
         if len(rows) >= most or not (choice.rows and choice.is_held):
-            return rows, bool(write.limits)
+            return rows, has_stopped or bool(write.limits)
 
 
-def _offers(
-    batch: Batch, write: Claim, most: int, full: Sequence[str]
-) -> Iterable[tuple[Row, int]]:
-    """Due tasks in the order in which they are to begin, with the room of their keys."""
+def _choose(batch: Batch, write: Claim, choice: Choice) -> dict[str, str]:
+    """Take what there is room for; the keys at which it has looked at no more, by their queues."""
+    full = [queue for queue, left in choice.room.items() if left <= 0]
     limits = json([_bound(batch, limit) for limit in write.limits])
-    alone = [(row, most) for row in _due(batch, write, most, full, limits)]
+    alone = [(row, choice.most) for row in _due(batch, write, choice.most, full, limits)]
     if write.suspects:
-        return alone
-    values = _asked(batch, write, most, full) | {"limits": limits, "walk": WALK}
+        choice.offer_all(alone)
+        return {}
+    values = _asked(batch, write, choice.most, full) | {"limits": limits, "walk": WALK}
     in_turn = [(row[1:], row[0]) for row in batch.ask("due_in_turn", values)]
-    return heapq.merge(alone, in_turn, key=lambda offer: _by_urgency(offer[0]))
+    stops = _stops(batch, values) if len(in_turn) < choice.most else {}
+    if write.limits:
+        choice.offer_all(heapq.merge(alone, in_turn, key=_offer_by_urgency))
+    else:
+        choice.rows = [row for row, _ in _merged(alone, in_turn)[: choice.most]]
+    return stops
+
+
+def _merged(alone: list[Offer], in_turn: list[Offer]) -> list[Offer]:
+    """Both by urgency: mostly there is only one of them."""
+    if alone and in_turn:
+        return list(heapq.merge(alone, in_turn, key=_offer_by_urgency))
+    return alone or in_turn
+
+
+def _offer_by_urgency(offer: Offer) -> tuple[int, int, str]:
+    return _by_urgency(offer[0])
+
+
+def _stops(batch: Batch, values: Mapping[str, object]) -> dict[str, str]:
+    """Where a look at the keys of a queue has ended before it had gone round.
+
+    Of several types and priorities the first counts: so no key of any of them is passed over.
+    """
+    found: dict[str, tuple[int, str]] = {}
+    for queue, is_round, key in batch.ask("walked", values):
+        found[queue] = min(found.get(queue, (is_round, key)), (is_round, key))
+    return {queue: key for queue, (_, key) in found.items()}
 
 
 def _bound(batch: Batch, limit: QueueLimit) -> tuple[str, int | None, int | None, int]:
@@ -193,10 +227,10 @@ def _started(batch: Batch, queue: str, rate: Rate) -> int:
     return count
 
 
-def _begin(batch: Batch, write: Claim, rows: Sequence[Row]) -> None:
+def _begin(batch: Batch, write: Claim, rows: Sequence[Row], stops: dict[str, str]) -> None:
     """Hand the rows out; keep whose turn it was, and what rates must know."""
     _take(batch, write, rows)
-    last = {row[QUEUE]: row[GROUP_KEY] for row in rows if row[GROUP_KEY] is not None}
+    last = {row[QUEUE]: row[GROUP_KEY] for row in rows if row[GROUP_KEY] is not None} | stops
     if not write.suspects:
         for queue, key in last.items():
             batch.change("turn", {"queue": queue, "key": key, "now": batch.now.micros})

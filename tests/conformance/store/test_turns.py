@@ -12,6 +12,7 @@ from taskhub.model import Lease, Owner, Status, TaskId
 from taskhub.ports import Claim, Claimed, Prune, Release, Sweep, Takeover
 from taskhub.queues import QueueLimit
 from taskhub.rates import Rate
+from taskhub.store.steps import claiming
 
 from tests.conformance.store.world import LEASE, TYPES, A, B, World
 
@@ -129,6 +130,58 @@ async def test_a_suspect_with_a_key_runs_alone_and_is_in_its_line_again_afterwar
 
     assert not await world.claim(suspects=True)
     assert keys(await world.claim(limit=2)) == "ba"
+
+
+# ---- more keys than one claim looks at -----------------------------------------------------------
+
+
+async def test_no_key_waits_for_ever_behind_keys_that_are_at_their_limit(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A claim that has looked at as many as it may leaves the rest to the next one."""
+    monkeypatch.setattr(claiming, "WALK", 4)
+    await add(world, "abcdefghijklmnopqr")
+    assert len(await bounded(world, key_concurrency=1)) == 4
+    for _ in range(4):
+        await bounded(world, key_concurrency=1)
+    await add(world, "abcdefghijklmnopqr")
+    await add(world, "s")
+
+    found = [keys(await bounded(world, B, key_concurrency=1)) for _ in range(6)]
+
+    assert "".join(found) == "s"
+
+
+async def test_no_key_of_any_type_or_priority_is_passed_over(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Where one of them has few keys and the other many, both are gone round."""
+    await add(world, "abcdefghijklmnop")
+    assert len(await bounded(world, key_concurrency=1)) == 16
+    monkeypatch.setattr(claiming, "WALK", 3)
+    await add(world, "abcdefghijklmnop")
+    await add(world, "acegikmo", priority=1, type="resize")
+    await add(world, "nhq")
+    await add(world, "dz", priority=1, type="resize")
+
+    found = [keys(await bounded(world, B, key_concurrency=1)) for _ in range(20)]
+
+    assert sorted("".join(found)) == list("qz")
+
+
+async def test_a_task_that_is_due_is_found_behind_many_that_are_not(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Their keys are looked at, too; who claims hears that another look is worth while."""
+    monkeypatch.setattr(claiming, "WALK", 3)
+    await add(world, "abcdefgh", run_at=world.hands.now + timedelta(seconds=10))
+    await add(world, "i")
+    write = Claim(owner=A, limit=5, lease=LEASE, types=TYPES)
+
+    claims = [await world.one(write) for _ in range(4)]
+
+    found = [(keys(claim.leases), claim.is_bounded) for claim in claims if type(claim) is Claimed]
+    assert found == [("", True), ("", True), ("i", True), ("", True)]
 
 
 # ---- limits --------------------------------------------------------------------------------------
