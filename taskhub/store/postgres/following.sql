@@ -83,10 +83,17 @@ UPDATE Tasks
 RETURNING Id, Title, Status, Error, Fingerprint;
 
 -- reopen: tasks begin anew: they wait for parents that live, what has become of others is forgiven
+-- As `standing` does, it keeps the parents from ending until the commit: who ends one sees who waits.
+WITH parent (Id, Status) AS MATERIALIZED (
+    SELECT Id, Status FROM Tasks
+     WHERE Id IN (SELECT Parent FROM Waits
+                   WHERE TaskId IN (SELECT json_array_elements_text(:ids)))
+     ORDER BY Id FOR SHARE
+)
 UPDATE Waits
    SET EndedAs = CASE WHEN EndedAs = 'Done' THEN 'Done'
-                      WHEN NOT EXISTS (SELECT 1 FROM Tasks WHERE Tasks.Id = Waits.Parent
-                                          AND Tasks.Status IN ('Pending', 'Processing'))
+                      WHEN NOT EXISTS (SELECT 1 FROM parent WHERE parent.Id = Waits.Parent
+                                          AND parent.Status IN ('Pending', 'Processing'))
                       THEN 'Waived' END
  WHERE TaskId IN (SELECT json_array_elements_text(:ids));
 

@@ -7,12 +7,13 @@ import os
 import signal
 import threading
 from collections.abc import AsyncIterator, Awaitable, Callable
-from contextlib import AsyncExitStack, asynccontextmanager
+from contextlib import AsyncExitStack, asynccontextmanager, closing
 from datetime import UTC, datetime
 from functools import partial
 from itertools import chain
 from pathlib import Path
 
+import psycopg
 import pytest
 from alembic.autogenerate import compare_metadata
 from alembic.migration import MigrationContext
@@ -22,9 +23,10 @@ from sqlalchemy.pool import NullPool
 from taskhub.audit import Audit
 from taskhub.errors import StoreDown
 from taskhub.finding import TaskQuery
-from taskhub.ports import Create, Created, Prune, Renew
+from taskhub.ports import Cancel, Create, Created, Prune, Renew, Requeue
 from taskhub.store.postgres import PostgresStore
 from taskhub.store.postgres.session import Address, Connection, Session
+from taskhub.store.postgres.texts import spoken
 from taskhub.store.schema import metadata
 from uuid_utils import uuid7
 
@@ -281,6 +283,31 @@ def _cross(session: Session, locks: tuple[int, int], meeting: threading.Barrier)
         return tries
 
     return session.transaction(work)
+
+
+async def test_a_task_that_begins_anew_sees_the_end_of_its_parent_that_is_being_written(
+    backend: PostgresBackend,
+) -> None:
+    """It would wait for ever: who ends the parent does not see yet that somebody waits."""
+    async with opened(backend) as (world,):
+        (parent,) = await world.add()
+        (lease,) = await world.claim()
+        (child,) = await world.add(after=(parent,))
+        await world.do(Cancel(id=child))
+        backend.run("UPDATE Waits SET EndedAs = 'Waived'")
+        ending = psycopg.connect(backend.place)
+        with closing(ending):
+            ending.execute(spoken("UPDATE Tasks SET Status = 'Done' WHERE Id = ?"), [parent])
+            again = asyncio.ensure_future(world.do(Requeue(id=child)))
+            await until(lambda: again.done() or bool(backend.ask(WAITING)))
+            ending.commit()
+        await again
+
+        assert [one.item.id for one in await world.claim()] == [child]
+    assert lease.item.id == parent
+
+
+WAITING = "SELECT count(*) FROM pg_stat_activity WHERE wait_event_type = 'Lock'"
 
 
 def test_the_migrations_lead_to_the_metadata(backend: PostgresBackend) -> None:
