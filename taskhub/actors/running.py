@@ -48,7 +48,9 @@ class Lanes:
     """Called when the concurrency has changed."""
     close: Callable[[], Awaitable[None]]
     apart: Mapping[str, Runner[Any]] = field(default_factory=dict)
-    """What runs attempts of these types, in place of `main`."""
+    """What runs attempts of these types, in place of `main`; the ledger hears from it when one
+    starts, since some wait there.
+    """
 
 
 class Running:
@@ -83,7 +85,8 @@ class Running:
             if attempt.lease_until <= boottime():  # we were frozen: it may be another's by now
                 self._note_end(attempt, Released())
                 continue
-            self._ledger.start(attempt.id)
+            if not self._is_apart(attempt):
+                self._ledger.start(attempt.id)
             await self._jobs.spawn(self._run(attempt))
 
     def resize(self, size: int) -> None:
@@ -201,4 +204,9 @@ class Running:
     def _lane(self, attempt: Attempt) -> Runner[Any]:
         if attempt.lease.suspect:
             return self._lanes.suspects
-        return self._lanes.apart.get(attempt.lease.item.type, self._lanes.main)
+        if self._is_apart(attempt):
+            return self._lanes.apart[attempt.lease.item.type]
+        return self._lanes.main
+
+    def _is_apart(self, attempt: Attempt) -> bool:
+        return not attempt.lease.suspect and attempt.lease.item.type in self._lanes.apart

@@ -48,14 +48,15 @@ def pool_spec(process: Process) -> ChildSpec:
         process.live.config.work.handlers, folder=process.folder, also=outbound_handlers(calls)
     )
     holdings = process.holdings = Holdings()
+    ledger = _ledger(process, holdings)
     parts = PoolParts(
         inbox=process.boxes.pool,
         store_box=process.boxes.store,
         renew=process.store.renew,
         types=registry.types(),
         schedules=declared(registry.values()),
-        lanes=partial(_lanes, process, registry, calls),
-        ledger=_ledger(process, holdings),
+        lanes=partial(_lanes, process, registry, calls, ledger),
+        ledger=ledger,
         owner=process.owner,
         settings=process.live,
         emit=process.emit,
@@ -128,7 +129,7 @@ def _ledger(process: Process, holdings: Holdings) -> Ledger:
     return ledger
 
 
-def _lanes(process: Process, registry: Registry, calls: Calls, pool: Pool) -> Lanes:
+def _lanes(process: Process, registry: Registry, calls: Calls, ledger: Ledger, pool: Pool) -> Lanes:
     threads = Threads(process.live.config.work.concurrency)
     runner = Runner(
         registry,
@@ -143,7 +144,7 @@ def _lanes(process: Process, registry: Registry, calls: Calls, pool: Pool) -> La
         return ProcessorLane(registry, spec, process.emit, on_progress=pool.on_progress)
 
     processes = process.live.config.work.processes or os.cpu_count() or 1
-    suspects, crew = lane(), Crew([lane() for _ in range(processes)])
+    suspects, crew = lane(), Crew([lane() for _ in range(processes)], ledger)
     process.host.pulse.deadline = runner.earliest_deadline
     process.host.pulse.doing = runner.doing
 
@@ -165,7 +166,7 @@ def _lanes(process: Process, registry: Registry, calls: Calls, pool: Pool) -> La
 
 
 def _processor(process: Process) -> ProcessorSpec:
-    """How a child process is made; where handlers' spans are sent it must know in any case."""
+    """How a child process is made; its handlers' own spans are sent where ours are."""
     tracing = tracing_of(process)
     hidden = (*NOT_FOR_HANDLERS, "tracing") if tracing is None else NOT_FOR_HANDLERS
     return ProcessorSpec(

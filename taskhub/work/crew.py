@@ -10,7 +10,7 @@ from typing import NamedTuple
 
 import msgspec
 
-from taskhub.attempts import Ended, StopReason
+from taskhub.attempts import Ended, Ledger, StopReason
 from taskhub.ports import Finish
 from taskhub.work.attempt import Attempt
 from taskhub.work.lane import ProcessorLane
@@ -60,8 +60,13 @@ class Crew:
     to another process.
     """
 
-    def __init__(self, lanes: Sequence[ProcessorLane]) -> None:
-        """The processes are started when they are first needed, and stopped when they are idle."""
+    def __init__(self, lanes: Sequence[ProcessorLane], ledger: Ledger) -> None:
+        """The processes are started when they are first needed, and stopped when they are idle.
+
+        What is sent to one has started as far as the `ledger` knows; what waits in line has not,
+        and loses nothing when this process dies.
+        """
+        self._ledger = ledger
         self._places = [_Place(lane) for lane in lanes]
         self._idle = deque(self._places)
         self._line: deque[_Turn] = deque()
@@ -74,6 +79,8 @@ class Crew:
         seat = None if self._line else self._seat(attempt.lease.item.type)
         seat = seat or await self._turn(attempt)
         while seat is not None:
+            if attempt.reason is None:
+                self._ledger.start(attempt.id)
             try:
                 ended = await seat.place.lane.perform(attempt)
             finally:
@@ -81,6 +88,7 @@ class Crew:
             if ended is not None:
                 self._note(attempt)
                 return _as_it_came(ended)
+            self._ledger.end(attempt.id)
             seat = await self._turn(attempt, is_first=True)
         return _as_it_came(await self._places[0].lane.run(attempt))  # stopped: any lane will do
 

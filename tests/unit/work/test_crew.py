@@ -12,7 +12,7 @@ from taskhub.work.crew import WINDOW, Crew
 
 from tests.unit.work.making import attempt
 from tests.unit.work.test_lane import _World
-from tests.waiting import turns
+from tests.waiting import turns, until
 
 IDS = [TaskId(f"018f0000-0000-7000-8000-{number:012x}") for number in range(40)]
 
@@ -20,7 +20,7 @@ IDS = [TaskId(f"018f0000-0000-7000-8000-{number:012x}") for number in range(40)]
 async def test_who_does_not_stop_dies_alone_and_the_next_in_line_takes_the_place() -> None:
     """The neighbour goes on in its own process; what waited had not begun, so it lost nothing."""
     worlds = [_World(), _World()]
-    crew = Crew([world.lane for world in worlds])
+    crew = Crew([world.lane for world in worlds], Started())
     blocks, waits = (
         attempt("blocks-thread", task_id=IDS[0]),
         attempt("waits", task_id=IDS[1], timeout=60),
@@ -56,7 +56,7 @@ async def test_who_does_not_stop_dies_alone_and_the_next_in_line_takes_the_place
 async def test_who_waits_in_line_is_stopped_at_once(reason: StopReason) -> None:
     """No process is started for it, and the line goes on."""
     world = _World()
-    crew = Crew([world.lane])
+    crew = Crew([world.lane], Started())
     first, second = attempt("waits", task_id=IDS[0], timeout=60), attempt("waits", task_id=IDS[1])
     try:
         running = asyncio.create_task(crew.run(first))
@@ -79,6 +79,12 @@ async def test_who_waits_in_line_is_stopped_at_once(reason: StopReason) -> None:
         await crew.close()
 
 
+class Started(set[TaskId]):
+    """A ledger in memory."""
+
+    start, end = set.add, set.discard
+
+
 async def _brisk(crew: Crew, *ids: TaskId) -> None:
     """Let the crew know how short these are."""
     for each in ids:
@@ -88,11 +94,12 @@ async def _brisk(crew: Crew, *ids: TaskId) -> None:
 async def test_while_tasks_are_short_several_are_sent_ahead() -> None:
     """Of a type that nobody has seen, and of a long one, no process has more than one in hand."""
     world = _World()
-    crew = Crew([world.lane])
+    started = Started()
+    crew = Crew([world.lane], started)
     try:
         first = [asyncio.create_task(crew.run(attempt("notes", task_id=each))) for each in IDS[:4]]
         await turns()
-        unknown = world.in_hand()
+        unknown, blamed = world.in_hand(), set(started)
         ended = [await each for each in first]
         more = [asyncio.create_task(crew.run(attempt("notes", task_id=each))) for each in IDS]
         await turns(2)
@@ -102,6 +109,7 @@ async def test_while_tasks_are_short_several_are_sent_ahead() -> None:
         await crew.close()
 
     assert (unknown, known) == (1, WINDOW)
+    assert blamed == {IDS[0]}  # should this process die now: the others wait in line
     assert {each.status for each in ended if isinstance(each, Finish)} == {Status.DONE}
     assert world.notes() == [*IDS[:4], *IDS]
 
@@ -110,8 +118,8 @@ async def test_what_waits_behind_a_long_one_goes_to_another_process_in_its_order
     """A type is short until it is not: nobody waits where one blocks its loop, while another is
     idle.
     """
-    worlds = [_World(), _World()]
-    crew = Crew([world.lane for world in worlds])
+    worlds, started = [_World(), _World()], Started()
+    crew = Crew([world.lane for world in worlds], started)
     busy, long = (
         attempt("waits", task_id=IDS[1]),
         attempt("notes", {"blocks": True}, task_id=IDS[2]),
@@ -126,6 +134,7 @@ async def test_what_waits_behind_a_long_one_goes_to_another_process_in_its_order
         assert worlds[0].in_hand() == 7
         await worlds[0].said.next()
         await worlds[0].said.next()
+        await until(lambda: started & set(IDS[1:]) == {busy.id, long.id})
         crew.stop(busy, StopReason.DRAIN)
         ended = await asyncio.gather(*behind)
 
@@ -141,7 +150,7 @@ async def test_what_waits_behind_a_long_one_goes_to_another_process_in_its_order
 async def test_a_poison_pill_costs_what_was_sent_behind_it_nothing() -> None:
     """They run once, in the next process, in the same attempt."""
     world = _World()
-    crew = Crew([world.lane])
+    crew = Crew([world.lane], Started())
     try:
         await _brisk(crew, IDS[0])
         poison = attempt("notes", {"dies": True}, task_id=IDS[1])
