@@ -21,6 +21,7 @@ import jwt
 import msgspec
 from aiohttp import web
 
+from benchmarks import least
 from benchmarks.http_load import Figures
 from taskhub.config.sections import Config, JwtSection, Secret
 from taskhub.http.auth import Verifier
@@ -46,6 +47,7 @@ CONFIG = Config(
 BODY = b'{"title":"Resize images"}'
 ANSWER = b'{"title":"Resize images"}' + b" " * 440  # as long as a whole task
 CONNECTIONS = (1, 16, 64)
+RESULTS = Path(__file__).with_name("results")
 
 
 async def bare(sock: socket.socket) -> None:
@@ -99,6 +101,8 @@ async def durable(sock: socket.socket) -> None:
 
 SERVERS: dict[str, Callable[[socket.socket], Awaitable[None]]] = {
     "bare": bare,
+    "least": least.unstored,
+    "least, stored": least.stored,
     "unstored": unstored,
     "durable": durable,
 }
@@ -172,7 +176,11 @@ def measure(name: str, connections: int, seconds: float) -> tuple[Figures, float
     sock = socket.create_server(("127.0.0.1", 0), backlog=1_024)
     fd, port = sock.fileno(), sock.getsockname()[1]
     command = [sys.executable, "-m", "benchmarks.http", "--serve", name, str(fd)]
-    with subprocess.Popen(command, pass_fds=[fd]) as server:
+    RESULTS.mkdir(exist_ok=True)  # beside the checkout: /tmp may be a disk in memory
+    with (
+        tempfile.TemporaryDirectory(prefix="http-", dir=RESULTS) as folder,
+        subprocess.Popen(command, pass_fds=[fd], env={**os.environ, "TMPDIR": folder}) as server,
+    ):
         _ask_once(port)
         spent = -_cpu(server.pid)
         load = [sys.executable, "-m", "benchmarks.http_load", str(port), str(connections)]
@@ -206,7 +214,7 @@ def main() -> None:
         return
     rounds = int(sys.argv[1]) if len(sys.argv) > 1 else 3
     seconds = float(sys.argv[2]) if len(sys.argv) > 2 else 3.0
-    print("server    connections  requests/s  of bare  p50 ms  p99 ms  CPU us  failed")
+    print("server         connections  requests/s  of bare  p50 ms  p99 ms  CPU us  failed")
     for connections in CONNECTIONS:
         seen: dict[str, list[tuple[Figures, float]]] = {name: [] for name in SERVERS}
         for _ in range(rounds):
@@ -225,7 +233,7 @@ def _print(connections: int, seen: dict[str, list[tuple[Figures, float]]]) -> No
         base = base or rate
         failed = sum(figures.failed for figures, _ in runs)
         print(
-            f"{name:<10}{connections:>11}{rate:>12,.0f}{rate / base:>9.2f}"
+            f"{name:<15}{connections:>11}{rate:>12,.0f}{rate / base:>9.2f}"
             f"{p50:>8.2f}{p99:>8.2f}{cpu:>8.0f}{failed:>8}"
         )
 
