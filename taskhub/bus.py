@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncGenerator, Sequence
+from collections.abc import AsyncGenerator, Callable, Sequence
 from typing import Protocol
 
 import msgspec
@@ -47,4 +47,20 @@ class EventBus(Protocol):
         """Hear the bell; first comes Subscribed. Raises BusAway | BusRefused when the line is cut.
 
         Its line is given back by `aclose()`: use it in `contextlib.aclosing`.
+        """
+
+
+class WorkHints(Protocol):
+    """Hints of new work that go to one worker each, where the event server can do that."""
+
+    def looked(self, began: float, room: int) -> None:
+        """The store has answered a claim that began then (the loop's time); `room` more tasks fit.
+
+        Which settles every hint that was taken before it.
+        """
+
+    async def run(self, is_up: Callable[[], None], ring: Callable[[], None]) -> None:
+        """Take hints and ring for them, at first once for whatever was missed, until cancelled.
+
+        `is_up` is called when it has joined the others. Raises BusAway | BusRefused.
         """

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import socket
 from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, TypeVar
@@ -12,12 +13,12 @@ from taskhub.errors import ConfigError, ConfigProblem
 from taskhub.kernel.imports import import_without
 
 if TYPE_CHECKING:
-    from taskhub.bus import EventBus
+    from taskhub.bus import EventBus, WorkHints
     from taskhub.config.sections import Config
     from taskhub.events.redis_backlog import BacklogWatch
     from taskhub.events.redis_counts import RedisCounts
     from taskhub.events.redis_line import Address
-    from taskhub.events.redis_streams import WorkStream
+    from taskhub.events.servicebus_line import Address as ServiceBusAddress
     from taskhub.model import Owner
     from taskhub.obs.telemetry import Emit
     from taskhub.ports import Store
@@ -118,6 +119,8 @@ def make_bus(config: Config, role: str) -> EventBus:
         from taskhub.events.local import LocalBus
 
         return LocalBus()
+    if config.events.is_service_bus:
+        return _service_bus(config, role)
     from taskhub.events.redis_pubsub import RedisBus
     from taskhub.events.redis_streams import hints
 
@@ -130,8 +133,29 @@ def make_bus(config: Config, role: str) -> EventBus:
     )
 
 
-def make_work(config: Config, role: str, owner: Owner) -> WorkStream | None:
+def _service_bus(config: Config, role: str) -> EventBus:
+    from taskhub.config.servicebus import subscription_of
+    from taskhub.events.servicebus import ServiceBus
+
+    address = service_bus_address(config, role)
+    own = subscription_of(config.servicebus.subscription, role, socket.gethostname())
+    return ServiceBus(address, config.events.channel, own)
+
+
+def service_bus_address(config: Config, role: str) -> ServiceBusAddress:
+    """Of the topic that `[events] url` names."""
+    from taskhub.events.servicebus_line import Address
+
+    return Address.parse(config.events.url, config.servicebus.connection_string, f"taskhub-{role}")
+
+
+def make_work(config: Config, role: str, owner: Owner) -> WorkHints | None:
     """Where a worker takes hints of new work from; None: it hears the bell that all hear."""
+    if config.events.is_service_bus:
+        from taskhub.events.servicebus_work import WorkSubscription
+
+        address = service_bus_address(config, role)
+        return WorkSubscription(address, config.events.channel, config.servicebus.work)
     if not config.events.has_streams:
         return None
     from taskhub.events.redis_streams import WorkStream
@@ -156,7 +180,7 @@ def _address(config: Config, role: str) -> Address:
 
 def make_counts(config: Config, role: str, emit: Emit) -> RedisCounts | None:
     """What processes count rates with together, on the event server; None where there is none."""
-    if config.events.url == "local":
+    if config.events.url == "local" or config.events.is_service_bus:
         return None
     from taskhub.events.redis_counts import RedisCounts
 

@@ -27,9 +27,8 @@ if TYPE_CHECKING:
     from taskhub.actors.holdings import Holdings
     from taskhub.actors.subscriber import Way
     from taskhub.app.forest import Forest
-    from taskhub.bus import EventBus
+    from taskhub.bus import EventBus, WorkHints
     from taskhub.config.sections import Config
-    from taskhub.events.redis_streams import WorkStream
     from taskhub.http.context import PartHealth
     from taskhub.kernel.supervisor import Supervisor
     from taskhub.messages import Publish, Put, Stop, Wake
@@ -98,7 +97,7 @@ class Process:
     store: Store
     bus: EventBus
     boxes: Boxes
-    work: WorkStream | None = None
+    work: WorkHints | None = None
     """Where the pool gets hints of new work; None: from the bell that all hear."""
     entries: Sequence[Any] = ()
     """What runs here: names of actors, and units that run as child processes."""

@@ -35,7 +35,7 @@ if TYPE_CHECKING:
     from taskhub.app.process import Process
     from taskhub.work.registry import Registry
 
-NOT_FOR_HANDLERS = ("jwt", "redis", "store")
+NOT_FOR_HANDLERS = ("jwt", "redis", "servicebus", "store")
 """Sections whose secrets a processor needs for nothing."""
 SPARE = 10.0
 """Seconds that a pool gets beyond the grace time, to settle what its handlers leave."""
@@ -76,16 +76,16 @@ def pool_spec(process: Process) -> ChildSpec:
 
 def _looked(process: Process) -> Callable[[float, int], None]:
     """Have the pool hear of new work; what is to be told of its claims."""
-    wake, stream = ring(process.boxes.pool, "work"), process.work
-    if stream is None:
+    wake, hints = ring(process.boxes.pool, "work"), process.work
+    if hints is None:
         process.rings.append(wake)
         return lambda _began, _room: None
 
     async def take(is_up: Callable[[], None]) -> None:
-        await stream.run(is_up, partial(wake, frozenset({"work"})))
+        await hints.run(is_up, partial(wake, frozenset({"work"})))
 
     process.ways.append(take)
-    return stream.looked
+    return hints.looked
 
 
 def reaper_spec(process: Process) -> ChildSpec:

@@ -9,8 +9,17 @@ import re
 from collections.abc import Iterable, Iterator
 from urllib.parse import SplitResult, urlsplit
 
-from taskhub.config import issuers, levels, policies, queues, schedules, stores, webhooks
-from taskhub.config.event_urls import read_events_url
+from taskhub.config import (
+    issuers,
+    levels,
+    policies,
+    queues,
+    schedules,
+    servicebus,
+    stores,
+    webhooks,
+)
+from taskhub.config.event_urls import SERVICE_BUS, read_events_url, read_service_bus, scheme_of
 from taskhub.config.issuers import Wrong
 from taskhub.config.sections import (
     NO_TRACING,
@@ -34,8 +43,7 @@ from taskhub.config.units import (
 from taskhub.rates import MOST, UNITS, read_rate
 
 ANY_ORIGIN = "*"
-LATER_EVENTS = ("servicebus",)
-STAND_ALONE_EVENTS = "redis://HOST:PORT/DB or unix:///PATH"
+STAND_ALONE_EVENTS = "redis://HOST:PORT/DB, unix:///PATH or servicebus://HOST/TOPIC"
 _ORIGIN = re.compile(r"https?://([a-z0-9._-]+|\[[0-9a-f:.]+\])(:[1-9][0-9]*)?", re.ASCII)
 _MODULE = re.compile(r"[A-Za-z_]\w*(\.[A-Za-z_]\w*)*")
 _NEEDS_STORE = frozenset(ACTORS) - {"store", "events-server", "metrics", "pusher"}
@@ -48,6 +56,7 @@ def rules(config: Config) -> Iterator[Wrong]:
     yield from stores.rules(config.store.url)
     yield from _events(config.events.url)
     yield from _channel(config.events.channel)
+    yield from servicebus.rules(config, _is_there)
     yield from issuers.rules(config.jwt)
     yield from _networks("outbound.allow", config.outbound.allow)
     yield from webhooks.rules(config.outbound.webhooks)
@@ -142,11 +151,9 @@ def _events(url: str) -> Iterator[Wrong]:
 
 
 def _wrong_events(url: str) -> str:
-    scheme = url.partition("://")[0]
-    if scheme in LATER_EVENTS:
-        return f"{scheme} is not in this version: expected {STAND_ALONE_EVENTS}"
+    read = read_service_bus if scheme_of(url) == [SERVICE_BUS] else read_events_url
     try:
-        _ = read_events_url(url)
+        _ = read(url)
     except ValueError as error:
         return str(error)
     return ""

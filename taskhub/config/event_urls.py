@@ -13,8 +13,11 @@ Way = Literal["", "sentinel", "cluster"]
 
 FORMS = (
     "embedded, local, redis://HOST:PORT/DB, rediss://... (TLS), unix:///PATH?db=N, "
-    "redis+sentinel://HOST:PORT,HOST:PORT/SERVICE/DB or redis+cluster://HOST:PORT,HOST:PORT"
+    "redis+sentinel://HOST:PORT,HOST:PORT/SERVICE/DB, redis+cluster://HOST:PORT,HOST:PORT "
+    "or servicebus://NAMESPACE.servicebus.windows.net/TOPIC"
 )
+SERVICE_BUS = "servicebus"
+NO_KEY = "expected no name and no key here: [servicebus] connection_string holds them"
 STREAMS = "streams"
 """Added to a scheme, it sends new work through a Redis stream."""
 NO_LOGIN = "expected no name and no password here: they go into [redis]"
@@ -22,6 +25,7 @@ NO_OPTIONS = "expected a URL without # and without options"
 PORT, SENTINEL_PORT = 6379, 26379
 
 _HOST = re.compile(r"(?:\[([0-9a-fA-F:.]+)\]|([A-Za-z0-9._-]+))(?::([0-9]{1,5}))?", re.ASCII)
+_TOPIC = re.compile(r"[A-Za-z0-9](?:[A-Za-z0-9._/~-]{0,258}[A-Za-z0-9])?", re.ASCII)
 _DATABASE = re.compile(r"(?:db=)?([0-9]{1,5})", re.ASCII)
 
 
@@ -37,6 +41,14 @@ class EventsUrl(msgspec.Struct, frozen=True, kw_only=True):
     way: Way = ""
     service: str = ""
     """What sentinels call the server."""
+
+
+class ServiceBusUrl(msgspec.Struct, frozen=True):
+    """A topic of a namespace of Azure Service Bus."""
+
+    netloc: str
+    """Its host, with the port where it is not the usual one."""
+    topic: str
 
 
 def scheme_of(url: str) -> list[str]:
@@ -61,6 +73,19 @@ def read_events_url(url: str) -> EventsUrl:
         return _socket(rest, has_streams=streams)
     server = _server(rest, "".join(ways))
     return msgspec.structs.replace(server, is_tls=base == "rediss", has_streams=streams)
+
+
+def read_service_bus(url: str) -> ServiceBusUrl:
+    """Raises ValueError as `read_events_url` does."""
+    scheme, _, rest = url.partition("://")
+    names, _, topic = rest.partition("/")
+    if "@" in names:
+        raise ValueError(NO_KEY)
+    if "?" in rest or "#" in rest:
+        raise ValueError(NO_OPTIONS)
+    if scheme != SERVICE_BUS or not _HOST.fullmatch(names) or not _TOPIC.fullmatch(topic):
+        raise ValueError(f"expected {FORMS}")
+    return ServiceBusUrl(names, topic)
 
 
 def _socket(rest: str, *, has_streams: bool) -> EventsUrl:

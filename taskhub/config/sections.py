@@ -7,7 +7,7 @@ from typing import Annotated, Any, Literal, Self
 import msgspec
 from msgspec import Meta
 
-from taskhub.config.event_urls import STREAMS, scheme_of
+from taskhub.config.event_urls import SERVICE_BUS, STREAMS, scheme_of
 
 Seconds = Annotated[float, Meta(gt=0, le=86_400 * 366)]
 Port = Annotated[int, Meta(ge=0, le=65_535)]
@@ -118,7 +118,10 @@ class StoreSection(Section, frozen=True, kw_only=True):
 
 
 class EventsSection(Section, frozen=True, kw_only=True):
-    """`[events]`: `embedded`, `local` or `redis://host:port/db`; `event_urls` has all forms."""
+    """`[events]`: `embedded`, `local`, `redis://host:port/db`, `servicebus://host/topic`.
+
+    `event_urls` has all forms.
+    """
 
     url: str = "embedded"
     channel: Annotated[str, Meta(min_length=1, max_length=100)] = "taskhub:events"
@@ -127,6 +130,11 @@ class EventsSection(Section, frozen=True, kw_only=True):
     def has_streams(self) -> bool:
         """Whether each hint of new work goes to one worker: `redis+streams://`."""
         return STREAMS in scheme_of(self.url)
+
+    @property
+    def is_service_bus(self) -> bool:
+        """Whether a topic of Azure Service Bus carries them."""
+        return scheme_of(self.url) == [SERVICE_BUS]
 
 
 class RedisSection(Section, frozen=True, kw_only=True):
@@ -141,6 +149,17 @@ class RedisSection(Section, frozen=True, kw_only=True):
     tls_certificate: str = ""
     """Our own, for a server that wants one."""
     tls_key: str = ""
+
+
+class ServiceBusSection(Section, frozen=True, kw_only=True):
+    """`[servicebus]`: how we sign on to Azure Service Bus, and which subscriptions are ours."""
+
+    connection_string: Secret = Secret("")
+    """Of a shared access policy; empty: the identity that Azure gives this process."""
+    subscription: Annotated[str, Meta(min_length=1, max_length=100)] = "{instance}"
+    """That of one process alone; `{instance}` is such as `api-1`, `{host}` this machine's name."""
+    work: Annotated[str, Meta(min_length=1, max_length=50)] = "work"
+    """That of all workers together."""
 
 
 Most = Annotated[int, Meta(ge=0, le=100_000)]
@@ -347,6 +366,7 @@ class Config(Section, frozen=True, kw_only=True):
     store: StoreSection = StoreSection()
     events: EventsSection = EventsSection()
     redis: RedisSection = RedisSection()
+    servicebus: ServiceBusSection = ServiceBusSection()
     work: WorkSection = WorkSection()
     outbound: OutboundSection = OutboundSection()
     heartbeat: HeartbeatSection = HeartbeatSection()

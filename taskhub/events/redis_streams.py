@@ -6,7 +6,7 @@ The rows are the truth here too: a hint that is lost costs the second until a wo
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Callable, Sequence
 from contextlib import AsyncExitStack
 from typing import Any
 
@@ -14,6 +14,7 @@ from taskhub.errors import BusAway
 from taskhub.events.redis_finding import dial
 from taskhub.events.redis_line import Address, Line, Patience, command, key_of
 from taskhub.events.redis_pubsub import NO_ECHO, Commands
+from taskhub.events.together import first_end
 from taskhub.model import Event, EventType
 
 GROUP = b"taskhub"
@@ -167,16 +168,3 @@ def _consumer(row: Any) -> tuple[bytes, int, float]:
     """Name, hints held, seconds since it asked for anything."""
     told = dict(zip(row[::2], row[1::2], strict=True))
     return told[b"name"], told[b"pending"], told[b"idle"] / 1_000
-
-
-async def first_end(*works: Awaitable[None]) -> None:
-    """Run them together until one ends; its error is ours."""
-    tasks = [asyncio.ensure_future(work) for work in works]
-    try:
-        done, _ = await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
-        for task in done:
-            task.result()
-    finally:
-        for task in tasks:
-            task.cancel()
-        await asyncio.wait(tasks)

@@ -10,6 +10,7 @@ from pathlib import Path
 
 from taskhub.app.backends import state_directory
 from taskhub.app.embedded import EMBEDDED
+from taskhub.cli.doctor import servicebus
 from taskhub.cli.doctor.finding import Finding, fail, ok, warn
 from taskhub.config.sections import Config
 from taskhub.errors import BusAway, BusRefused, ConfigProblem
@@ -31,6 +32,8 @@ def look(config: Config, runtime: Path) -> Iterator[Finding]:
         yield ok(NAME, "none: events stay within the one process")
     elif url == EMBEDDED:
         yield from _embedded(config, runtime)
+    elif config.events.is_service_bus:
+        yield from servicebus.look(config)
     else:
         fix = "start it; tasks run meanwhile, but later (docs/runbook.md#event-server-lost)"
         yield from asyncio.run(_asked(config, url, fix))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Callable
 from contextlib import AsyncExitStack, aclosing
 
 import pytest
@@ -10,6 +11,8 @@ from taskhub.bus import BellKind, EventBus, Signal, Subscribed
 from taskhub.errors import BusAway
 
 from tests.conformance.events.conftest import CREATED
+
+pytestmark = pytest.mark.usefixtures("namespace")
 
 WORK, ENDED, CANCEL = frozenset({"work"}), frozenset({"ended"}), frozenset({"cancel"})
 
@@ -20,12 +23,17 @@ async def test_the_first_signal_says_that_the_line_is_up(listening: EventBus) ->
         assert await anext(signals) == Subscribed()
 
 
-async def test_every_listener_hears_the_bell(publishing: EventBus, listening: EventBus) -> None:
+async def test_every_process_hears_the_bell(
+    publishing: EventBus, listening: EventBus, make_bus: Callable[[], EventBus]
+) -> None:
     """A pool in each process wakes; the claim decides who gets the task."""
+    third = make_bus()
+    await third.open()
     async with AsyncExitStack() as stack:
+        stack.push_async_callback(third.close)
         lines = [
             await stack.enter_async_context(aclosing(bus.subscribe()))
-            for bus in (listening, listening, publishing)
+            for bus in (listening, third, publishing)
         ]
         for line in lines:
             await anext(line)

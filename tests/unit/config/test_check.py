@@ -204,7 +204,10 @@ def test_proxies_that_could_be_anybody_are_refused(network: str, said: str) -> N
     [
         ("http+streams://h", "expected embedded"),
         ("redis+streams://:canary@h", "they go into [redis]"),
-        ("servicebus://h", "servicebus is not in this version"),
+        ("servicebus://h", "servicebus://NAMESPACE.servicebus.windows.net/TOPIC"),
+        ("servicebus+streams://h/t", "expected embedded"),
+        ("servicebus://me:canary@h/t", "[servicebus] connection_string holds them"),
+        ("servicebus://h/t?key=canary", "without # and without options"),
         ("redis://me:canary@h", "they go into [redis]"),
         ("redis://:canary@h", "they go into [redis]"),
         ("redis://h:port", "expected embedded, local, redis://"),
