@@ -90,7 +90,7 @@ def test_a_role_alone_needs_an_event_server(folder: Path, role: str) -> None:
     (line,) = wrong(folder, config())
 
     assert line.startswith(f"{folder}/taskhub-{role}.service: events.url: embedded is for")
-    assert line.endswith("expected redis://HOST:PORT/DB or unix:///PATH")
+    assert line.endswith("expected redis://HOST:PORT/DB, unix:///PATH or servicebus://HOST/TOPIC")
 
 
 def test_a_service_that_nothing_starts_is_no_mistake(folder: Path) -> None:

@@ -36,7 +36,8 @@ RESTART_NEEDED = """
 supervisor.runtime_directory http.host http.port store.url store.password store.lock_timeout
 tracing.connection_string tracing.endpoint tracing.exporter tracing.ratio
 events.url events.channel redis.username redis.password redis.sentinel_password
-redis.tls_ca redis.tls_certificate redis.tls_key work.handlers work.processes
+redis.tls_ca redis.tls_certificate redis.tls_key servicebus.connection_string
+servicebus.subscription servicebus.work work.handlers work.processes
 metrics.host metrics.port
 """
 
