@@ -79,6 +79,8 @@ class TdsServer:
     """Said before these, and only once."""
     logging_in: list[bytes] = field(default_factory=list)
     """What the next logins are told; then they are welcome."""
+    freezes: bool = False
+    """It freezes in the midst of its next answer, after the first packet."""
     is_frozen: bool = False
     """It answers nothing any more, not even that it has stopped what it was told to stop."""
     heard: list[str] = field(default_factory=list)
@@ -123,7 +125,8 @@ class TdsServer:
             while True:
                 answer = self._answer(*_packet(line))
                 if answer is not None and not self.is_frozen:
-                    _send(line, answer)
+                    _send(line, answer, only_first=self.freezes)
+                    self.is_frozen = self.freezes
 
     def _answer(self, kind: int, body: bytes) -> bytes | None:
         if kind == PRELOGIN:
@@ -170,9 +173,9 @@ def _exactly(line: socket.socket, count: int) -> bytes:
     return data
 
 
-def _send(line: socket.socket, body: bytes) -> None:
+def _send(line: socket.socket, body: bytes, *, only_first: bool) -> None:
     room = PACKET - 8
-    for start in range(0, len(body), room):
+    for start in range(0, room if only_first else len(body), room):
         piece = body[start : start + room]
         is_last = start + room >= len(body)
         line.sendall(struct.pack(">BBHHBB", 4, is_last, len(piece) + 8, 51, 1, 0) + piece)

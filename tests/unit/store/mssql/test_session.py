@@ -221,11 +221,11 @@ def test_a_statement_has_no_more_than_its_seconds(session: Session, server: TdsS
     assert server.begun("ROLLBACK") == 1
 
 
-def test_a_beginning_that_is_late_is_undone(
-    session: Session, server: TdsServer, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_beginning_that_is_late_is_undone(session: Session, server: TdsServer) -> None:
     """It may have begun all the same: a commit within it would commit nothing."""
-    monkeypatch.setattr(connection, "PATIENCE", 0.05)
+    session.ask(say("SELECT n"))
+    assert session._connection is not None
+    session._connection.patience = 0.05
     server.once = {"BEGIN TRAN": None}
 
     with pytest.raises(StoreDown) as told:
@@ -239,16 +239,16 @@ def test_a_server_that_is_frozen_holds_nobody(
     session: Session, server: TdsServer, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """In the midst of an answer no limit of the driver's holds: it is left behind."""
+    session.ask(say("SELECT n"))
     monkeypatch.setattr(connection, "DRIVERS_PATIENCE", 0)
     monkeypatch.setattr(connection, "GRACE", 0.3)
-    session.ask(say("SELECT n"))
-    server.answers = {"SELECT": rows(*range(5_000))[:9_000]}
-    server.is_frozen = True
+    server.answers, server.freezes = {"SELECT": rows(*range(5_000))}, True
 
     with pytest.raises(StoreDown, match="did not answer in time"):
-        session.transaction(say("SELECT n"))
+        session.ask(say("SELECT n"))
 
-    server.is_frozen, server.answers = False, {}
+    monkeypatch.undo()
+    server.is_frozen = server.freezes = False
     _until_it_answers(session)
     assert len(server.logins) == 2
     server.cut()  # then the driver comes back, and its thread ends
