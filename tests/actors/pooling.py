@@ -60,6 +60,8 @@ class Pooling:
         self.renew: Callable[[Renew], Renewed] = shop.store.renew
         self.dies_at: type[Telemetry] | None = None
         self.schedules: dict[str, list[Definition]] = {}
+        self.apart: tuple[str, ...] = ()
+        """Types whose lane says by itself what it has started."""
 
     def configure(self, *, grace: float | None = None, **work: Any) -> None:
         """Change settings as a reload does."""
@@ -116,7 +118,8 @@ class Pooling:
             self.suspects.close()
             threads.close()
 
-        return Lanes(self.main, self.suspects, Attempt, threads.resize, close)
+        apart = dict.fromkeys(self.apart, self.main)
+        return Lanes(self.main, self.suspects, Attempt, threads.resize, close, apart)
 
     def ring(self) -> None:
         """The bell: there may be work."""

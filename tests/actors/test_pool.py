@@ -599,6 +599,24 @@ async def suspects(shop: Workshop, count: int) -> list[TaskId]:
     return [item.id for item in items]
 
 
+async def test_what_a_lane_of_its_own_has_in_hand_has_not_started_until_that_says_so(
+    shop: Workshop, gate: Gate
+) -> None:
+    """It may wait there for a process; should ours die, it has lost nothing."""
+
+    @handler("apart")
+    async def apart() -> None:
+        await gate.wait()
+
+    pooling = Pooling(shop, apart)
+    pooling.apart = ("apart",)
+    async with pooling.open():
+        await shop.create("apart")
+        await gate.has(1)
+        assert pooling.started() == []
+        gate.open()
+
+
 async def test_suspects_run_one_at_a_time_in_their_lane_while_others_go_on(
     shop: Workshop, pooling: Pooling, gate: Gate, quick_poll: None
 ) -> None:
