@@ -98,9 +98,10 @@ OUTPUT inserted.Id, inserted.Title, inserted.Status, inserted.Error, inserted.Fi
  WHERE decided.IsFree = 1 OR COALESCE(decided.Failed, decided.Cancelled) IS NOT NULL;
 
 -- reopen: tasks begin anew: they wait for parents that live, what has become of others is forgiven
+-- As `standing` does, it keeps the parents from ending until the commit: who ends one sees who waits.
 UPDATE w
    SET EndedAs = CASE WHEN w.EndedAs = 'Done' THEN 'Done'
-                      WHEN NOT EXISTS (SELECT 1 FROM Tasks AS t
+                      WHEN NOT EXISTS (SELECT 1 FROM Tasks AS t WITH (ROWLOCK, REPEATABLEREAD)
                                         WHERE t.Id = w.Parent
                                           AND t.Status IN ('Pending', 'Processing'))
                       THEN 'Waived' END
