@@ -79,6 +79,11 @@ class Taker:
         """It claims, and has room for so many more."""
         self.hints.looked(asyncio.get_running_loop().time(), room)
 
+    async def hears(self, count: int) -> None:
+        """So many hints are in its hands: one that is still on its way is not settled by a look."""
+        for _ in range(count):
+            await self.rings.next()
+
     @asynccontextmanager
     async def running(self, room: int = 8) -> AsyncIterator[None]:
         """It has joined, and has room."""
@@ -242,9 +247,10 @@ async def test_each_hint_goes_to_one_worker_that_has_room(
         await peer.until("work", waiting=7, locked=3)
         busy.hints.looked(before, 3)  # cannot have seen it
         async with idle.running():
-            await peer.until("work", waiting=0, locked=10)
+            await idle.hears(7)
             idle.looks(8)
-            await peer.until("work", locked=3, completed=7)
+            await peer.until("work", waiting=0, locked=3, completed=7)
+        await busy.hears(3)
         busy.looks(8)
         await peer.until("work", locked=0, completed=10)
 
