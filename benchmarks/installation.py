@@ -32,7 +32,7 @@ authority = "bench"
 audience = "taskhub"
 issuer_signing_key = "{key}"
 [store]
-url = "sqlite:///{folder}/data/taskhub.db"
+url = "{store}"
 [events]
 url = "{events}"
 [metrics]
@@ -62,15 +62,23 @@ def free_port() -> int:
 class TaskHub:
     """A unit of TaskHub on its own files; use it as a context manager."""
 
-    def __init__(self, folder: Path, unit: str = "tree", events: str = "embedded") -> None:
+    def __init__(
+        self, folder: Path, unit: str = "tree", events: str = "embedded", store: str = ""
+    ) -> None:
         folder.mkdir(parents=True, exist_ok=True)
-        self.folder, self._unit = folder, unit
+        self.folder, self.unit = folder, unit
         self.port = free_port()
         self.database = folder / "data" / "taskhub.db"
         self._config = folder / "supervisor.toml"
         self._config.touch(mode=0o600)
         self._config.write_text(
-            CONFIGURATION.format(folder=folder, port=self.port, key=KEY, events=events)
+            CONFIGURATION.format(
+                folder=folder,
+                port=self.port,
+                key=KEY,
+                events=events,
+                store=store or f"sqlite:///{self.database}",
+            )
         )
         self._root: subprocess.Popen[bytes] | None = None
 
@@ -87,7 +95,7 @@ class TaskHub:
         return self
 
     def _spawn(self, notify: str) -> subprocess.Popen[bytes]:
-        command = [sys.executable, "-m", "taskhub", "run", "--unit", self._unit]
+        command = [sys.executable, "-m", "taskhub", "run", "--unit", self.unit]
         with (self.folder / "out.log").open("ab") as out:
             return subprocess.Popen(
                 [*command, "--config", str(self._config)],
@@ -121,7 +129,7 @@ class TaskHub:
 
     def processes(self) -> dict[str, int]:
         """The ids of all processes by name: the root, its units, the event server."""
-        name = "tree" if self._unit == "tree" else f"{self._unit}-1"
+        name = "tree" if self.unit == "tree" else f"{self.unit}-1"
         rows = call_blocking(socket_path(self.folder / "run", name), "forest")["actors"]
         found = {row["name"].rpartition("/")[2]: row["pid"] for row in rows if row["pid"]}
         return {"root": self.root, **found}

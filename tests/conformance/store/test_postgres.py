@@ -310,6 +310,26 @@ async def test_a_task_that_begins_anew_sees_the_end_of_its_parent_that_is_being_
 WAITING = "SELECT count(*) FROM pg_stat_activity WHERE wait_event_type = 'Lock'"
 
 
+@pytest.mark.parametrize("known", [False, True], ids=["no statistics", "statistics"])
+def test_a_claim_reads_no_more_than_it_takes(backend: PostgresBackend, *, known: bool) -> None:
+    """Whatever the server thinks of how many tasks wait."""
+    backend.run(
+        "INSERT INTO Tasks (Id, Title, Type, Queue, Priority, MaxAttempts, TimeoutSeconds, RunAt, "
+        "CreatedAt, UpdatedAt, CreatedBy, Payload) "
+        "SELECT i, 't', 't', 'q', 0, 1, 1, 1, 1, 1, '', '1' FROM generate_series(1, 3000) AS i"
+    )
+    if known:
+        backend.run("ANALYZE Tasks")
+    values = {"owner": "o", "until": 1.0, "now": 1, "rows": '["1","2"]'}
+    with closing(psycopg.connect(backend.place)) as line:
+        text = "EXPLAIN " + backend.store().statements["claim"]
+        plan = " ".join(str(row[0]) for row in line.execute(text.encode(), values))
+
+    assert "Tasks_pkey" in plan
+    assert "Seq Scan" not in plan
+    assert "Tasks_Status" not in plan
+
+
 def test_the_migrations_lead_to_the_metadata(backend: PostgresBackend) -> None:
     """As on SQLite: what is declared is what was made."""
     place = backend.place.replace("postgresql:", "postgresql+psycopg:")
