@@ -170,6 +170,7 @@ def _sendable(key: str | None) -> str | None:
 @click.option("--status", type=click.Choice(STATUSES, case_sensitive=False), help="In this state.")
 @click.option("--type", "kind", help="Of this type.")
 @click.option("--queue", help="In this queue.")
+@click.option("--group-key", help="With this key.")
 @click.option("--created-from", help="Created at this time or later, such as 2030-01-31T08:00:00Z.")
 @click.option("--created-to", help="Created before this time.")
 @options.list_options
@@ -192,6 +193,7 @@ def list_tasks(
         "status": filters["status"],
         "type": filters["kind"],
         "queue": filters["queue"],
+        "groupKey": filters["group_key"],
         "createdFrom": filters["created_from"],
         "createdTo": filters["created_to"],
     }

@@ -351,5 +351,6 @@ class Filter(TypedDict, total=False):
     status: str | None
     type: str | None
     queue: str | None
+    group_key: str | None
     created_from: datetime | str | None
     created_to: datetime | str | None

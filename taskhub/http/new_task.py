@@ -14,7 +14,7 @@ from taskhub.errors import FieldError, Invalid
 from taskhub.http import unique
 from taskhub.http.catalog import KnownType
 from taskhub.http.members import broken, given, rule
-from taskhub.http.queries import ID
+from taskhub.http.queries import GROUP_KEY, ID
 from taskhub.http.strict_json import is_plain, strictly
 from taskhub.keys import UniqueKey
 from taskhub.model import (
@@ -53,7 +53,7 @@ Name = Annotated[
 GroupKey = Annotated[
     str,
     Meta(
-        pattern=rf"^[^\x00-\x1f\x7f-\x9f]{{1,100}}${END}",
+        pattern=f"^{GROUP_KEY.pattern}${END}",
         min_length=1,
         max_length=100,
         description="1 to 100 characters, no control characters",

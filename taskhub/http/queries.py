@@ -19,6 +19,7 @@ from taskhub.model import NAME_PATTERN, Status, TaskId
 from taskhub.search import EVERYTHING, LENGTH_LIMIT, At, Field, Op, Query, Term, one_of, parse
 
 ID = re.compile(r"[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}", re.ASCII)
+GROUP_KEY = re.compile(r"[^\x00-\x1f\x7f-\x9f]{1,100}")
 WAIT_LIMIT = 60.0
 """The longest `?wait=` in seconds: shorter than what proxies cut off."""
 LIMIT_MOST = 200
@@ -54,6 +55,10 @@ def name_of(text: str) -> str:
 def id_of_task(text: str) -> TaskId:
     """The id of a task; raises ValueError."""
     return TaskId(matched(ID, text))
+
+
+def _group_key(text: str) -> str:
+    return matched(GROUP_KEY, text)
 
 
 def _limit(text: str) -> int:
@@ -137,6 +142,13 @@ LIST = (
         name_of,
         {"type": "string", "pattern": NAME_PATTERN},
     ),
+    Parameter(
+        "groupKey",
+        "group_key",
+        "a key of 1 to 100 characters, no control characters",
+        _group_key,
+        {"type": "string", "minLength": 1, "maxLength": 100},
+    ),
     Parameter("createdFrom", "created_from", f"{RFC3339}; tasks from then on", moment, TIME),
     Parameter("createdTo", "created_to", f"{RFC3339}; tasks before then", moment, TIME),
     CURSOR,
@@ -198,6 +210,7 @@ FILTERS: Mapping[str, Callable[[Any], Query]] = {
     "status": partial(one_of, Field.STATUS),
     "type": partial(one_of, Field.TYPE),
     "queue": partial(one_of, Field.QUEUE),
+    "group_key": partial(one_of, Field.GROUP_KEY),
     "created_from": _created(Op.GE),
     "created_to": _created(Op.LT),
 }

@@ -12,7 +12,7 @@ class Kind(Enum):
 
     STATUS = auto()
     NAME = auto()
-    """A word that is exactly so: types, queues, fingerprints, who made it."""
+    """A word that is exactly so: types, queues, keys, fingerprints, who made it."""
     ID = auto()
     TEXT = auto()
     """Words for people: compared without regard to case."""
@@ -39,6 +39,7 @@ KINDS: dict[Field, Kind] = {
     Field.STATUS: Kind.STATUS,
     Field.TYPE: Kind.NAME,
     Field.QUEUE: Kind.NAME,
+    Field.GROUP_KEY: Kind.NAME,
     Field.ID: Kind.ID,
     Field.CREATED_BY: Kind.NAME,
     Field.TITLE: Kind.TEXT,

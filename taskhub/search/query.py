@@ -15,6 +15,7 @@ class Field(StrEnum):
     STATUS = "status"
     TYPE = "type"
     QUEUE = "queue"
+    GROUP_KEY = "groupKey"
     ID = "id"
     CREATED_BY = "createdBy"
     TITLE = "title"

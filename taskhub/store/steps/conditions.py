@@ -16,6 +16,7 @@ COLUMNS = {
     Field.STATUS: "Status",
     Field.TYPE: "Type",
     Field.QUEUE: "Queue",
+    Field.GROUP_KEY: "GroupKey",
     Field.ID: "Id",
     Field.CREATED_BY: "CreatedBy",
     Field.TITLE: "Title",

@@ -27,6 +27,7 @@ from taskhub.search import (
 )
 
 MEMBERS = {
+    Field.GROUP_KEY: "group_key",
     Field.CREATED_BY: "created_by",
     Field.MAX_ATTEMPTS: "max_attempts",
     Field.CREATED: "created_at",

@@ -186,12 +186,13 @@ def test_list_with_filters_asks_the_server(run: Run, hub: Hub) -> None:
     """Nothing is filtered here."""
     hub.says(200, {"items": [], "next": None})
 
-    run("list", "--status", "done", "--type", "a b", "--queue", "q", "--limit", "7",
+    run("list", "--status", "done", "--type", "a b", "--queue", "q", "--group-key", "k",
+        "--limit", "7",
         "--created-from", "2025-01-01T00:00:00Z",
         "--created-to", "2026-01-01T00:00:00Z")  # fmt: skip
 
     assert hub.requests[0].path == (
-        "/tasks?status=Done&type=a+b&queue=q&createdFrom=2025-01-01T00%3A00%3A00Z"
+        "/tasks?status=Done&type=a+b&queue=q&groupKey=k&createdFrom=2025-01-01T00%3A00%3A00Z"
         "&createdTo=2026-01-01T00%3A00%3A00Z&limit=7"
     )
 

@@ -41,6 +41,11 @@ async def test_the_plain_filters_narrow_a_search(house: House) -> None:
 
     assert await titles(house, q="one", queue="a") == ["one"]
     assert await titles(house, q="queue:b", queue="a") == []
+    await house.create(title="two", groupKey="Käse & Co")
+    assert await titles(house, q="one", groupKey="Käse & Co") == []
+    assert await titles(house, groupKey="Käse & Co") == ["two"]
+    assert await titles(house, q="groupKey:käse*") == []
+    assert await titles(house, q="groupKey~käse") == ["two"]
     assert await titles(house, q="one", createdFrom="2100-01-01T00:00:00Z") == []
     assert await titles(house, q="one", createdTo="2100-01-01T00:00:00Z", status="Pending") == [
         "one",
