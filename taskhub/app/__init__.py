@@ -28,9 +28,6 @@ def run(loaded: Loaded, unit: str, *, hangup_stops: bool = False) -> int:
 
 def child_main() -> int:
     """Be a child process: everything it needs to know comes from its parent."""
-    from taskhub.kernel.imports import import_without
-
-    import_without("rich", "structlog")  # 6 MB for colours that a child never draws
     from taskhub.app.child import main
 
     return main()
