@@ -30,14 +30,11 @@ SQLITE = "sqlite:///"
 
 def make_store(config: Config) -> Store:
     """The store that `[store] url` names; raises ConfigError where it, or its driver, is none."""
-    url = config.store.url
-    if server := server_of(url):
+    if server := server_of(config.store.url):
         return _on_server(config, server, STORES[server])
-    if not url.startswith(SQLITE):
-        raise ConfigError([ConfigProblem("store.url", f"expected {EXPECTED}")])
+    path = _file(config)
     from taskhub.store.sqlite import SqliteStore
 
-    path = Path(url.removeprefix(SQLITE)).absolute()
     return SqliteStore(path, lock_timeout=config.store.lock_timeout)
 
 
@@ -45,10 +42,17 @@ def make_side(config: Config) -> Side:
     """The store that `[store] url` names as one end of a copy; raises as `make_store` does."""
     if server := server_of(config.store.url):
         return _on_server(config, server, SIDES[server])
+    path = _file(config)
     from taskhub.store.sqlite.moving import SqliteSide
 
-    path = Path(config.store.url.removeprefix(SQLITE)).absolute()
     return SqliteSide(path, config.store.lock_timeout)
+
+
+def _file(config: Config) -> Path:
+    """The file of the database, which is on no server."""
+    if (file := sqlite_file(config)) is None:
+        raise ConfigError([ConfigProblem("store.url", f"expected {EXPECTED}")])
+    return file
 
 
 def _on_server(config: Config, server: Server, make: Callable[[Config], T]) -> T:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import math
 
-from taskhub.errors import SchemaNewer
 from taskhub.store import migrations
 from taskhub.store.migrations.dialects import MIGRATING
 from taskhub.store.migrations.lending import upgrade_on
@@ -34,10 +33,7 @@ def _upgrade(connection: Connection) -> list[str]:
     connection.patience = math.inf  # an index takes its time
     connection.execute("SET LOCK_TIMEOUT -1")
     connection.execute(MIGRATING)
-    found = _revision(connection)
-    if found not in (None, *migrations.REVISIONS):
-        raise SchemaNewer
-    missing = list(migrations.state(found).missing)
+    missing = migrations.missing_after(_revision(connection))
     if missing:
         upgrade_on(connection.driver, "mssql+pyodbc", use_insertmanyvalues=False)
     return missing
