@@ -418,6 +418,10 @@ PG_TEXTS: dict[str, tuple[str, str]] = {
     "a retried child does not wait again": ("Suspect < 4", "false"),
     "a parent goes while its child lives": ("heir.Status IN ('Pending', 'Processing')", "false"),
     "suspects of a key have no limit": ("(bound.value ->> 1)::bigint <=", "false AND 0 <="),
+    "a key counts what runs in other queues": (
+        "AND Queue = InQueue AND GroupKey = OfKey)",
+        "AND GroupKey = OfKey)",
+    ),
 }
 """Where PostgreSQL says the same in other words: what is taken out, and what comes in its place."""
 

@@ -65,7 +65,7 @@ def token(**claims: Any) -> str:
         "iss": ISSUER,
         "aud": AUDIENCE,
         "sub": "alice",
-        "exp": int(time.time()) + 600,
+        "exp": int(time.time()) + 3_600,  # some are made before the first test of a long run
         "scope": "tasks.read tasks.write",
     }
     whole = {name: value for name, value in (good | claims).items() if value is not None}
