@@ -96,22 +96,23 @@ class Reaper:
         self._tell(swept, owner)
 
     async def _free_expired(self, living: Sequence[Owner]) -> None:
-        holder, lease = self._holder, self._patience()
+        holder, now = self._holder, boottime()
+        lease = self._patience(now)
         write = Sweep(owner=holder.owner, held=holder.held(), living=living, lease=lease)
         swept = (await Put(write).sent_to(self._box))[0]
-        self._swept_at = boottime()
+        self._swept_at = now  # a sleep of the machine in the midst of a sweep counts as well
         self._tell(swept, "")
         if isinstance(swept, Swept) and swept.cancel and holder.pool is not None:
             with suppress(MailboxFull, MailboxClosed):
                 holder.pool.post(Stop(swept.cancel, "cancel"))
 
-    def _patience(self) -> float:
+    def _patience(self, now: float) -> float:
         """What counts as a lease of the living: more after a time without sweeps.
 
         This machine slept, or the database was locked: nobody could renew either. So for one lease
         the living get back what they have missed, lest we take from them before they renew.
         """
-        now, lease = boottime(), self._holder.lease()
+        lease = self._holder.lease()
         if now - self._swept_at > lease:
             self._spared_until, self._gap = now + lease, now - self._swept_at
         return lease + self._gap if now < self._spared_until else lease
