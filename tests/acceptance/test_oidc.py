@@ -139,4 +139,4 @@ async def test_an_api_that_was_killed_asks_for_the_keys_again(
 
     status, _ = await hub.until(lambda: _accepted(hub, token))
     assert status == 201
-    assert {line["unit"] for line in hub.told("KeysChanged")} == {"api-1"}
+    await until(lambda: {line["unit"] for line in hub.told("KeysChanged")} == {"api-1"})
